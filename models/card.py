@@ -1,0 +1,77 @@
+"""The model card: what an ONNX graph cannot say of itself, carried inside the file as metadata."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal, Self, get_args
+
+METADATA_KEY = "model_card"  # the key of the ONNX file's metadata_props
+
+Preparation = Literal["digit", "photo"]
+
+
+class ModelCardError(ValueError):
+    """A model file carries no readable card."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Metrics:
+    """How a model does on a split of which every image was counted."""
+
+    accuracy: float  # 0..1
+    nll: float  # mean negative log-likelihood, nats
+    ece: float  # expected calibration error over 15 equal-width bins, 0..1 (Guo et al. 2017)
+    num_images: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelCard:
+    """What a consumer must know that shapes and dtypes do not tell; those are read off the graph."""
+
+    name: str
+    version: str  # all digits
+    class_names: tuple[str, ...]  # by class_id
+    preparation: Preparation
+    test: Metrics  # of the ONNX file itself, on the test split
+    temperature: float  # logits are divided by it before softmax
+    seed: int
+    parameters: int
+    multiply_adds: int  # an image
+    date: str  # ISO 8601, UTC
+    git_commit: str
+    recipe: Mapping[str, Any] = field(default_factory=dict)
+    dataset: Mapping[str, str] = field(default_factory=dict)  # file name -> MD5
+    libraries: Mapping[str, str] = field(default_factory=dict)  # package -> version
+
+    def __post_init__(self) -> None:
+        if not (self.version.isascii() and self.version.isdigit()):
+            raise ModelCardError(f"version: expected digits only, got {self.version!r}")
+        if self.preparation not in get_args(Preparation):
+            known = " or ".join(get_args(Preparation))
+            raise ModelCardError(f"preparation: expected {known}, got {self.preparation!r}")
+        if len(set(self.class_names)) != len(self.class_names) or not self.class_names:
+            raise ModelCardError(f"class_names: expected distinct names, got {self.class_names}")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the card as plain JSON types."""
+        return asdict(self) | {"class_names": list(self.class_names)}
+
+    def to_metadata(self) -> dict[str, str]:
+        """Return the card as ONNX ``metadata_props``."""
+        return {METADATA_KEY: json.dumps(self.to_dict(), sort_keys=True)}
+
+    @classmethod
+    def from_metadata(cls, metadata: Mapping[str, str]) -> Self:
+        """Read the card out of a model file's ``metadata_props``.
+
+        Raises:
+            ModelCardError: there is none, or it does not have the fields of this class.
+        """
+        try:
+            fields = json.loads(metadata[METADATA_KEY])
+            names, test = tuple(fields.pop("class_names")), Metrics(**fields.pop("test"))
+            return cls(class_names=names, test=test, **fields)
+        except KeyError as error:
+            raise ModelCardError(f"the model file has no {error} in its metadata; export it with training/") from error
+        except (TypeError, ValueError, AttributeError) as error:
+            raise ModelCardError(f"the model file's card is not readable: {error}") from error
