@@ -1,0 +1,1 @@
+"""The inference service: bytes to picture, picture to pixels, pixels to batch, batch to class probabilities."""
