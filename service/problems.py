@@ -86,13 +86,18 @@ class MethodNotAllowed(Problem):
     status, code = 405, "method_not_allowed"
 
     def __init__(self, method: str, allow: str) -> None:
-        super().__init__(f"method {method} is not allowed here, expected {allow}", headers=((b"allow", allow.encode()),))
+        super().__init__(
+            f"method {method} is not allowed here, expected {allow}", headers=((b"allow", allow.encode()),)
+        )
 
 
 class BodyTimeout(Problem):
     """The body came too slowly."""
 
     status, code = 408, "timeout"
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail, headers=((b"connection", b"close"),))
 
 
 class BodyTooLarge(Problem):

@@ -1,0 +1,88 @@
+"""The BentoML service: its configuration, its start and stop, and the typed door for BentoML's own clients."""
+
+import atexit
+import os
+import shutil
+import sys
+import tempfile
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from typing import Any
+
+import bentoml
+import PIL.Image
+from bentoml._internal.context import server_context
+
+from service.device import count_workers, gpu_index
+from service.hot_routes import HotRoutes
+from service.logs import configure_logging
+from service.repository import check_model_files
+from service.routes import create_routes
+from service.settings import SettingsError, load_settings
+from service.worker import Worker
+
+METRICS_DIR = "CLASSIFIER_METRICS_DIR"  # from the supervisor to its workers, not a setting
+
+try:
+    settings = load_settings()
+except SettingsError as error:
+    sys.exit(f"Error: {error}")
+
+worker = Worker(settings)
+
+
+class _Classifier:
+    """Class probabilities for uploaded images."""
+
+    @bentoml.on_deployment
+    @staticmethod
+    def check() -> None:
+        """Refuse to start with a model or a device that cannot serve; once, before the workers."""
+        context = get_context("fork" if sys.platform == "linux" else "spawn")
+        with ProcessPoolExecutor(1, mp_context=context) as child:  # what it loads goes with it
+            try:
+                child.submit(check_model_files, settings).result()
+            except Exception as error:
+                raise bentoml.exceptions.BentoMLException(str(error)) from None
+        folder = tempfile.mkdtemp(prefix="classifier-metrics-")  # BentoML's own is shared by all servers of a user
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+        os.environ[METRICS_DIR] = folder
+
+    @bentoml.on_startup
+    async def start(self) -> None:
+        """Begin to load the models; the port answers meanwhile, with 503."""
+        configure_logging(settings.log_format)
+        if METRICS_DIR in os.environ:
+            os.environ["PROMETHEUS_MULTIPROC_DIR"] = os.environ[METRICS_DIR]
+        worker.drain_on_signals()
+        worker.start(gpu=gpu_index(server_context.worker_index or 1))
+
+    @bentoml.on_shutdown
+    def stop(self) -> None:
+        """Give the threads back."""
+        worker.close()
+
+    async def __is_alive__(self) -> bool:
+        """Answer /livez: only a process that cannot load its models is better restarted."""
+        return worker.state != "failed"
+
+    async def __is_ready__(self) -> bool:
+        """Answer /readyz."""
+        return worker.state == "ready"
+
+    @bentoml.api
+    async def classify(self, image: PIL.Image.Image, model: str) -> dict[str, Any]:
+        """Return the class probabilities of ``image`` as the model named ``model`` gives them."""
+        raise NotImplementedError("HotRoutes answers POST /classify; this method is its schema")
+
+
+Classifier = bentoml.service(
+    name="classifier",
+    workers=count_workers(settings),
+    traffic={"timeout": settings.deadline_ms / 1000 + 1},  # its timer is never cancelled; ours answers first
+    metrics={"enabled": False},
+    logging={"access": {"enabled": False}},
+    tracing={"excluded_urls": ".*"},
+)(_Classifier)
+Classifier.mount_asgi_app(create_routes(worker), path="/")
+Classifier.add_asgi_middleware(HotRoutes, worker=worker)

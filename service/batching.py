@@ -1,0 +1,182 @@
+"""Natural batching: while one batch runs, arrivals queue; when the device is free, everything queued goes.
+
+No timer makes a lone request wait, and under load the batches grow by themselves. One batcher a model, on the event
+loop; the model runs on a thread of its own, or inline where a batch costs less than the hop to a thread.
+"""
+
+import asyncio
+import logging
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.metrics import ModelMetrics
+from service.problems import InternalError, Overloaded
+
+logger = logging.getLogger("classifier")
+
+_Outcome = tuple[NDArray[np.float32] | Exception, float]  # probabilities (N, K), seconds of the run
+Run = Callable[[NDArray[np.uint8]], NDArray[np.float32]]  # (N, ...) images -> (N, K) probabilities
+
+
+class ClientLeft(Exception):
+    """The client closed its connection; nobody waits for the answer."""
+
+
+@dataclass(slots=True, eq=False)
+class Job:
+    """The images of one request on their way through batches; await ``done``, then read ``rows``."""
+
+    images: Sequence[NDArray[np.uint8]]
+    done: asyncio.Future[None]
+    client_left: Callable[[], bool]
+    submitted: float  # time.perf_counter() seconds, as the two below
+    started: float = 0.0
+    finished: float = 0.0
+    taken: int = 0  # images that have gone into a batch
+    rows: list[NDArray[np.float32]] = field(default_factory=list)  # each (n, K); together one row an image, in order
+
+
+@dataclass(slots=True, frozen=True)
+class _Slice:
+    """Part of a job that is in the batch under way."""
+
+    job: Job
+    count: int
+
+
+class Batcher:
+    """Collects the images of concurrent requests into batches for one model."""
+
+    def __init__(
+        self,
+        run: Run,
+        *,
+        image_shape: tuple[int, ...],
+        max_batch_size: int,
+        max_queue: int,
+        inline: bool,
+        metrics: ModelMetrics,
+    ) -> None:
+        self._run = run
+        self._max_queue = max_queue
+        self._metrics = metrics
+        self._queue: deque[Job] = deque()
+        self._waiting = 0  # images in the queue
+        self._busy = False  # a batch is running, or about to be collected
+        self._buffer = np.empty((max_batch_size, *image_shape), np.uint8)  # one batch is in flight at a time
+        self._thread = None if inline else ThreadPoolExecutor(1, thread_name_prefix="inference")
+
+    def check_room(self, count: int = 1) -> None:
+        """Refuse early what ``submit`` would refuse after the work of decoding.
+
+        Raises:
+            Overloaded: ``count`` more images do not fit into the queue.
+        """
+        if self._waiting + count > self._max_queue:
+            raise Overloaded(f"{self._waiting} images are waiting, at most {self._max_queue} may; try again later")
+
+    def submit(self, images: Sequence[NDArray[np.uint8]], *, client_left: Callable[[], bool]) -> Job:
+        """Queue the images of one request, all or none; must be called on the event loop.
+
+        Raises:
+            Overloaded: the queue has no room for them.
+        """
+        self.check_room(len(images))
+        loop = asyncio.get_running_loop()
+        job = Job(images, loop.create_future(), client_left, time.perf_counter())
+        self._queue.append(job)
+        self._waiting += len(images)
+        if not self._busy:
+            self._busy = True
+            loop.call_soon(self._next, loop)  # after the requests that are being read in this turn of the loop
+        else:
+            self._metrics.queue_length.set(self._waiting)
+        return job
+
+    def close(self) -> None:
+        """Let the running batch end and give its thread back."""
+        if self._thread is not None:
+            self._thread.shutdown(wait=True)
+
+    def _next(self, loop: asyncio.AbstractEventLoop) -> None:
+        batch, count = self._take()
+        self._metrics.queue_length.set(self._waiting)
+        if not batch:
+            self._busy = False
+        elif self._thread is None:
+            self._answer(batch, self._timed(count))
+            loop.call_soon(self._next, loop)
+        else:
+            running = loop.run_in_executor(self._thread, self._timed, count)
+            running.add_done_callback(partial(self._ran, loop, batch))
+
+    def _ran(self, loop: asyncio.AbstractEventLoop, batch: list[_Slice], done: asyncio.Future[_Outcome]) -> None:
+        self._answer(batch, done.result())
+        self._next(loop)
+
+    def _take(self) -> tuple[list[_Slice], int]:
+        """Move images from the queue into the buffer until it is full, dropping jobs that nobody waits for."""
+        batch: list[_Slice] = []
+        count, now = 0, time.perf_counter()
+        while self._queue and count < len(self._buffer):
+            job = self._queue[0]
+            if self._is_dropped(job):
+                self._queue.popleft()
+                self._waiting -= len(job.images) - job.taken
+                continue
+            if not job.taken:
+                job.started = now
+                self._metrics.queue_seconds.observe(now - job.submitted)
+            images = job.images[job.taken : job.taken + len(self._buffer) - count]
+            for offset, image in enumerate(images, count):
+                self._buffer[offset] = image
+            batch.append(_Slice(job, len(images)))
+            job.taken += len(images)
+            count += len(images)
+            self._waiting -= len(images)
+            if job.taken == len(job.images):
+                self._queue.popleft()
+        return batch, count
+
+    def _is_dropped(self, job: Job) -> bool:
+        if job.done.done():  # its deadline passed and its request was answered
+            self._metrics.timed_out.inc()
+            return True
+        if job.client_left():
+            self._metrics.client_left.inc()
+            job.done.set_exception(ClientLeft())
+            return True
+        return False
+
+    def _timed(self, count: int) -> _Outcome:
+        started = time.perf_counter()
+        try:
+            probabilities: NDArray[np.float32] | Exception = self._run(self._buffer[:count])
+        except Exception as error:  # whatever the runtime raises is the service's own fault
+            logger.exception("a batch of %d images failed", count)
+            probabilities = error
+        return probabilities, time.perf_counter() - started
+
+    def _answer(self, batch: list[_Slice], outcome: _Outcome) -> None:
+        (probabilities, seconds), finished, offset = outcome, time.perf_counter(), 0
+        for part in batch:
+            job = part.job
+            if isinstance(probabilities, Exception):
+                if not job.done.done():
+                    job.done.set_exception(InternalError("the model failed on this batch; see the service's log"))
+                continue
+            job.rows.append(probabilities[offset : offset + part.count])
+            offset += part.count
+            job.finished = finished
+            if job.taken == len(job.images) and not job.done.done():
+                job.done.set_result(None)
+        self._metrics.inference_seconds.observe(seconds)
+        self._metrics.batch_size.observe(sum(part.count for part in batch))
+        self._metrics.images.inc(offset)

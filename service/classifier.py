@@ -1,0 +1,138 @@
+"""One ONNX file in ONNX Runtime: uint8 images in, class probabilities out, checked against what PyTorch gave."""
+
+import time
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import onnxruntime as ort
+from numpy.typing import NDArray
+
+from models.card import ModelCard, ModelCardError
+from service.device import count_gpus
+
+Device = Literal["cpu", "cuda"]
+Images = NDArray[np.uint8]  # (N, H, W) grey or (N, H, W, 3) colour
+Probabilities = NDArray[np.float32]  # (N, K), rows sum to 1
+
+GOLDEN_TOLERANCE = {"cpu": 1e-4, "cuda": 1e-3}  # largest |dp|; TF32 and other summation orders cost the GPU a digit
+
+
+class ModelLoadError(RuntimeError):
+    """A model file cannot be served: unreadable, off the contract, or its answers are not those of its training."""
+
+
+class DeviceError(RuntimeError):
+    """A GPU was demanded and ONNX Runtime fell back to the CPU."""
+
+
+class OnnxClassifier:
+    """An ONNX Runtime session that keeps the contract: ``images`` in, ``probabilities`` out."""
+
+    def __init__(self, path: Path, *, device: Literal["auto", "cpu", "cuda"], threads: int, gpu: int = 0) -> None:
+        """Load ``path`` on ``device`` with ``threads`` CPU threads.
+
+        Raises:
+            ModelLoadError: ONNX Runtime cannot load it, or it is not one of ours.
+            DeviceError: ``device`` is ``cuda`` and cannot be had.
+        """
+        self.path = path
+        try:
+            self._session = ort.InferenceSession(path, _options(threads), providers=_providers(device, gpu))
+        except Exception as error:  # onnxruntime's exceptions share no other base class
+            raise ModelLoadError(f"cannot load {path}: {error}") from error
+        self.device: Device = "cuda" if self._session.get_providers()[0] == "CUDAExecutionProvider" else "cpu"
+        if device == "cuda" and self.device == "cpu":
+            raise DeviceError(
+                "CLASSIFIER_DEVICE=cuda, but ONNX Runtime fell back to the CPU; install the `cuda` extra "
+                "(`uv run --extra cuda bentoml serve`) and check that `nvidia-smi` shows the GPU"
+            )
+        self.card = self._read_card()
+        self.image_shape = self._read_image_shape()
+
+    def run(self, images: Images) -> Probabilities:
+        """Return the class probabilities of ``images``; on a GPU the batch is padded to a warmed-up size."""
+        count = len(images)
+        if self.device == "cuda" and (padded := batch_bucket(count)) != count:
+            images = np.concatenate([images, np.zeros((padded - count, *self.image_shape), np.uint8)])
+        (probabilities,) = self._session.run(["probabilities"], {"images": images})
+        result: Probabilities = probabilities
+        return result[:count]
+
+    def check_golden(self) -> None:
+        """Compare with the probabilities that PyTorch gave for the images in ``golden.npz`` beside the model.
+
+        Raises:
+            ModelLoadError: the file is missing, or a probability differs by more than the device's tolerance.
+        """
+        path = self.path.with_name("golden.npz")
+        try:
+            with np.load(path) as golden:
+                images, expected = golden["images"], golden["probabilities"]
+        except (OSError, KeyError, ValueError) as error:
+            raise ModelLoadError(f"cannot read {path}: {error}; export the model again") from error
+        difference = float(np.abs(self.run(images) - expected).max())
+        tolerance = GOLDEN_TOLERANCE[self.device]
+        if not difference <= tolerance:  # a NaN fails too
+            raise ModelLoadError(
+                f"{self.path}: golden check failed, largest difference of a probability {difference:.1e}, "
+                f"expected at most {tolerance:.0e} on {self.device}"
+            )
+
+    def warm_up(self, max_batch_size: int) -> float:
+        """Run every batch size that will be met first, and return the seconds that a run of the largest takes."""
+        top = batch_bucket(max_batch_size) if self.device == "cuda" else max_batch_size
+        sizes = [2**power for power in range(top.bit_length())] if self.device == "cuda" else [1, top]
+        for size in sizes:
+            self.run(np.zeros((size, *self.image_shape), np.uint8))
+        started = time.perf_counter()
+        self.run(np.zeros((top, *self.image_shape), np.uint8))
+        return time.perf_counter() - started
+
+    def _read_card(self) -> ModelCard:
+        try:
+            return ModelCard.from_metadata(self._session.get_modelmeta().custom_metadata_map)
+        except ModelCardError as error:
+            raise ModelLoadError(f"{self.path}: {error}") from error
+
+    def _read_image_shape(self) -> tuple[int, ...]:
+        inputs, outputs = self._session.get_inputs(), {output.name: output for output in self._session.get_outputs()}
+        shape = inputs[0].shape if inputs else []
+        is_ours = (
+            [node.name for node in inputs] == ["images"]
+            and inputs[0].type == "tensor(uint8)"
+            and len(shape) in {3, 4}
+            and all(isinstance(side, int) for side in shape[1:])
+            and "probabilities" in outputs
+            and outputs["probabilities"].shape[1:] == [len(self.card.class_names)]
+        )
+        if not is_ours:
+            found = ", ".join(f"{node.name} {node.type} {node.shape}" for node in (*inputs, *outputs.values()))
+            raise ModelLoadError(
+                f"{self.path}: expected input images uint8 (N, H, W) or (N, H, W, 3) and output probabilities "
+                f"(N, {len(self.card.class_names)}), got {found}"
+            )
+        return tuple(shape[1:])
+
+
+def batch_bucket(count: int) -> int:
+    """Return the smallest power of two that holds ``count`` images."""
+    return 1 << (count - 1).bit_length()
+
+
+def _options(threads: int) -> ort.SessionOptions:
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads  # ONNX Runtime would size its pool to the host, not to the container
+    options.inter_op_num_threads = 1
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # idle threads would burn whole cores
+    options.log_severity_level = 3  # errors only; the device in use is logged by the worker
+    return options
+
+
+def _providers(device: str, gpu: int) -> list[str | tuple[str, dict[str, str]]]:
+    if device == "cpu" or (device == "auto" and count_gpus() == 0):
+        return ["CPUExecutionProvider"]
+    ort.preload_dlls()
+    # cuDNN's default search costs up to a second for every new batch size
+    cuda = ("CUDAExecutionProvider", {"device_id": str(gpu), "cudnn_conv_algo_search": "HEURISTIC"})
+    return [cuda, "CPUExecutionProvider"]

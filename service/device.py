@@ -1,0 +1,49 @@
+"""The processors at hand, and how many worker processes they feed."""
+
+import os
+from pathlib import Path
+
+from service.settings import Settings
+
+_CGROUP_CPU_MAX = Path("/sys/fs/cgroup/cpu.max")  # cgroup v2: "<quota> <period>" in microseconds, or "max <period>"
+
+
+def available_cores() -> int:
+    """Return the CPU cores that this process may use: its affinity, bounded by the container's quota."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if _CGROUP_CPU_MAX.is_file():
+        quota, period = _CGROUP_CPU_MAX.read_text().split()
+        if quota != "max":
+            cores = min(cores, -(-int(quota) // int(period)))
+    return max(cores, 1)
+
+
+def count_gpus() -> int:
+    """Return the NVIDIA GPUs that the driver shows (CUDA_VISIBLE_DEVICES respected), 0 without a driver."""
+    import pynvml  # BentoML depends on it  # noqa: PLC0415
+
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    try:
+        pynvml.nvmlInit()
+    except pynvml.NVMLError:
+        return 0
+    try:
+        present = int(pynvml.nvmlDeviceGetCount())
+    finally:
+        pynvml.nvmlShutdown()
+    if visible is None:
+        return present
+    return min(present, len([gpu for gpu in visible.split(",") if gpu.strip() not in {"", "-1"}]))
+
+
+def count_workers(settings: Settings) -> int:
+    """Return the worker processes to start: as set, or one a GPU, or one a core."""
+    if settings.workers is not None:
+        return settings.workers
+    gpus = 0 if settings.device == "cpu" else count_gpus()
+    return gpus or available_cores()
+
+
+def gpu_index(worker_index: int) -> int:
+    """Return the GPU of the ``worker_index``-th worker (from 1): workers take turns."""
+    return (worker_index - 1) % max(count_gpus(), 1)

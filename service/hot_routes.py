@@ -1,0 +1,181 @@
+"""The routes that classify, as one ASGI middleware in front of everything else: admit, read, classify, respond."""
+
+import asyncio
+import json
+import logging
+import re
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from service.batching import ClientLeft
+from service.classification import Classification, Timing
+from service.metrics import NO_MODEL, ModelMetrics
+from service.problems import (
+    CONTENT_TYPE,
+    BodyTimeout,
+    DeadlineExceeded,
+    InternalError,
+    MethodNotAllowed,
+    Problem,
+)
+from service.repository import ModelRepository
+from service.request import App, Headers, Message, Receive, Scope, Send, client_left, read_headers, read_top
+from service.upload import read_image, read_images, read_named_image
+from service.worker import Worker
+
+logger = logging.getLogger("classifier")
+access_logger = logging.getLogger("classifier.access")
+
+TYPED_DOOR = "/classify"  # BentoML's own clients; the form names the model
+CLIENT_LEFT = 499  # nginx's status for it, in logs and metrics only
+
+_PATH = re.compile(r"/v1/models/([^/]+)(?:/versions/([^/]+))?/classify(-batch)?")
+
+
+@dataclass(slots=True)
+class _Exchange:
+    """One request on its way."""
+
+    scope: Scope
+    receive: Receive
+    headers: Headers
+    model: str | None = None  # None at the typed door until its form is read
+    version: str | None = None
+    batch: bool = False
+    metrics: ModelMetrics | None = None  # of the model that was found
+    timing: Timing = field(default_factory=Timing)
+    body_complete: bool = False
+
+
+class HotRoutes:
+    """ASGI middleware that answers the classify routes and hands every other request on."""
+
+    def __init__(self, app: App, *, worker: Worker) -> None:
+        self._app = app
+        self._worker = worker
+        settings = worker.settings
+        self._deadline_s = settings.deadline_ms / 1000
+        self._body_s = min(settings.body_timeout_ms / 1000, self._deadline_s)
+        self._access_log = settings.access_log
+        self._unknown_model: ModelMetrics | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer, or hand on with the request's id in the answer."""
+        if scope["type"] != "http":
+            return await self._app(scope, receive, send)
+        started = time.perf_counter()
+        exchange = _Exchange(scope, receive, read_headers(scope))
+        path = scope["path"]
+        if found := _PATH.fullmatch(path):
+            exchange.model, exchange.version, exchange.batch = found[1], found[2], found[3] is not None
+        elif path != TYPED_DOOR:
+            return await self._app(scope, receive, _with_request_id(send, exchange.headers.request_id))
+        status = await self._answer(exchange, send)
+        self._count(exchange, status)
+        if self._access_log:
+            access_logger.info(
+                "%s %s %d %.1f ms", scope["method"], path, status, (time.perf_counter() - started) * 1e3,
+                extra={"request_id": exchange.headers.request_id.decode()},
+            )  # fmt: skip
+        return None
+
+    async def _answer(self, exchange: _Exchange, send: Send) -> int:
+        """Send the answer or the problem, and return its status."""
+        request_id = exchange.headers.request_id
+        try:
+            body = await self._within_time(exchange)
+        except Problem as problem:
+            await send_problem(send, problem, request_id)
+            return problem.status
+        except ClientLeft:
+            await _send(send, 408, [], b"")  # whoever waits for this request to end sees it end
+            return CLIENT_LEFT
+        except Exception:
+            logger.exception("request %s failed", request_id.decode())
+            await send_problem(send, InternalError(f"request {request_id.decode()} failed; see the log"), request_id)
+            return InternalError.status
+        head = [
+            (b"content-type", b"application/json"),
+            (b"x-request-id", request_id),
+            (b"server-timing", exchange.timing.header()),
+        ]
+        await _send(send, 200, head, body)
+        return 200
+
+    async def _within_time(self, exchange: _Exchange) -> bytes:
+        """Bound the body's arrival and the whole request by one timer.
+
+        Raises:
+            BodyTimeout, DeadlineExceeded: time is up.
+        """
+        started = asyncio.get_running_loop().time()
+        try:
+            async with asyncio.timeout_at(started + self._body_s) as limit:
+                return await self._admit(exchange, lambda: limit.reschedule(started + self._deadline_s))
+        except TimeoutError:
+            if exchange.body_complete:
+                raise DeadlineExceeded(f"not answered within {self._deadline_s:g} s") from None
+            raise BodyTimeout(f"the body was not received within {self._body_s:g} s") from None
+
+    async def _admit(self, exchange: _Exchange, extend_time: Callable[[], None]) -> bytes:
+        """Hold the request to the limits that need no look at its body, then read and classify it."""
+        if exchange.scope["method"] != "POST":
+            raise MethodNotAllowed(exchange.scope["method"], "POST")
+        settings = self._worker.settings
+        limit = settings.max_batch_body_bytes if exchange.batch else settings.max_body_bytes
+        with self._worker.admitted() as models:
+            if exchange.model is not None:
+                model = models.find(exchange.model, exchange.version)
+                exchange.metrics = model.metrics
+                model.batcher.check_room()
+            async with self._worker.budget.body(exchange.receive, exchange.headers, limit=limit) as body:
+                exchange.body_complete = True
+                if self._deadline_s > self._body_s:
+                    extend_time()
+                return await self._classify(exchange, models, body)
+
+    async def _classify(self, exchange: _Exchange, models: ModelRepository, body: bytes) -> bytes:
+        content_type, name = exchange.headers.content_type, exchange.model
+        if name is None:
+            name, body = read_named_image(body, content_type)
+        model = models.find(name, exchange.version)
+        exchange.metrics = model.metrics
+        classification = Classification(
+            worker=self._worker,
+            model=model,
+            top=read_top(exchange.scope["query_string"]),
+            client_left=client_left(exchange.receive),
+            timing=exchange.timing,
+        )
+        if exchange.batch:
+            return await classification.many(read_images(body, content_type))
+        return await classification.one(body if exchange.model is None else read_image(body, content_type))
+
+    def _count(self, exchange: _Exchange, status: int) -> None:
+        if exchange.metrics is None:
+            if self._unknown_model is None:
+                self._unknown_model = ModelMetrics(NO_MODEL, NO_MODEL)
+            exchange.metrics = self._unknown_model
+        exchange.metrics.count_request(status)
+
+
+async def send_problem(send: Send, problem: Problem, request_id: bytes) -> None:
+    """Send an error answer."""
+    head = [(b"content-type", CONTENT_TYPE), (b"x-request-id", request_id), *problem.headers]
+    await _send(send, problem.status, head, json.dumps(problem.body()).encode())
+
+
+async def _send(send: Send, status: int, head: list[tuple[bytes, bytes]], body: bytes) -> None:
+    head.append((b"content-length", b"%d" % len(body)))
+    await send({"type": "http.response.start", "status": status, "headers": head})
+    await send({"type": "http.response.body", "body": body})
+
+
+def _with_request_id(send: Send, request_id: bytes) -> Send:
+    async def send_with_id(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            message["headers"] = [*message.get("headers", ()), (b"x-request-id", request_id)]
+        await send(message)
+
+    return send_with_id

@@ -1,0 +1,96 @@
+"""What the service counts, for Prometheus; every label's values are bounded by the models it serves.
+
+Metrics are made after the worker has started: in a served process BentoML has by then named the folder that the
+workers share (prometheus_client's multiprocess mode).
+"""
+
+import os
+from functools import cache
+
+from prometheus_client import (
+    CONTENT_TYPE_LATEST,
+    REGISTRY,
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    generate_latest,
+)
+from prometheus_client.multiprocess import MultiProcessCollector
+
+CONTENT_TYPE = CONTENT_TYPE_LATEST
+MULTIPROCESS_DIR = "PROMETHEUS_MULTIPROC_DIR"
+NO_MODEL = "none"  # the label of requests that named no model of ours
+
+_MODEL = ("model", "version")
+_SECONDS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+_IMAGES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+
+
+class _Families:
+    """Every metric of the process, once."""
+
+    def __init__(self) -> None:
+        self.requests = Counter("classifier_requests", "Requests answered.", [*_MODEL, "status"])
+        self.images = Counter("classifier_images", "Images classified.", _MODEL)
+        self.dropped = Counter(
+            "classifier_dropped", "Requests dropped from the queue: timed out, or the client left.", [*_MODEL, "reason"]
+        )
+        self.batch_size = Histogram("classifier_batch_size", "Images in a run of the model.", _MODEL, buckets=_IMAGES)
+        self.decode = Histogram(
+            "classifier_decode_seconds", "From bytes to pixels, a request.", _MODEL, buckets=_SECONDS
+        )
+        self.queue = Histogram(
+            "classifier_queue_seconds", "Wait for the first place in a batch, a request.", _MODEL, buckets=_SECONDS
+        )
+        self.inference = Histogram(
+            "classifier_inference_seconds", "A run of the model, a batch.", _MODEL, buckets=_SECONDS
+        )
+        self.queue_length = Gauge(
+            "classifier_queue_length", "Images that wait now.", _MODEL, multiprocess_mode="livesum"
+        )
+        self.device = Gauge(
+            "classifier_device_info", "1 for the device in use.", [*_MODEL, "device"], multiprocess_mode="livemax"
+        )
+
+
+@cache
+def _families() -> _Families:
+    return _Families()
+
+
+class ModelMetrics:
+    """The metrics of one version of one model, its labels resolved once."""
+
+    def __init__(self, model: str, version: str) -> None:
+        families = _families()
+        self._labels = (model, version)
+        self._requests: dict[int, Counter] = {}
+        self.images = families.images.labels(model, version)
+        self.timed_out = families.dropped.labels(model, version, "deadline")
+        self.client_left = families.dropped.labels(model, version, "disconnect")
+        self.batch_size = families.batch_size.labels(model, version)
+        self.decode_seconds = families.decode.labels(model, version)
+        self.queue_seconds = families.queue.labels(model, version)
+        self.inference_seconds = families.inference.labels(model, version)
+        self.queue_length = families.queue_length.labels(model, version)
+
+    def set_device(self, device: str) -> None:
+        """Publish the device in use."""
+        _families().device.labels(*self._labels, device).set(1)
+
+    def count_request(self, status: int) -> None:
+        """Count an answered request."""
+        counter = self._requests.get(status)
+        if counter is None:
+            counter = self._requests[status] = _families().requests.labels(*self._labels, str(status))
+        counter.inc()
+
+
+def render() -> bytes:
+    """Return the metrics of all workers in Prometheus' text format."""
+    if MULTIPROCESS_DIR not in os.environ:
+        return generate_latest(REGISTRY)
+    registry = CollectorRegistry()
+    MultiProcessCollector(registry)
+    return generate_latest(registry)

@@ -1,0 +1,114 @@
+"""What the hot routes read of a request: headers in one pass, query, and a body held to size, budget and time."""
+
+import itertools
+import re
+import secrets
+from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+from urllib.parse import parse_qsl
+
+from service.batching import ClientLeft
+from service.problems import BadRequest, BodyTooLarge, Overloaded
+
+Message = MutableMapping[str, Any]
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+_REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
+_ids = itertools.count(1)
+_process = secrets.token_hex(8)
+
+
+@dataclass(slots=True)
+class Headers:
+    """The request headers that matter here."""
+
+    request_id: bytes
+    content_type: bytes = b""
+    content_length: int | None = None
+
+
+def read_headers(scope: Scope) -> Headers:
+    """Pick our headers out of the request's; a missing or unfit X-Request-ID is replaced by a new one."""
+    headers = Headers(b"")
+    for name, value in scope["headers"]:
+        if name == b"content-type":
+            headers.content_type = value
+        elif name == b"content-length" and value.isdigit():
+            headers.content_length = int(value)
+        elif name == b"x-request-id" and _REQUEST_ID.fullmatch(value):
+            headers.request_id = value
+    if not headers.request_id:
+        headers.request_id = f"{_process}-{next(_ids):x}".encode()
+    return headers
+
+
+def read_top(query_string: bytes) -> int | None:
+    """Return ``top`` of the query, None where it is not asked for.
+
+    Raises:
+        BadRequest: it is not a positive whole number.
+    """
+    if not query_string:
+        return None
+    top = dict(parse_qsl(query_string.decode("latin-1"), keep_blank_values=True)).get("top")
+    if top is None:
+        return None
+    if not (top.isascii() and top.isdigit() and len(top) < 10 and int(top) > 0):
+        raise BadRequest(f"top={top[:50]!r}: expected a whole number from 1 on")
+    return int(top)
+
+
+class BytesBudget:
+    """The bytes of all bodies that a worker holds at once."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.held = 0
+
+    @asynccontextmanager
+    async def body(self, receive: Receive, headers: Headers, *, limit: int) -> AsyncIterator[bytes]:
+        """Read a whole body, and hold its bytes in the budget until the block ends.
+
+        Raises:
+            BodyTooLarge: it is longer than ``limit`` bytes, announced or found.
+            BadRequest: it is empty.
+            Overloaded: the budget is spent.
+            ClientLeft: the connection closed before its end.
+        """
+        if headers.content_length is not None and headers.content_length > limit:
+            raise BodyTooLarge(f"the body has {headers.content_length} bytes, expected at most {limit}")
+        chunks: list[bytes] = []
+        length, more = 0, True
+        try:
+            while more:
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    raise ClientLeft
+                chunk, more = message.get("body", b""), message.get("more_body", False)
+                length += len(chunk)
+                self.held += len(chunk)
+                if length > limit:
+                    raise BodyTooLarge(f"the body has more than {limit} bytes, expected at most {limit}")
+                if self.held > self.limit:
+                    raise Overloaded(f"uploads of over {self.limit} bytes are being worked on; try again later")
+                chunks.append(chunk)
+            if not length:
+                raise BadRequest("the body is empty, expected an image")
+            yield chunks[0] if len(chunks) == 1 else b"".join(chunks)
+        finally:
+            self.held -= length
+
+
+def client_left(receive: Receive) -> Callable[[], bool]:
+    """Return a function that tells whether the client has closed its connection.
+
+    uvicorn's request knows without being awaited; awaiting ``receive`` beside every request would cost a task each.
+    Under another server the answer is always no, and the request is computed for nobody.
+    """
+    return partial(getattr, getattr(receive, "__self__", None), "disconnected", False)

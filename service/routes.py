@@ -1,0 +1,85 @@
+"""The routes that do not classify, as a Starlette application: models, OpenAPI, metrics, and a 404 of our own."""
+
+import json
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from service import metrics
+from service.openapi import openapi
+from service.problems import CONTENT_TYPE, InternalError, MethodNotAllowed, NotFound, Problem
+from service.repository import ModelRepository, ServedModel, highest
+from service.worker import Worker
+
+
+def create_routes(worker: Worker) -> Starlette:
+    """Return the application; it asks ``worker`` for the models at each request."""
+
+    async def list_models(_: Request) -> Response:
+        return JSONResponse({"models": [_summary(name, worker.models) for name in worker.models.models]})
+
+    async def show_model(request: Request) -> Response:
+        path = request.path_params
+        return JSONResponse(_describe(worker.models.find(path["model"], path.get("version"))))
+
+    async def show_metrics(_: Request) -> Response:
+        return Response(metrics.render(), media_type=metrics.CONTENT_TYPE)
+
+    async def show_openapi(_: Request) -> Response:
+        return JSONResponse(openapi(worker.settings))
+
+    async def not_found(request: Request) -> Response:
+        raise NotFound(f"nothing at {request.url.path}; /openapi.json lists what there is")
+
+    return Starlette(
+        routes=[
+            Route("/v1/models", list_models),
+            Route("/v1/models/{model}", show_model),
+            Route("/v1/models/{model}/versions/{version}", show_model),
+            Route("/openapi.json", show_openapi),
+            Route("/metrics", show_metrics),
+            Route("/{path:path}", not_found, methods=["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]),
+        ],
+        exception_handlers={Problem: _problem, HTTPException: _http_exception, Exception: _internal_error},
+    )
+
+
+def _summary(name: str, models: ModelRepository) -> dict[str, Any]:
+    versions = models.models[name]
+    default = versions[highest(versions)]
+    return {
+        "name": name,
+        "versions": list(versions),
+        "default": default.card.version,
+        "device": default.classifier.device,
+        "classes": len(default.card.class_names),
+        "accuracy": default.card.test.accuracy,
+    }
+
+
+def _describe(model: ServedModel) -> dict[str, Any]:
+    return model.card.to_dict() | {
+        "device": model.classifier.device,
+        "inputs": {"images": {"dtype": "uint8", "shape": ["batch", *model.classifier.image_shape]}},
+        "outputs": {"probabilities": {"dtype": "float32", "shape": ["batch", len(model.card.class_names)]}},
+    }
+
+
+async def _problem(_: Request, problem: Exception) -> Response:
+    assert isinstance(problem, Problem)
+    headers = {name.decode(): value.decode() for name, value in problem.headers}
+    return Response(json.dumps(problem.body()), problem.status, headers, media_type=CONTENT_TYPE.decode())
+
+
+async def _http_exception(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    assert error.status_code == 405  # Starlette itself raises no other: paths end in our 404
+    return await _problem(request, MethodNotAllowed(request.method, (error.headers or {}).get("Allow", "GET")))
+
+
+async def _internal_error(request: Request, _: Exception) -> Response:
+    return await _problem(request, InternalError("the request failed; see the log"))

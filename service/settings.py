@@ -1,0 +1,56 @@
+"""What an operator may set: environment variables with the prefix ``CLASSIFIER_``, read once at the start."""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import DirectoryPath, Field, PositiveInt, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+import models
+
+MIB = 1024 * 1024
+
+
+class SettingsError(ValueError):
+    """A variable has a value that is not allowed; the message names variable, value and rule."""
+
+
+class Settings(BaseSettings):
+    """The service's settings; each description is what README's table prints."""
+
+    model_config = SettingsConfigDict(env_prefix="CLASSIFIER_", frozen=True)
+
+    models_dir: DirectoryPath = Field(
+        default=Path(models.__file__).parent, description="folder of <name>/<version>/model.onnx"
+    )
+    device: Literal["auto", "cuda", "cpu"] = Field(
+        default="auto", description="`cuda` refuses to start without a working GPU, `auto` falls back to the CPU"
+    )
+    workers: PositiveInt | None = Field(
+        default=None, description="processes that share the port; unset: one a GPU, or one a CPU core"
+    )
+    max_batch_size: PositiveInt = Field(default=64, description="images in one run of a model")
+    max_queue: PositiveInt = Field(default=1024, description="images that wait for a model, a worker")
+    max_body_bytes: PositiveInt = Field(default=10 * MIB, description="largest image, in bytes")
+    max_batch_body_bytes: PositiveInt = Field(default=64 * MIB, description="largest body of classify-batch, in bytes")
+    max_pixels: PositiveInt = Field(default=50_000_000, description="largest image, in pixels")
+    deadline_ms: PositiveInt = Field(default=10_000, description="a request not answered by then gets 504")
+    body_timeout_ms: PositiveInt = Field(default=10_000, description="a body not received by then gets 408")
+    drain_ms: PositiveInt = Field(default=10_000, description="time that requests in flight get on SIGTERM")
+    log_format: Literal["auto", "text", "json"] = Field(
+        default="auto", description="`auto`: text on a terminal, JSON elsewhere"
+    )
+    access_log: bool = Field(default=False, description="one log line a request")
+
+
+def load_settings() -> Settings:
+    """Read the environment.
+
+    Raises:
+        SettingsError: naming each variable that is wrong, its value and the rule it breaks.
+    """
+    try:
+        return Settings()
+    except ValidationError as error:
+        wrong = [f"CLASSIFIER_{str(e['loc'][0]).upper()}={e['input']}: {e['msg'].lower()}" for e in error.errors()]
+        raise SettingsError("; ".join(wrong)) from None

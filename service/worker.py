@@ -1,0 +1,133 @@
+"""One worker process: starting, ready, draining or failed, the models it holds and the work in flight."""
+
+import asyncio
+import gc
+import logging
+import signal
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any, Literal
+
+from service.device import available_cores, count_workers
+from service.problems import Draining, NotReady
+from service.repository import ModelRepository, load_repository
+from service.request import BytesBudget
+from service.settings import Settings
+
+logger = logging.getLogger("classifier")
+
+
+class Worker:
+    """The state that the routes of one process share."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.state: Literal["starting", "ready", "draining", "failed"] = "starting"
+        self.decoders = ThreadPoolExecutor(available_cores(), thread_name_prefix="decode")
+        self.budget = BytesBudget(4 * settings.max_batch_body_bytes)
+        self._models: ModelRepository | None = None
+        self._loading: asyncio.Task[None] | None = None
+        self._in_flight = 0
+        self._idle = asyncio.Event()
+
+    @property
+    def models(self) -> ModelRepository:
+        """The loaded models.
+
+        Raises:
+            NotReady: they are not loaded yet.
+        """
+        if self._models is None:
+            why = "its models could not be loaded; see the log" if self.state == "failed" else "its models are loading"
+            raise NotReady(f"the service is not ready: {why}")
+        return self._models
+
+    def start(self, *, gpu: int = 0) -> None:
+        """Begin to load the models while the event loop goes on."""
+        self._loading = asyncio.get_running_loop().create_task(self.load(gpu=gpu))
+
+    async def load(self, *, gpu: int = 0) -> None:
+        """Load, check and warm up every model off the event loop, then become ready."""
+        threads = max(1, available_cores() // count_workers(self.settings))
+        loop = asyncio.get_running_loop()
+        try:
+            models = await loop.run_in_executor(None, lambda: load_repository(self.settings, threads=threads, gpu=gpu))
+        except Exception:
+            self.state = "failed"  # liveness says so, and whoever runs the process restarts it
+            logger.exception("the models could not be loaded")
+            return
+        self._models = models
+        gc.collect()
+        gc.freeze()  # what is loaded stays; full collections need not walk it again
+        self.state = "ready"
+        served = [f"{model.card.name}/{model.card.version}" for model in models]
+        devices = {model.classifier.device for model in models}
+        logger.info("ready: serving %s on %s", ", ".join(served), ", ".join(sorted(devices)))
+
+    @contextmanager
+    def admitted(self) -> Iterator[ModelRepository]:
+        """Count a request as in flight, from the first byte of its body to its answer.
+
+        Raises:
+            NotReady: the models are not loaded yet.
+            Draining: the worker is about to stop.
+        """
+        if self.state == "draining":
+            raise Draining("the service is stopping; send the request again, another instance will answer")
+        models = self.models
+        self._in_flight += 1
+        try:
+            yield models
+        finally:
+            self._in_flight -= 1
+            if not self._in_flight:
+                self._idle.set()
+
+    async def drain(self) -> None:
+        """Refuse new requests, and wait until those in flight are answered or the time for it is over."""
+        self.state = "draining"
+        while self._in_flight:
+            self._idle.clear()
+            try:
+                await asyncio.wait_for(self._idle.wait(), self.settings.drain_ms / 1000)
+            except TimeoutError:
+                logger.warning("%d requests were not answered within CLASSIFIER_DRAIN_MS", self._in_flight)
+                return
+
+    def close(self) -> None:
+        """Give the threads back."""
+        self.decoders.shutdown(wait=False, cancel_futures=True)
+        if self._models is not None:
+            self._models.close()
+
+    def drain_on_signals(self) -> None:
+        """Put ``drain`` before what SIGTERM and SIGINT do now; a second signal does that at once."""
+        loop = asyncio.get_running_loop()
+        for signum in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(signum, _Drainer(self, loop, signal.getsignal(signum)))
+
+
+class _Drainer:
+    """A signal handler that drains first; Ctrl-C reaches a worker twice, as SIGINT and as its supervisor's SIGTERM."""
+
+    def __init__(self, worker: Worker, loop: asyncio.AbstractEventLoop, then: Callable[..., Any] | int | None) -> None:
+        self._worker, self._loop, self._then = worker, loop, then
+        self._signalled = False
+        self._task: asyncio.Task[None] | None = None
+
+    def __call__(self, signum: int, frame: FrameType | None) -> None:
+        if self._signalled:
+            self._stop(signum, frame)
+        else:
+            self._signalled = True
+            self._loop.call_soon_threadsafe(self._start, signum)
+
+    def _start(self, signum: int) -> None:
+        self._task = self._loop.create_task(self._worker.drain())
+        self._task.add_done_callback(lambda _: self._stop(signum, None))
+
+    def _stop(self, signum: int, frame: FrameType | None) -> None:
+        if callable(self._then):
+            self._then(signum, frame)
