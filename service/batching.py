@@ -146,8 +146,9 @@ class Batcher:
         return batch, count
 
     def _is_dropped(self, job: Job) -> bool:
-        if job.done.done():  # its deadline passed and its request was answered
-            self._metrics.timed_out.inc()
+        if job.done.done():  # its deadline passed, or an earlier batch of it failed: its request was answered
+            if job.done.cancelled():
+                self._metrics.timed_out.inc()
             return True
         if job.client_left():
             self._metrics.client_left.inc()

@@ -7,7 +7,7 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
+from starlette.routing import Match, Route
 
 from service import metrics
 from service.openapi import openapi
@@ -32,18 +32,23 @@ def create_routes(worker: Worker) -> Starlette:
     async def show_openapi(_: Request) -> Response:
         return JSONResponse(openapi(worker.settings))
 
-    async def not_found(request: Request) -> Response:
+    routes = [
+        Route("/v1/models", list_models),
+        Route("/v1/models/{model}", show_model),
+        Route("/v1/models/{model}/versions/{version}", show_model),
+        Route("/openapi.json", show_openapi),
+        Route("/metrics", show_metrics),
+    ]
+
+    async def nothing_here(request: Request) -> Response:  # also reached where only the verb is wrong
+        for route in routes:
+            if route.matches(request.scope)[0] is Match.PARTIAL:
+                raise MethodNotAllowed(request.method, ", ".join(sorted(route.methods or ())))
         raise NotFound(f"nothing at {request.url.path}; /openapi.json lists what there is")
 
+    verbs = ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
     return Starlette(
-        routes=[
-            Route("/v1/models", list_models),
-            Route("/v1/models/{model}", show_model),
-            Route("/v1/models/{model}/versions/{version}", show_model),
-            Route("/openapi.json", show_openapi),
-            Route("/metrics", show_metrics),
-            Route("/{path:path}", not_found, methods=["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]),
-        ],
+        routes=[*routes, Route("/{path:path}", nothing_here, methods=verbs)],
         exception_handlers={Problem: _problem, HTTPException: _http_exception, Exception: _internal_error},
     )
 
@@ -77,7 +82,7 @@ async def _problem(_: Request, problem: Exception) -> Response:
 
 async def _http_exception(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    assert error.status_code == 405  # Starlette itself raises no other: paths end in our 404
+    assert error.status_code == 405  # a verb that no route has
     return await _problem(request, MethodNotAllowed(request.method, (error.headers or {}).get("Allow", "GET")))
 
 

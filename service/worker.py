@@ -29,7 +29,7 @@ class Worker:
         self.budget = BytesBudget(4 * settings.max_batch_body_bytes)
         self._models: ModelRepository | None = None
         self._loading: asyncio.Task[None] | None = None
-        self._in_flight = 0
+        self.in_flight = 0  # requests
         self._idle = asyncio.Event()
 
     @property
@@ -77,23 +77,24 @@ class Worker:
         if self.state == "draining":
             raise Draining("the service is stopping; send the request again, another instance will answer")
         models = self.models
-        self._in_flight += 1
+        self.in_flight += 1
         try:
             yield models
         finally:
-            self._in_flight -= 1
-            if not self._in_flight:
+            self.in_flight -= 1
+            if not self.in_flight:
                 self._idle.set()
 
     async def drain(self) -> None:
         """Refuse new requests, and wait until those in flight are answered or the time for it is over."""
         self.state = "draining"
-        while self._in_flight:
+        logger.info("draining: %d requests in flight", self.in_flight)
+        while self.in_flight:
             self._idle.clear()
             try:
                 await asyncio.wait_for(self._idle.wait(), self.settings.drain_ms / 1000)
             except TimeoutError:
-                logger.warning("%d requests were not answered within CLASSIFIER_DRAIN_MS", self._in_flight)
+                logger.warning("%d requests were not answered within CLASSIFIER_DRAIN_MS", self.in_flight)
                 return
 
     def close(self) -> None:

@@ -1,0 +1,1 @@
+"""Load against real servers on loopback, and what it cost."""

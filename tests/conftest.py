@@ -1,0 +1,124 @@
+"""What several test files need: a worker with tiny models, in process, and images."""
+
+import asyncio
+import io
+import threading
+from dataclasses import replace
+
+import httpx
+import numpy as np
+import pytest
+from hypothesis import settings as hypothesis_settings
+from PIL import Image
+from tiny_models import ANIMALS, write_model
+
+from service.batching import Batcher
+from service.hot_routes import HotRoutes
+from service.repository import ModelRepository
+from service.routes import create_routes
+from service.settings import Settings
+from service.worker import Worker
+
+hypothesis_settings.register_profile("project", deadline=None, derandomize=True, max_examples=200)
+hypothesis_settings.load_profile("project")
+
+
+class Service:
+    """The ASGI application around one worker, asked in process; each call is an event loop of its own."""
+
+    def __init__(self, settings):
+        self.worker = Worker(settings)
+        self.app = HotRoutes(create_routes(self.worker), worker=self.worker)
+
+    def ask(self, *requests):
+        """Send the requests, each (method, path, httpx arguments), at once; return the responses in order."""
+
+        async def main():
+            transport = httpx.ASGITransport(app=self.app)
+            async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+                calls = (client.request(method, path, **arguments) for method, path, arguments in requests)
+                return await asyncio.gather(*calls)
+
+        return asyncio.run(main())
+
+    def get(self, path, **arguments):
+        return self.ask(("GET", path, arguments))[0]
+
+    def post(self, path, **arguments):
+        return self.ask(("POST", path, arguments))[0]
+
+    def gate(self, name, run):
+        """Put ``run(images, classify)`` before the model ``name``."""
+        versions = dict(self.worker.models.models)
+        model = self.worker.models.find(name)
+        settings = self.worker.settings
+        batcher = Batcher(
+            lambda images: run(images, model.classifier.run),
+            image_shape=model.classifier.image_shape,
+            max_batch_size=settings.max_batch_size,
+            max_queue=settings.max_queue,
+            inline=False,
+            metrics=model.metrics,
+        )
+        model.batcher.close()
+        versions[name] = versions[name] | {model.card.version: replace(model, batcher=batcher)}
+        self.worker._models = ModelRepository(versions)
+
+
+@pytest.fixture(scope="session")
+def models_dir(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("models")
+    write_model(folder, "mnist", version="1", seed=1)
+    write_model(folder, "mnist", version="2", seed=2)
+    write_model(folder, "zoo", image_shape=(16, 24, 3), preparation="photo", class_names=ANIMALS)
+    return folder
+
+
+@pytest.fixture
+def start(models_dir):
+    """Return a function that starts a service with settings of its own."""
+    services = []
+
+    def start_service(*, load=True, **settings):
+        service = Service(Settings(models_dir=models_dir, device="cpu", workers=1, **settings))
+        services.append(service)
+        if load:
+            asyncio.run(service.worker.load())
+        return service
+
+    yield start_service
+    for service in services:
+        service.worker.close()
+
+
+@pytest.fixture
+def service(start):
+    return start()
+
+
+@pytest.fixture
+def gate():
+    """An event that holds up a model until it is set; set at the end in any case."""
+    event = threading.Event()
+    yield event
+    event.set()
+
+
+def encode(pixels, image_format="PNG"):
+    """Return uint8 pixels as an encoded image."""
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, image_format)
+    return buffer.getvalue()
+
+
+@pytest.fixture(scope="session")
+def digit_pixels():
+    """A grey digit-like image (28, 28) that passes the preparation bit for bit."""
+    pixels = np.zeros((28, 28), np.uint8)
+    pixels[6:22, 12:16] = 200
+    return pixels
+
+
+@pytest.fixture(scope="session")
+def digit_png(digit_pixels):
+    return encode(digit_pixels)

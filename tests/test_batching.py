@@ -1,0 +1,183 @@
+import asyncio
+import threading
+
+import numpy as np
+import pytest
+
+from service.batching import Batcher, ClientLeft
+from service.metrics import ModelMetrics
+from service.problems import InternalError, Overloaded
+
+SHAPE = (2, 2)
+
+
+class Model:
+    """A model that answers an image with its own first pixel, and runs no batch before its gate opens."""
+
+    def __init__(self):
+        self.batch_sizes = []
+        self.gate = threading.Event()
+        self.gate.set()
+
+    def run(self, images):
+        assert self.gate.wait(10)
+        self.batch_sizes.append(len(images))
+        if (images == 255).any():
+            raise RuntimeError("boom")
+        return images[:, :1, 0].astype(np.float32)
+
+
+def image(value):
+    return np.full(SHAPE, value, np.uint8)
+
+
+def stays():
+    return False
+
+
+def values(job):
+    return [float(row[0]) for rows in job.rows for row in rows]
+
+
+@pytest.fixture
+def model():
+    return Model()
+
+
+@pytest.fixture
+def make_batcher(model):
+    made = []
+
+    def make(*, inline=False, max_batch_size=4, max_queue=100):
+        metrics = ModelMetrics("batching", "1")
+        batcher = Batcher(
+            model.run,
+            image_shape=SHAPE,
+            max_batch_size=max_batch_size,
+            max_queue=max_queue,
+            inline=inline,
+            metrics=metrics,
+        )
+        made.append(batcher)
+        return batcher
+
+    yield make
+    model.gate.set()
+    for batcher in made:
+        batcher.close()
+
+
+@pytest.mark.parametrize("inline", [True, False])
+def test_requests_of_one_turn_of_the_loop_share_a_batch_and_get_their_own_rows(make_batcher, model, inline):
+    async def main():
+        batcher = make_batcher(inline=inline)
+        jobs = [batcher.submit([image(i)], client_left=stays) for i in range(4)]
+        await asyncio.gather(*(job.done for job in jobs))
+        return [values(job) for job in jobs]
+
+    assert asyncio.run(main()) == [[0.0], [1.0], [2.0], [3.0]]
+    assert model.batch_sizes == [4]
+
+
+def test_what_arrives_while_a_batch_runs_goes_together_afterwards(make_batcher, model):
+    async def main():
+        batcher = make_batcher()
+        model.gate.clear()
+        first = batcher.submit([image(1)], client_left=stays)
+        await asyncio.sleep(0)  # the first batch is under way
+        rest = [batcher.submit([image(i)], client_left=stays) for i in range(3)]
+        model.gate.set()
+        await asyncio.gather(first.done, *(job.done for job in rest))
+
+    asyncio.run(main())
+    assert model.batch_sizes == [1, 3]
+
+
+def test_a_lone_request_waits_one_turn_of_the_loop_and_for_no_company(make_batcher, model):
+    async def main():
+        job = make_batcher(inline=True).submit([image(1)], client_left=stays)
+        await asyncio.sleep(0)
+        assert job.done.done()
+
+    asyncio.run(main())
+    assert model.batch_sizes == [1]
+
+
+@pytest.mark.parametrize("inline", [True, False])
+def test_a_request_larger_than_a_batch_is_split_and_comes_back_in_order(make_batcher, model, inline):
+    async def main():
+        batcher = make_batcher(inline=inline)
+        small = batcher.submit([image(100)], client_left=stays)
+        large = batcher.submit([image(i) for i in range(10)], client_left=stays)
+        last = batcher.submit([image(200)], client_left=stays)
+        await asyncio.gather(small.done, large.done, last.done)
+        return values(small), values(large), values(last)
+
+    assert asyncio.run(main()) == ([100.0], [float(i) for i in range(10)], [200.0])
+    assert model.batch_sizes == [4, 4, 4]
+
+
+def test_the_queue_counts_images_and_refuses_a_request_whole(make_batcher, model):
+    async def main():
+        batcher = make_batcher(max_queue=5)
+        model.gate.clear()
+        running = batcher.submit([image(0)], client_left=stays)
+        await asyncio.sleep(0)
+        waiting = batcher.submit([image(i) for i in range(4)], client_left=stays)
+        with pytest.raises(Overloaded, match="4 images are waiting, at most 5"):
+            batcher.submit([image(0)] * 2, client_left=stays)
+        last = batcher.submit([image(9)], client_left=stays)
+        model.gate.set()
+        await asyncio.gather(running.done, waiting.done, last.done)
+        batcher.check_room(5)
+
+    asyncio.run(main())
+    assert sum(model.batch_sizes) == 6
+
+
+def test_requests_that_nobody_waits_for_cost_no_compute(make_batcher, model):
+    async def main():
+        batcher = make_batcher()
+        model.gate.clear()
+        running = batcher.submit([image(0)], client_left=stays)
+        await asyncio.sleep(0)
+        expired = batcher.submit([image(1)], client_left=stays)
+        gone = batcher.submit([image(2)], client_left=lambda: True)
+        alive = batcher.submit([image(3)], client_left=stays)
+        expired.done.cancel()
+        model.gate.set()
+        with pytest.raises(ClientLeft):
+            await gone.done
+        await asyncio.gather(running.done, alive.done)
+        batcher.check_room(100)  # the dropped ones hold no place
+        return values(alive)
+
+    assert asyncio.run(main()) == [3.0]
+    assert model.batch_sizes == [1, 1]
+
+
+@pytest.mark.parametrize("inline", [True, False])
+def test_a_failing_batch_fails_its_own_requests_and_no_later_one(make_batcher, model, inline):
+    async def main():
+        batcher = make_batcher(inline=inline)
+        bad = batcher.submit([image(255)], client_left=stays)
+        with pytest.raises(InternalError):
+            await bad.done
+        good = batcher.submit([image(1)], client_left=stays)
+        await good.done
+        return values(good)
+
+    assert asyncio.run(main()) == [1.0]
+
+
+def test_a_failure_in_the_middle_of_a_large_request_fails_it_once(make_batcher, model):
+    async def main():
+        batcher = make_batcher()
+        job = batcher.submit([image(255), *[image(1)] * 9], client_left=stays)
+        with pytest.raises(InternalError):
+            await job.done
+        after = batcher.submit([image(1)], client_left=stays)
+        await after.done
+
+    asyncio.run(main())
+    assert model.batch_sizes == [4, 1]

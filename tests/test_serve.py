@@ -1,0 +1,189 @@
+"""The service as users run it: a real process on a real port."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from io import BytesIO
+
+import bentoml
+import httpx
+import psutil
+import pytest
+from PIL import Image
+from served import ROOT, environment, free_port, serve
+from tiny_models import write_model
+
+MNIST = "/v1/models/mnist/classify"
+
+
+@pytest.fixture(scope="module")
+def served(models_dir, tmp_path_factory):
+    with serve(models_dir=models_dir, access_log=True, log_format="json", drain_ms=5000) as served:
+        yield served
+
+
+@pytest.fixture(scope="module")
+def client(served):
+    with httpx.Client(base_url=served.url, timeout=30) as client:
+        yield client
+
+
+def test_it_answers_over_the_wire_and_says_that_it_is_alive_and_ready(client, digit_png):
+    assert client.get("/livez").status_code == 200
+    assert client.get("/readyz").status_code == 200
+    answer = client.post(MNIST, content=digit_png)
+    assert (answer.status_code, answer.json()["version"]) == (200, "2")
+    assert client.get("/openapi.json").json()["openapi"].startswith("3.")
+    for method, path in [("GET", "/nowhere"), ("GET", "/v1/models/cat"), ("GET", MNIST)]:
+        response = client.request(method, path)
+        assert response.headers["content-type"] == "application/problem+json", path
+        assert response.json()["status"] == response.status_code
+
+
+def test_the_device_is_said_in_one_log_line(served):
+    (line,) = [line for line in served.lines if "ready: serving" in line]
+    assert json.loads(line)["message"] == "ready: serving mnist/1, mnist/2, zoo/1 on cpu"
+
+
+def test_bentomls_own_client_calls_the_typed_door(served, digit_png, tmp_path):
+    path = tmp_path / "digit.png"
+    path.write_bytes(digit_png)
+    with bentoml.SyncHTTPClient(served.url) as client, httpx.Client(base_url=served.url) as plain:
+        expected = plain.post(MNIST, content=digit_png).json()
+        assert client.classify(image=path, model="mnist") == expected
+        assert client.classify(image=Image.open(BytesIO(digit_png)), model="mnist") == expected
+        with pytest.raises(bentoml.exceptions.BentoMLException, match="expected one of: mnist, zoo"):
+            client.classify(image=path, model="cat")
+
+
+def test_64_clients_at_once_on_one_worker_meet_no_error_and_share_batches(served, digit_png):
+    def batches(client):
+        return {
+            line.split("{")[0]: float(line.split()[-1])
+            for line in client.get("/metrics").text.splitlines()
+            if line.startswith("classifier_batch_size") and 'version="2"' in line and "bucket" not in line
+        }
+
+    def post_many(_):
+        with httpx.Client(base_url=served.url, timeout=30) as client:
+            return [client.post(MNIST, content=digit_png).status_code for _ in range(20)]
+
+    with httpx.Client(base_url=served.url) as client, ThreadPoolExecutor(64) as pool:
+        before = batches(client)
+        statuses = [status for each in pool.map(post_many, range(64)) for status in each]
+        after = batches(client)
+    assert statuses == [200] * 1280
+    assert after["classifier_batch_size_sum"] - before["classifier_batch_size_sum"] == 1280
+    assert after["classifier_batch_size_count"] - before["classifier_batch_size_count"] < 1280
+
+
+def test_a_body_refused_before_it_is_sent_leaves_a_connection_that_works(client, digit_png):
+    response = client.post(MNIST, content=b"\x89PNG\r\n\x1a\n" + bytes(11 * 1024 * 1024))
+    assert (response.status_code, response.json()["code"]) == (413, "body_too_large")
+    assert client.post(MNIST, content=digit_png).status_code == 200
+
+
+def test_the_access_log_has_a_json_line_a_request(served, client, digit_png):
+    client.post(MNIST, content=digit_png, headers={"x-request-id": "find-me"})
+    served.wait_for("find-me")
+    (line,) = [json.loads(line) for line in served.lines if "find-me" in line]
+    assert line["message"].startswith(f"POST {MNIST} 200 ")
+
+
+def test_a_client_that_leaves_is_no_error_and_is_counted(served, client, digit_png):
+    address = httpx.URL(served.url)
+    head = f"POST {MNIST} HTTP/1.1\r\nhost: x\r\nx-request-id: left\r\ncontent-length: 1000\r\n\r\n"
+    with closing(socket.create_connection((address.host, address.port))) as connection:
+        connection.sendall(head.encode() + digit_png)
+    served.wait_for('"left"')
+    (line,) = [json.loads(line) for line in served.lines if '"left"' in line]
+    assert " 499 " in line["message"]
+    assert "Traceback" not in served.log()
+
+
+def test_broken_http_is_400_and_harms_nobody_else(served, client, digit_png):
+    address = httpx.URL(served.url)
+    with closing(socket.create_connection((address.host, address.port))) as connection:
+        connection.sendall(b"\x00\xff nonsense\r\n\r\n")
+        assert connection.recv(100).startswith(b"HTTP/1.1 400")
+    assert client.post(MNIST, content=digit_png).status_code == 200
+
+
+def test_on_sigterm_new_requests_are_refused_while_those_in_flight_are_answered(models_dir, digit_png):
+    with serve(models_dir=models_dir) as served, httpx.Client(base_url=served.url, timeout=30) as client:
+        address = httpx.URL(served.url)
+        with closing(socket.create_connection((address.host, address.port))) as slow:
+            head = f"POST {MNIST} HTTP/1.1\r\nhost: x\r\ncontent-length: {len(digit_png)}\r\n\r\n"
+            slow.sendall(head.encode() + digit_png[:100])
+            client.get("/readyz")  # answered after the slow request was admitted
+            served.process.send_signal(signal.SIGTERM)
+            served.wait_for("draining")
+            late = client.post(MNIST, content=digit_png)
+            assert (late.status_code, late.json()["code"]) == (503, "draining")
+            assert late.headers["retry-after"]
+            assert client.get("/readyz").status_code == 503
+            assert client.get("/livez").status_code == 200
+            slow.sendall(digit_png[100:])
+            assert slow.recv(1000).startswith(b"HTTP/1.1 200")
+        assert served.process.wait(20) == 0
+
+
+def test_several_workers_share_the_port_and_their_metrics(models_dir, digit_png):
+    with serve(models_dir=models_dir, workers=2) as served, httpx.Client(base_url=served.url) as client:
+        for _ in range(40):
+            with httpx.Client(base_url=served.url) as fresh:
+                assert fresh.post(MNIST, content=digit_png).status_code == 200
+        name = 'classifier_requests_total{model="mnist",status="200",version="2"} '
+        counts = {
+            line.removeprefix(name)
+            for _ in range(10)
+            for line in client.get("/metrics").text.splitlines()
+            if line.startswith(name)
+        }
+        assert counts == {"40.0"}
+        assert len(psutil.Process(served.process.pid).children(recursive=True)) == 2
+
+
+def start_badly(**settings):
+    """Run the serve command with a start that must fail, and return (exit code, what it printed)."""
+    command = [sys.executable, "-m", "bentoml", "serve", "--port", str(free_port())]
+    done = subprocess.run(
+        command, cwd=ROOT, env=environment(**settings), capture_output=True, text=True, timeout=60, check=False
+    )
+    return done.returncode, done.stdout + done.stderr
+
+
+def test_a_wrong_setting_ends_the_command_with_its_name_value_and_rule():
+    code, printed = start_badly(max_queue="lots")
+    assert code != 0
+    assert "CLASSIFIER_MAX_QUEUE=lots" in printed
+    assert "valid integer" in printed
+    assert "Traceback" not in printed
+
+
+def test_a_gpu_that_is_not_there_ends_the_command(models_dir):
+    if os.path.exists("/dev/nvidiactl"):
+        pytest.skip("needs a machine without a GPU")
+    code, printed = start_badly(device="cuda", models_dir=models_dir)
+    assert code != 0
+    assert "CLASSIFIER_DEVICE=cuda" in printed
+
+
+def test_a_model_that_fails_its_golden_check_ends_the_command(tmp_path):
+    good, other = write_model(tmp_path, "one"), write_model(tmp_path, "two", seed=1)
+    (good / "golden.npz").write_bytes((other / "golden.npz").read_bytes())
+    code, printed = start_badly(models_dir=tmp_path, device="cpu")
+    assert code != 0
+    assert "golden check failed" in printed
+    assert "Traceback" not in printed
+
+
+def test_an_empty_models_folder_ends_the_command(tmp_path):
+    code, printed = start_badly(models_dir=tmp_path, device="cpu")
+    assert code != 0
+    assert "CLASSIFIER_MODELS_DIR" in printed
