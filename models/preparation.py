@@ -1,0 +1,116 @@
+"""Any decoded picture to the pixels a model takes: ``digit`` for MNIST's framing, ``photo`` for everything else.
+
+Training measures with these functions and the service serves with them. A picture that already is what the model was
+trained on passes bit for bit.
+"""
+
+import functools
+import math
+from collections.abc import Callable
+from typing import assert_never
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from models.card import Preparation
+from models.ink import contrast_with, find_ink
+
+Pixels = NDArray[np.uint8]
+
+_FIELD, _GLYPH = 28, 20  # MNIST's sides: the image, and the box its digit was fitted into
+_REDUCING_GAP = 3.0  # pixels left for the last filter, per pixel of the result; before that, plain averaging
+
+
+def preparer(preparation: Preparation, image_shape: tuple[int, ...]) -> Callable[[Image.Image], Pixels]:
+    """Return the function that makes a picture (mode L or RGB) an array of a model's ``image_shape``.
+
+    Raises:
+        ValueError: the preparation cannot make that shape.
+    """
+    match preparation:
+        case "digit":
+            if image_shape != (_FIELD, _FIELD):
+                raise ValueError(f"digit: expected a model of images (28, 28), got {image_shape}")
+            return digit
+        case "photo":
+            if len(image_shape) != 3 or image_shape[2] != 3:
+                raise ValueError(f"photo: expected a model of images (H, W, 3), got {image_shape}")
+            return functools.partial(photo, size=image_shape[:2])
+        case _:
+            assert_never(preparation)
+
+
+def photo(picture: Image.Image, size: tuple[int, int]) -> Pixels:
+    """Fit and crop the centre of a picture to ``size`` = (H, W).
+
+    Shape: any picture -> (H, W, 3)
+    """
+    height, width = size
+    if picture.mode != "RGB":
+        picture = picture.convert("RGB")
+    if picture.size != (width, height):
+        scale = min(picture.width / width, picture.height / height)
+        left = max(0.0, (picture.width - width * scale) / 2)
+        top = max(0.0, (picture.height - height * scale) / 2)
+        box = (left, top, picture.width - left, picture.height - top)
+        picture = _resize(picture, (width, height), box)
+    return np.asarray(picture)
+
+
+def digit(picture: Image.Image) -> Pixels:
+    """Frame a handwritten digit, whatever its ink and paper, as MNIST did (LeCun et al. 1998).
+
+    The ink is fitted into 20x20, its aspect kept, and laid into 28x28 with its centre of mass in the middle, white on
+    black. An image of MNIST passes bit for bit, a blank picture as it is.
+
+    Shape: any picture -> (28, 28)
+    """
+    if (pixels := _native(picture)) is not None:
+        return pixels
+    if (found := find_ink(picture)) is not None:
+        paper, box = found
+        width, height = box[2] - box[0], box[3] - box[1]
+        scale = _GLYPH / max(width, height)
+        glyph = _resize(picture, (max(1, round(width * scale)), max(1, round(height * scale))), box)
+        ink = np.asarray(contrast_with(glyph, paper))
+        if strongest := int(ink.max()):
+            return _center(ink * np.float32(255 / strongest))
+    return np.asarray(_grey(picture).resize((_FIELD, _FIELD), Image.Resampling.BOX))
+
+
+def _native(picture: Image.Image) -> Pixels | None:
+    """Return the pixels of an image that MNIST could hold: all its 70,000 have four black corners and are dark."""
+    if picture.size != (_FIELD, _FIELD):
+        return None
+    pixels: Pixels = np.asarray(picture)
+    if pixels[:: _FIELD - 1, :: _FIELD - 1].any() or pixels.sum() >= 128 * pixels.size:
+        return None
+    if pixels.ndim == 2:
+        return pixels
+    grey = pixels[:, :, 0]
+    return grey if (pixels == grey[:, :, None]).all() else None
+
+
+def _center(glyph: NDArray[np.float32]) -> Pixels:
+    """Lay a glyph into the field, its centre of mass in the middle as far as the edges allow."""
+    field = np.zeros((_FIELD, _FIELD), np.uint8)
+    place = []
+    for axis, side in enumerate(glyph.shape):
+        profile = glyph.sum(axis=1 - axis)
+        middle = float(profile @ np.arange(side) / profile.sum())
+        start = min(max(math.floor(_FIELD / 2 - middle + 0.5), 0), _FIELD - side)
+        place.append(slice(start, start + side))
+    field[tuple(place)] = np.rint(glyph)
+    return field
+
+
+def _resize(picture: Image.Image, size: tuple[int, int], box: tuple[float, float, float, float]) -> Image.Image:
+    """Resize the box, averaging over areas where it shrinks."""
+    shrinks = box[2] - box[0] > size[0]
+    filter_ = Image.Resampling.HAMMING if shrinks else Image.Resampling.BICUBIC
+    return picture.resize(size, filter_, box, reducing_gap=_REDUCING_GAP)
+
+
+def _grey(picture: Image.Image) -> Image.Image:
+    return picture if picture.mode == "L" else picture.convert("L")

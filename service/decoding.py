@@ -1,0 +1,145 @@
+"""Bytes to a picture: formats known by their first bytes, limits read from the header, every mode made L or RGB."""
+
+import logging
+import math
+import warnings
+from contextlib import suppress
+from io import BytesIO
+
+import numpy as np
+from PIL import Image, ImageOps
+from PIL.BmpImagePlugin import BmpImageFile
+from PIL.GifImagePlugin import GifImageFile
+from PIL.ImageFile import ImageFile
+from PIL.JpegImagePlugin import JpegImageFile
+from PIL.PngImagePlugin import PngImageFile
+from PIL.TiffImagePlugin import TiffImageFile
+from PIL.WebPImagePlugin import WebPImageFile
+
+from service.problems import ImageTooLarge, Problem, UnreadableImage, UnsupportedImage
+
+_PLUGINS: tuple[tuple[bytes, type[ImageFile]], ...] = (
+    (b"\x89PNG\r\n\x1a\n", PngImageFile),
+    (b"\xff\xd8\xff", JpegImageFile),
+    (b"GIF87a", GifImageFile),
+    (b"GIF89a", GifImageFile),
+    (b"BM", BmpImageFile),
+    (b"II*\x00", TiffImageFile),
+    (b"MM\x00*", TiffImageFile),
+    (b"II+\x00", TiffImageFile),  # BigTIFF
+    (b"MM\x00+", TiffImageFile),
+)
+_DRAFT_GAP = 3  # pixels decoded for each that is wanted, so that the resize that follows hides the draft
+_TIFF_TILE_WIDTH, _TIFF_TILE_LENGTH = 322, 323
+_REMEDY = "send PNG, JPEG, WebP, GIF, BMP or TIFF"
+
+# What Pillow remarks about a client's file is that client's business, not the server log's.
+warnings.filterwarnings("ignore", module=r"PIL\.")
+logging.getLogger("PIL").setLevel(logging.CRITICAL)
+
+
+def open_image(body: bytes | bytearray | memoryview, *, max_pixels: int) -> Image.Image:
+    """Read the header of an encoded image: format, mode and size are known afterwards, no pixel is decoded.
+
+    Raises:
+        UnsupportedImage: the bytes begin like no format that is read.
+        ImageTooLarge: the header says more than ``max_pixels``.
+        UnreadableImage: the header is damaged.
+    """
+    plugin = _plugin(bytes(body[:64]))
+    try:
+        image: Image.Image = plugin(BytesIO(body))  # Image.open would do this too, but also warn and ask other plugins
+        sizes = [image.size]
+        if isinstance(image, TiffImageFile):  # a small image may come in tiles of any size
+            sizes.append((int(image.tag_v2.get(_TIFF_TILE_WIDTH, 0)), int(image.tag_v2.get(_TIFF_TILE_LENGTH, 0))))
+    except Exception as error:
+        raise _problem(plugin.format, error) from error
+    for width, height in sizes:
+        if width * height > max_pixels:
+            raise ImageTooLarge(f"the image has {width} x {height} pixels, expected at most {max_pixels} in all")
+    return image
+
+
+def read_picture(image: Image.Image, *, draft: tuple[int, int] | None = None) -> Image.Image:
+    """Decode the first frame of an opened image, upright, as mode L or RGB.
+
+    Transparency lies over black or white, whichever contrasts more with what is drawn. ``draft`` is the least (width,
+    height) that will do: a larger JPEG is then decoded at a half, a quarter or an eighth of its size, and much faster.
+
+    Raises:
+        UnreadableImage: the pixels are damaged or cut off.
+    """
+    try:
+        if draft is not None:
+            side = _DRAFT_GAP * max(draft)
+            image.draft(None, (side, side))  # a square, since EXIF may yet turn the image
+        image.load()
+        if image.info:
+            with suppress(Exception):  # damaged EXIF turns nothing, and the pixels are sound
+                ImageOps.exif_transpose(image, in_place=True)
+        return _plain(image)
+    except Exception as error:
+        raise _problem(image.format, error) from error
+
+
+def _plugin(head: bytes) -> type[ImageFile]:
+    for magic, plugin in _PLUGINS:
+        if head.startswith(magic):
+            return plugin
+    if head.startswith(b"RIFF") and head[8:12] == b"WEBP":
+        return WebPImageFile
+    if head[4:8] == b"ftyp":  # the box of the ISO family; the brands that it may be read as follow
+        name = "AVIF" if b"avi" in head[8:] else "HEIC" if any(b in head[8:] for b in (b"hei", b"hev", b"mif")) else ""
+        if name:
+            raise UnsupportedImage(f"{name} is not read: {_REMEDY}; phones and editors can export JPEG")
+    raise UnsupportedImage(f"the bytes begin like no image that is read ({head[:12]!r}): {_REMEDY}")
+
+
+def _problem(format_name: str | None, error: Exception) -> Problem:
+    """Return what to tell the client; the plugins raise a dozen classes that share no base below Exception."""
+    if isinstance(error, Image.DecompressionBombError):  # a frame beyond the size in its file's header
+        return ImageTooLarge(f"the image has too many pixels: {error}")
+    cause = str(error)[:200] or type(error).__name__
+    return UnreadableImage(f"the {format_name} cannot be decoded: {cause}; send the whole, undamaged file")
+
+
+def _plain(image: Image.Image) -> Image.Image:
+    """Convert any mode that a plugin yields to L or RGB; those two pass through."""
+    if image.mode in ("L", "RGB") and "transparency" not in image.info:
+        return image
+    if image.mode.startswith("I;16"):
+        return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))  # 257 * v, a widened byte, gives v again
+    if image.mode in ("I", "F"):
+        return _scaled_to_bytes(image)
+    if image.has_transparency_data:
+        return _over_contrast(image.convert("LA" if image.mode in ("1", "L", "LA", "La") else "RGBA"))
+    return image.convert("L" if image.mode == "1" else "RGB")
+
+
+def _scaled_to_bytes(image: Image.Image) -> Image.Image:
+    """Map numbers of unknown range to 0..255: from the least of the usual full scales that holds them, or stretched."""
+    low, high = image.getextrema()
+    assert isinstance(low, int | float)
+    assert isinstance(high, int | float)
+    if not math.isfinite(high - low):
+        raise ValueError("its values are not finite")
+    scales = (255, 65535) if image.mode == "I" else (1, 255, 65535)
+    full_scale = next((scale for scale in scales if low >= 0 and high <= scale), None)
+    if full_scale is not None:
+        low, high = 0, full_scale
+    factor = 255 / ((high - low) or 1)
+    return image.point(lambda value: value * factor + (0.5 - low * factor)).convert("L")
+
+
+def _over_contrast(picture: Image.Image) -> Image.Image:
+    """Lay an LA or RGBA picture over black or white, whichever is farther from what is drawn."""
+    alpha, mode = picture.getchannel("A"), picture.mode[:-1]
+    if alpha.getextrema() == (255, 255):
+        return picture.convert(mode)
+    drawn = Image.new("L", picture.size)
+    drawn.paste(picture.convert("L"), mask=alpha)  # lightness, weighted by opacity
+    levels = np.arange(256)
+    is_light = 2 * (levels @ drawn.histogram()) > levels @ alpha.histogram()
+    paper = Image.new(mode, picture.size, "black" if is_light else "white")
+    paper.paste(picture.convert(mode), mask=alpha)
+    return paper
