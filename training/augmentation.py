@@ -1,0 +1,100 @@
+"""Random changes to a batch of raw pixels, as tensor operations on the device that trains.
+
+Each takes images of shape (N, H, W) or (N, H, W, C), values 0..255, and returns the same shape and range. They draw
+from torch's own generator, so that the seed of an epoch decides them.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+
+@dataclass(frozen=True, kw_only=True)
+class Augmentation:
+    """How far the training images may be moved; nothing at all by default."""
+
+    flip: bool = False  # mirror half of the images
+    shift: int = 0  # pixels at most along each axis, edges reflected
+    cutout: int = 0  # side of the square painted grey (DeVries and Taylor 2017)
+    degrees: float = 0.0  # of rotation at most, either way
+    scale: float = 0.0  # 0.1 is from 90 % to 110 %, each axis its own
+    shear: float = 0.0  # pixels a pixel
+    translate: float = 0.0  # pixels at most along each axis, edges black
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """Change every image of a batch in its own way."""
+        if self.flip or self.shift:
+            images = flip_and_shift(images, flip=self.flip, shift=self.shift)
+        if self.degrees or self.scale or self.shear or self.translate:
+            images = self._affine(images)
+        if self.cutout:
+            images = cut_out(images, size=self.cutout)
+        return images
+
+    def _affine(self, images: Tensor) -> Tensor:
+        return affine(
+            images,
+            angles=_uniform(images, math.radians(self.degrees)),
+            scales=1 + torch.stack([_uniform(images, self.scale), _uniform(images, self.scale)], dim=1),
+            shears=_uniform(images, self.shear),
+            translations=torch.stack([_uniform(images, self.translate), _uniform(images, self.translate)], dim=1),
+        )
+
+
+def flip_and_shift(images: Tensor, *, flip: bool, shift: int) -> Tensor:
+    """Mirror half of the images and move each by up to ``shift`` pixels, in one gather; dtype is kept."""
+    n, height, width = images.shape[:3]
+    device = images.device
+    moves = torch.randint(-shift, shift + 1, (2, n, 1), device=device)
+    rows = _reflect(torch.arange(height, device=device) + moves[0], height)  # (N, H)
+    columns = _reflect(torch.arange(width, device=device) + moves[1], width)  # (N, W)
+    if flip:
+        mirrored = torch.rand((n, 1), device=device) < 0.5
+        columns = torch.where(mirrored, width - 1 - columns, columns)
+    return images[torch.arange(n, device=device)[:, None, None], rows[:, :, None], columns[:, None, :]]
+
+
+def cut_out(images: Tensor, *, size: int) -> Tensor:
+    """Paint a square of ``size`` pixels, anywhere and partly outside too, in the grey of the middle."""
+    n, height, width = images.shape[:3]
+    rows = _within(torch.randint(height, (n, 1), device=images.device), height, size)  # (N, H)
+    columns = _within(torch.randint(width, (n, 1), device=images.device), width, size)  # (N, W)
+    square = rows[:, :, None] & columns[:, None, :]  # (N, H, W)
+    return images.masked_fill(square if images.ndim == 3 else square[..., None], 128)
+
+
+def affine(images: Tensor, *, angles: Tensor, scales: Tensor, shears: Tensor, translations: Tensor) -> Tensor:
+    """Rotate, stretch, shear and move grey images: (N, H, W), any dtype -> float32, black where nothing was.
+
+    Args:
+        images: the batch.
+        angles: (N,) radians.
+        scales: (N, 2) factors, across and down.
+        shears: (N,) pixels across a pixel down.
+        translations: (N, 2) pixels, across and down.
+    """
+    height, width = images.shape[1:]
+    cosines, sines = angles.cos(), angles.sin()
+    across = torch.stack([cosines, shears * cosines - sines], dim=1) / scales[:, :1]
+    down = torch.stack([sines, shears * sines + cosines], dim=1) / scales[:, 1:]
+    moves = translations * 2 / torch.tensor([width, height], device=images.device)  # the grid runs from -1 to 1
+    matrices = torch.cat([torch.stack([across, down], dim=1), -moves[:, :, None]], dim=2)  # (N, 2, 3)
+    grid = functional.affine_grid(matrices, [len(images), 1, height, width], align_corners=False)
+    return functional.grid_sample(images[:, None].float(), grid, align_corners=False)[:, 0]
+
+
+def _uniform(images: Tensor, limit: float) -> Tensor:
+    """(N,) numbers between -limit and limit."""
+    return (torch.rand(len(images), device=images.device) * 2 - 1) * limit
+
+
+def _reflect(index: Tensor, size: int) -> Tensor:
+    return (size - 1) - ((size - 1) - index.abs()).abs()
+
+
+def _within(centre: Tensor, length: int, size: int) -> Tensor:
+    offset = torch.arange(length, device=centre.device) - centre + size // 2
+    return (offset >= 0) & (offset < size)

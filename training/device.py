@@ -1,0 +1,54 @@
+"""Where a run computes, and in which precision."""
+
+import platform
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Literal
+
+import torch
+
+from training.errors import TrainingError
+
+DeviceChoice = Literal["auto", "cpu", "cuda"]
+
+
+class DeviceError(TrainingError):
+    """The device that was asked for is not there."""
+
+
+def choose_device(choice: DeviceChoice) -> torch.device:
+    """Return the device; ``auto`` is the GPU where torch sees one.
+
+    Raises:
+        DeviceError: ``cuda`` was asked for and is not there.
+    """
+    available = torch.cuda.is_available()
+    if choice == "cuda" and not available:
+        raise DeviceError(f"--device cuda: torch {torch.__version__} sees no GPU here; use --device auto or cpu")
+    return torch.device("cuda" if available and choice != "cpu" else "cpu")
+
+
+def has_bfloat16(device: torch.device) -> bool:
+    """Tell whether the device multiplies bfloat16 in hardware; elsewhere it is emulated and slower than float32."""
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    return bool(torch.cpu._is_avx512_bf16_supported())  # torch 2.11 has no public way to ask
+
+
+def mixed_precision(device: torch.device, *, enabled: bool = True) -> AbstractContextManager[None]:
+    """Compute convolutions and products in bfloat16 where the hardware can."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=enabled and has_bfloat16(device))
+
+
+def describe_hardware(device: torch.device) -> str:
+    """Name the processor or the GPU, as a table of results would."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    lines = _cpuinfo()
+    model = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.machine())
+    return f"{torch.get_num_threads()} cores of {model}"
+
+
+def _cpuinfo() -> list[str]:
+    path = Path("/proc/cpuinfo")
+    return path.read_text().splitlines() if path.exists() else []

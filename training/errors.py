@@ -1,0 +1,13 @@
+"""The failures a training run reports in one line and answers with exit code 1.
+
+TrainingError
+├── DataError          data.py: the data set is not there, or not readable
+├── DeviceError        device.py: the device that was asked for is not there
+├── CheckpointError    checkpoints.py: nothing to resume, or it belongs to another run
+├── ExportError        export.py: the ONNX file is not valid, or computes something else
+└── GateError          gate.py: the model does not earn a version
+"""
+
+
+class TrainingError(Exception):
+    """A run cannot go on; the message says what was found, what is right and what to do."""

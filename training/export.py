@@ -1,0 +1,125 @@
+"""From a network to one self-describing ONNX file: write, check, compare with PyTorch, or raise."""
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from models.card import ModelCard
+from training.errors import TrainingError
+
+PARITY_BATCHES = (1, 2, 3, 7, 64)
+PARITY_TOLERANCE = 1e-5
+
+
+class ExportError(TrainingError):
+    """The file is not valid ONNX, or computes something else than the network."""
+
+
+class CalibratedClassifier(nn.Module):
+    """What is exported: (N, H, W) or (N, H, W, 3) uint8 -> probabilities (N, K) and the logits before temperature."""
+
+    def __init__(self, network: nn.Module, temperature: float) -> None:
+        super().__init__()
+        self.network = network
+        self.temperature = temperature
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Classify a batch."""
+        logits = self.network(images)
+        return torch.softmax(logits / self.temperature, dim=1), logits
+
+
+def export_onnx(classifier: CalibratedClassifier, path: Path, images: Tensor) -> None:
+    """Write the classifier, on the CPU and in evaluation mode, to one file; then check and compare it.
+
+    Args:
+        classifier: is moved to the CPU and to evaluation mode.
+        path: of the new file.
+        images: uint8 images as the model takes them, to compare on.
+
+    Raises:
+        ExportError: the file is not valid, not alone, or gives other probabilities than the classifier.
+    """
+    classifier.cpu().eval()
+    images = images.cpu()
+    torch.onnx.export(
+        classifier,
+        (_cycle(images, 2),),  # an example of one image would freeze the batch to one
+        path,
+        dynamo=True,
+        input_names=["images"],
+        output_names=["probabilities", "logits"],
+        dynamic_shapes=({0: torch.export.Dim.DYNAMIC},),
+        external_data=False,
+        verbose=False,
+    )
+    check_onnx(path)
+    check_parity(path, classifier, images)
+
+
+def write_card(path: Path, card: ModelCard) -> None:
+    """Put the card into the file's metadata; the graph stays as it is."""
+    model = onnx.load(path)
+    onnx.helper.set_model_props(model, card.to_metadata())
+    onnx.save(model, path)
+    check_onnx(path)
+
+
+def check_onnx(path: Path) -> None:
+    """Check the file in full.
+
+    Raises:
+        ExportError: it is not valid ONNX, or keeps its weights elsewhere.
+    """
+    try:
+        onnx.checker.check_model(str(path), full_check=True)
+    except Exception as error:  # the checker's and the parser's exceptions share no other base class
+        raise ExportError(f"{path.name} is not valid ONNX: {error}") from error
+    if any(uses_external_data(tensor) for tensor in onnx.load(path, load_external_data=False).graph.initializer):
+        raise ExportError(f"{path.name} keeps weights in another file; a model is one file")
+
+
+def uses_external_data(tensor: onnx.TensorProto) -> bool:
+    """Tell whether a tensor's values lie outside the file."""
+    return tensor.data_location == onnx.TensorProto.EXTERNAL
+
+
+def check_parity(path: Path, classifier: CalibratedClassifier, images: Tensor) -> None:
+    """Compare the file with the classifier at several batch sizes.
+
+    Raises:
+        ExportError: a probability differs by more than the tolerance.
+    """
+    session = open_session(path)
+    for batch_size in PARITY_BATCHES:
+        batch = _cycle(images, batch_size)
+        with torch.inference_mode():
+            expected = classifier(batch)[0].numpy()
+        found = session.run(["probabilities"], {"images": batch.numpy()})[0]
+        difference = float(np.abs(found - expected).max()) if found.shape == expected.shape else float("inf")
+        if not difference <= PARITY_TOLERANCE:  # a NaN is no parity either
+            raise ExportError(
+                f"{path.name} differs from PyTorch by {difference:.1e} at batch {batch_size}; "
+                f"at most {PARITY_TOLERANCE:.0e} is right"
+            )
+
+
+def predict_onnx(path: Path, images: NDArray[np.uint8], *, batch_size: int = 256) -> NDArray[np.float32]:
+    """Run a file over images of any number: (N, ...) uint8 -> probabilities (N, K)."""
+    session = open_session(path)
+    batches = (images[start : start + batch_size] for start in range(0, len(images), batch_size))
+    return np.concatenate([session.run(["probabilities"], {"images": batch})[0] for batch in batches])
+
+
+def open_session(path: Path) -> ort.InferenceSession:
+    """Open a file on the CPU, the reference of every comparison."""
+    return ort.InferenceSession(path, providers=["CPUExecutionProvider"])
+
+
+def _cycle(images: Tensor, count: int) -> Tensor:
+    return images[torch.arange(count) % len(images)]

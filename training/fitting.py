@@ -1,0 +1,184 @@
+"""The training loop: fit a network to the training split and keep its best epoch."""
+
+import copy
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from tqdm import tqdm
+
+from training.checkpoints import Checkpoint
+from training.data import DataSet, Split
+from training.device import mixed_precision
+from training.optimization import learning_rate, make_optimizer
+from training.recipes import Recipe
+
+
+@dataclass(frozen=True, kw_only=True)
+class Epoch:
+    """What one epoch gave; training figures are of the augmented images, while the network changed."""
+
+    epoch: int  # from 1
+    train_loss: float
+    train_accuracy: float  # 0..1
+    val_loss: float
+    val_accuracy: float  # 0..1
+    lr: float  # at its end
+    images_per_s: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fit:
+    """What a run left in the network: its best epoch."""
+
+    history: list[Epoch]
+    best: Epoch
+    seconds: float
+
+
+class Fitting:
+    """One run that can be watched, stopped and taken up again.
+
+    Every epoch is seeded by the run's seed and its own number, so a run that was resumed equals one that was not.
+    """
+
+    def __init__(self, network: nn.Module, data: DataSet, recipe: Recipe, *, seed: int, device: torch.device) -> None:
+        self.network, self.data, self.recipe, self.seed, self.device = network, data, recipe, seed, device
+        self.optimizer = make_optimizer(network, recipe)
+        self.history: list[Epoch] = []
+        self.best_weights = copy.deepcopy(network.state_dict())
+        self.seconds = 0.0
+
+    def run(self, *, stopped: Callable[[], bool], after_epoch: Callable[[], None]) -> Fit | None:
+        """Train until the last epoch, the end of patience, or ``stopped()``; return None if no epoch was finished.
+
+        The network ends in evaluation mode with the weights of the best epoch on validation.
+        """
+        train, recipe = self.data.train, self.recipe
+        total, done = recipe.epochs * len(train), len(self.history) * len(train)
+        with tqdm(total=total, initial=done, unit=" images", unit_scale=True, disable=None, dynamic_ncols=True) as bar:
+            while not (self._is_over() or stopped()):
+                epoch = self._run_epoch(bar, stopped)
+                if epoch is None:
+                    break
+                after_epoch()
+                bar.write(_describe(epoch, recipe.epochs))
+        if not self.history:
+            return None
+        self.network.load_state_dict(self.best_weights)
+        self.network.eval()
+        return Fit(history=self.history, best=best_epoch(self.history), seconds=self.seconds)
+
+    def checkpoint(self, run: dict[str, object]) -> Checkpoint:
+        """Return the state that :meth:`restore` takes up."""
+        return Checkpoint(
+            run=run,
+            network=self.network.state_dict(),
+            optimizer=self.optimizer.state_dict(),
+            best=self.best_weights,
+            history=[asdict(epoch) for epoch in self.history],
+            seconds=self.seconds,
+        )
+
+    def restore(self, checkpoint: Checkpoint) -> None:
+        """Go on where the checkpoint was taken."""
+        self.network.load_state_dict(checkpoint.network)
+        self.optimizer.load_state_dict(checkpoint.optimizer)
+        self.best_weights = checkpoint.best
+        self.history = [Epoch(**epoch) for epoch in checkpoint.history]
+        self.seconds = checkpoint.seconds
+
+    def _is_over(self) -> bool:
+        if not self.history:
+            return False
+        waited = len(self.history) - best_epoch(self.history).epoch
+        return len(self.history) >= self.recipe.epochs or waited >= self.recipe.patience
+
+    def _run_epoch(self, bar: "tqdm[None]", stopped: Callable[[], bool]) -> Epoch | None:
+        """Train on every image once and validate; None, and nothing kept, where the run was stopped meanwhile."""
+        started, number, num_images = time.perf_counter(), len(self.history) + 1, len(self.data.train)
+        torch.manual_seed(self.seed * 1_000_003 + number)
+        self.network.train()
+        loss_sum, num_correct = torch.zeros(2, device=self.device)
+        steps = math.ceil(num_images / self.recipe.batch_size)
+        for step, batch in enumerate(_batches(self.data.train, self.recipe.batch_size)):
+            if stopped():
+                return None
+            lr = learning_rate(self.recipe, (number - 1 + step / steps) / self.recipe.epochs)
+            loss, logits = self._step(batch, lr)
+            loss_sum += loss * len(batch)
+            num_correct += (logits.argmax(dim=1) == batch.labels).sum()
+            bar.update(len(batch))
+            if step % 10 == 0:  # reading a figure makes a GPU wait
+                bar.set_postfix(epoch=number, loss=f"{float(loss):.3f}", acc=f"{_accuracy(logits, batch.labels):.3f}")
+        seconds = time.perf_counter() - started
+        val_loss, val_accuracy = self._validate()
+        self.seconds += time.perf_counter() - started
+        return self._keep(
+            Epoch(
+                epoch=number,
+                train_loss=float(loss_sum) / num_images,
+                train_accuracy=float(num_correct) / num_images,
+                val_loss=val_loss,
+                val_accuracy=val_accuracy,
+                lr=lr,
+                images_per_s=num_images / seconds,
+            )
+        )
+
+    def _step(self, batch: Split, lr: float) -> tuple[Tensor, Tensor]:
+        for group in self.optimizer.param_groups:
+            group["lr"] = lr
+        images = self.recipe.augmentation(batch.images)
+        with mixed_precision(self.device, enabled=self.recipe.mixed_precision):
+            logits = self.network(images).float()
+        loss = functional.cross_entropy(logits, batch.labels, label_smoothing=self.recipe.label_smoothing)
+        self.optimizer.zero_grad()
+        torch.autograd.backward(loss)
+        self.optimizer.step()
+        return loss.detach(), logits.detach()
+
+    def _validate(self) -> tuple[float, float]:
+        with mixed_precision(self.device, enabled=self.recipe.mixed_precision):
+            logits = predict_logits(self.network, self.data.val.images)
+        return float(functional.cross_entropy(logits, self.data.val.labels)), _accuracy(logits, self.data.val.labels)
+
+    def _keep(self, epoch: Epoch) -> Epoch:
+        self.history.append(epoch)
+        if best_epoch(self.history) is epoch:
+            self.best_weights = copy.deepcopy(self.network.state_dict())
+        return epoch
+
+
+def best_epoch(history: list[Epoch]) -> Epoch:
+    """Return the epoch of the highest validation accuracy, of equals the one of the lowest loss."""
+    return max(history, key=lambda epoch: (epoch.val_accuracy, -epoch.val_loss))
+
+
+@torch.inference_mode()
+def predict_logits(network: nn.Module, images: Tensor, *, batch_size: int = 1024) -> Tensor:
+    """Run a network, left in evaluation mode, over images of any number: (N, ...) uint8 -> (N, K) float32."""
+    network.eval()
+    return torch.cat([network(batch).float() for batch in torch.split(images, batch_size)])
+
+
+def _batches(split: Split, batch_size: int) -> Iterator[Split]:
+    order = torch.randperm(len(split), device=split.labels.device)
+    for rows in torch.split(order, batch_size):
+        yield split[rows]
+
+
+def _accuracy(logits: Tensor, labels: Tensor) -> float:
+    return float((logits.argmax(dim=1) == labels).float().mean())
+
+
+def _describe(epoch: Epoch, epochs: int) -> str:
+    return (
+        f"epoch {epoch.epoch}/{epochs}  train loss {epoch.train_loss:.4f} accuracy {epoch.train_accuracy:.4f}  "
+        f"val loss {epoch.val_loss:.4f} accuracy {epoch.val_accuracy:.4f}  lr {epoch.lr:.2e}  "
+        f"{epoch.images_per_s:,.0f} images/s"
+    )

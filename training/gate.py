@@ -1,0 +1,53 @@
+"""What a model must show before it becomes a version."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from models.card import Metrics
+from training.errors import TrainingError
+from training.export import CalibratedClassifier, predict_onnx
+
+GOLDEN_NAME = "golden.npz"
+GOLDEN_TOLERANCE = 1e-4  # float32 on a CPU
+
+
+class GateError(TrainingError):
+    """The model does not earn a version."""
+
+
+def write_golden(folder: Path, classifier: CalibratedClassifier, images: Tensor) -> None:
+    """Keep a few uint8 images with the probabilities that PyTorch gives, for whoever serves the model to compare."""
+    with torch.inference_mode():
+        probabilities = classifier(images)[0]
+    np.savez_compressed(folder / GOLDEN_NAME, images=images.numpy(), probabilities=probabilities.numpy())
+
+
+def check_golden(folder: Path) -> None:
+    """Compare the folder's ONNX file with its golden images, as the service will.
+
+    Raises:
+        GateError: a probability differs by more than the tolerance.
+    """
+    with np.load(folder / GOLDEN_NAME) as golden:
+        images, expected = golden["images"], golden["probabilities"]
+    difference = float(np.abs(predict_onnx(folder / "model.onnx", images) - expected).max())
+    if not difference <= GOLDEN_TOLERANCE:
+        raise GateError(
+            f"the golden images differ by {difference:.1e}; at most {GOLDEN_TOLERANCE:.0e} is right; nothing published"
+        )
+
+
+def check_accuracy(metrics: Metrics, min_accuracy: float) -> None:
+    """Refuse a model that is worse than its floor.
+
+    Raises:
+        GateError: it is.
+    """
+    if metrics.accuracy < min_accuracy:
+        raise GateError(
+            f"accuracy {metrics.accuracy:.2%} on {metrics.num_images:,} test images is below {min_accuracy:.2%}; "
+            "nothing published; train longer, or lower --min-accuracy"
+        )

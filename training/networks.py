@@ -1,0 +1,105 @@
+"""The networks: raw pixels in, logits out, so that preprocessing travels inside the exported graph."""
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+
+
+class PixelNormalizer(nn.Module):
+    """Shift and scale raw pixels by the statistics of the training split.
+
+    Shape: (N, H, W) or (N, H, W, C), 0..255 -> the same shape, float32.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, mean: Sequence[float], std: Sequence[float]) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.tensor(mean))  # buffers become constants of the graph
+        self.register_buffer("std", torch.tensor(std))
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Normalize a batch."""
+        return (images.float() - self.mean) / self.std
+
+
+class ChannelsFirst(nn.Module):
+    """(N, H, W, C) -> (N, C, H, W), which torch sees as channels_last memory: nothing is moved."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Permute a batch."""
+        return images.permute(0, 3, 1, 2)
+
+
+class Scale(nn.Module):
+    """Multiply by a constant: a head whose logits start small learns at a steadier pace."""
+
+    def __init__(self, factor: float) -> None:
+        super().__init__()
+        self.factor = factor
+
+    def forward(self, logits: Tensor) -> Tensor:
+        """Scale a batch."""
+        return logits * self.factor
+
+
+def mnist_mlp(
+    mean: Sequence[float], std: Sequence[float], *, hidden: Sequence[int] = (256, 128), drop_rate: float = 0.3
+) -> nn.Sequential:
+    """Multilayer perceptron: (N, 28, 28) uint8 -> (N, 10) logits."""
+    layers: list[nn.Module] = [PixelNormalizer(mean, std), nn.Flatten()]
+    widths = [28 * 28, *hidden]
+    for narrow, wide in pairwise(widths):
+        layers += [nn.Linear(narrow, wide), nn.ReLU(), nn.Dropout(drop_rate)]
+    return nn.Sequential(*layers, nn.Linear(widths[-1], 10))
+
+
+def cifar10_cnn(
+    mean: Sequence[float], std: Sequence[float], *, widths: Sequence[int] = (64, 192, 256)
+) -> nn.Sequential:
+    """Convolutional network after airbench94 (Jordan 2024): (N, 32, 32, 3) uint8 -> (N, 10) logits.
+
+    A 2x2 convolution for :func:`training.initialization.whiten` to fill, three groups of two 3x3 convolutions that each
+    halve the image, one linear layer.
+    """
+    whitening = nn.Conv2d(3, 24, 2)  # 2 * 3 * 2 * 2: every direction of a patch and its opposite
+    layers: list[nn.Module] = [PixelNormalizer(mean, std), ChannelsFirst(), whitening, nn.ReLU()]
+    for narrow, wide in pairwise([24, *widths]):
+        layers += [_conv(narrow, wide), nn.MaxPool2d(2), nn.BatchNorm2d(wide), nn.ReLU()]
+        layers += [_conv(wide, wide), nn.BatchNorm2d(wide), nn.ReLU()]
+    return nn.Sequential(*layers, nn.MaxPool2d(3), nn.Flatten(), nn.Linear(widths[-1], 10, bias=False), Scale(1 / 8))
+
+
+def count_parameters(network: nn.Module) -> int:
+    """Count what training may change, and what whitening fixed."""
+    return sum(parameter.numel() for parameter in network.parameters())
+
+
+@torch.inference_mode()
+def count_multiply_adds(network: nn.Module, images: Tensor) -> int:
+    """Count the multiply-adds of convolutions and linear layers for one image.
+
+    Args:
+        network: is left in evaluation mode.
+        images: a batch of one, as the network takes it.
+    """
+    total = 0
+
+    def count(layer: nn.Module, _inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        nonlocal total
+        assert isinstance(layer, nn.Conv2d | nn.Linear)
+        total += output.numel() * layer.weight[0].numel()  # each output is a dot product with one filter
+
+    layers = [layer for layer in network.modules() if isinstance(layer, nn.Conv2d | nn.Linear)]
+    hooks = [layer.register_forward_hook(count) for layer in layers]
+    network.eval()(images)
+    for hook in hooks:
+        hook.remove()
+    return total
+
+
+def _conv(in_channels: int, out_channels: int) -> nn.Conv2d:
+    return nn.Conv2d(in_channels, out_channels, 3, padding="same", bias=False)  # batch norm has the bias

@@ -1,0 +1,32 @@
+"""Where a model comes from: commit, libraries, and the ledger of published runs."""
+
+import json
+import subprocess
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+LIBRARIES = ("numpy", "onnx", "onnxruntime", "onnxscript", "torch", "torchvision")
+
+
+def git_commit() -> str:
+    """Return the commit of this code, with `-dirty` if a tracked file was changed since; `unknown` outside git."""
+    command = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    try:
+        answer = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=True)  # noqa: S603
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return answer.stdout.strip()
+
+
+def library_versions() -> dict[str, str]:
+    """Return the versions of what trains and exports."""
+    return {library: str(import_module(library).__version__) for library in LIBRARIES}
+
+
+def append_run(ledger: Path, run: dict[str, Any]) -> None:
+    """Add one line to the ledger that cards and tables are rendered from."""
+    ledger.parent.mkdir(parents=True, exist_ok=True)
+    with ledger.open("a") as lines:
+        lines.write(json.dumps(run) + "\n")

@@ -1,0 +1,65 @@
+"""The models that can be trained: each a name, its data, its network and its recipes."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import nn
+
+from models.card import Preparation
+from training.data import DataSet, load_cifar10, load_mnist
+from training.networks import cifar10_cnn, mnist_mlp
+from training.recipes import CIFAR10_RECIPES, MNIST_RECIPES, Recipe
+
+DEFAULT_RECIPE = "published"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainableModel:
+    """What `retrain` needs to know of a model."""
+
+    name: str
+    title: str
+    made_for: str  # both as the model card says them to people
+    not_for: str
+    class_names: tuple[str, ...]
+    preparation: Preparation
+    load: Callable[[Path], DataSet]
+    build: Callable[[Sequence[float], Sequence[float], Recipe], nn.Sequential]  # from mean and std of the pixels
+    recipes: Mapping[str, Recipe]
+    min_accuracy: float  # of the ONNX file on the test split, 0..1; below it nothing is published
+
+
+MNIST = TrainableModel(
+    name="mnist",
+    title="Handwritten digits (MNIST)",
+    made_for="one handwritten digit in a picture, dark on light or light on dark.",
+    not_for=(
+        "numbers of several digits, letters, printed type, or a picture that may hold no digit: it always answers with "
+        "one of ten digits. Its writers were American census employees and high-school students of about 1990."
+    ),
+    class_names=tuple("0123456789"),
+    preparation="digit",
+    load=load_mnist,
+    build=lambda mean, std, recipe: mnist_mlp(mean, std, drop_rate=recipe.drop_rate),
+    recipes=MNIST_RECIPES,
+    min_accuracy=0.98,
+)
+
+CIFAR10 = TrainableModel(
+    name="cifar10",
+    title="Small photographs of ten kinds of things (CIFAR-10)",
+    made_for="a photograph that shows one of the ten classes; it is seen at 32 x 32 pixels.",
+    not_for=(
+        "anything outside the ten classes (there is no `none of these`), several things in one picture, or decisions "
+        "about people. Photographs unlike the web's of the 2000s will score below the figures here."
+    ),
+    class_names=("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"),
+    preparation="photo",
+    load=load_cifar10,
+    build=lambda mean, std, _recipe: cifar10_cnn(mean, std),
+    recipes=CIFAR10_RECIPES,
+    min_accuracy=0.90,
+)
+
+ZOO: Mapping[str, TrainableModel] = {model.name: model for model in (MNIST, CIFAR10)}
