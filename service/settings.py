@@ -21,7 +21,7 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="CLASSIFIER_", frozen=True)
 
     models_dir: DirectoryPath = Field(
-        default=Path(models.__file__).parent, description="folder of <name>/<version>/model.onnx"
+        default=Path(models.__file__).parent, description="folder of `NAME/VERSION/model.onnx`"
     )
     device: Literal["auto", "cuda", "cpu"] = Field(
         default="auto", description="`cuda` refuses to start without a working GPU, `auto` falls back to the CPU"

@@ -324,6 +324,23 @@ def test_a_full_queue_refuses_with_retry_after_and_answers_the_others(start, dig
     assert service.worker.budget.held == 0
 
 
+def test_a_full_queue_refuses_before_it_looks_at_the_image(start, digit_png, gate):
+    service = start(max_queue=1, max_batch_size=1)
+    service.gate("mnist", lambda images, classify: gate.wait(10) and classify(images))
+
+    async def main():
+        transport = httpx.ASGITransport(app=service.app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+            calls = [asyncio.create_task(client.post(MNIST, content=digit_png)) for _ in range(2)]
+            while (late := await client.post(MNIST, content=b"no image")).status_code == 415:
+                await asyncio.sleep(0)
+            gate.set()
+            await asyncio.gather(*calls)
+            return late
+
+    assert problem(asyncio.run(main())) == (503, "overloaded")
+
+
 def test_uploads_over_the_bytes_budget_are_refused(service, digit_png):
     service.worker.budget.limit = len(digit_png) - 1
     assert problem(service.post(MNIST, content=digit_png)) == (503, "overloaded")

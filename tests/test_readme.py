@@ -1,10 +1,12 @@
 """README's blocks, run as printed: only the port, and for training the data, epochs and folder, are replaced.
 
 The word after a block's language says what it is: `serve` starts the server that the plain blocks call, `train` is
-training, `bench` a benchmark; `container` needs an engine that CI has not, and `test` would run this very test.
+training, `bench` a benchmark, `error` a call that is answered with a problem; `bento` is test_bento's, `container` needs an
+engine that CI has not, and `test` would run this very test.
 """
 
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,8 +14,10 @@ from pathlib import Path
 import pytest
 from served import ROOT, environment, serve
 
+from service.settings import Settings
+
 BLOCK = re.compile(r"^```(\w+)(?: (\w+))?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-KINDS = {None, "serve", "train", "bench", "container", "test"}
+KINDS = {None, "serve", "error", "train", "bench", "bento", "container", "test"}
 README = (ROOT / "README.md").read_text()
 BLOCKS = [(found[1], found[2], found[3]) for found in BLOCK.finditer(README)]
 
@@ -51,6 +55,27 @@ def test_a_command_works_as_printed(served, script):
     assert printed
 
 
+@pytest.mark.parametrize("script", blocks("error", "sh"))
+def test_a_refused_call_is_answered_with_a_problem(served, script):
+    assert '"code": "' in run(script, served)
+
+
+@pytest.mark.parametrize("script", blocks("train", "sh"))
+def test_a_training_command_publishes_a_version(script, tmp_path):
+    name = script.split()[-1]
+    options = f"--epochs 1 --data-dir tests/data --min-accuracy 0 --out {tmp_path} --checkpoint-dir {tmp_path}"
+    printed = run(f"{script.strip()} {options}")
+    assert "published" in printed
+    assert (tmp_path / name / "1" / "model.onnx").is_file()
+
+
+@pytest.mark.parametrize("script", blocks("bench", "sh"))
+def test_a_benchmark_prints_its_table(script):
+    if shutil.which("wrk") is None:
+        pytest.skip("wrk is not installed")
+    assert "us CPU/request" in run(f"{script.strip()} --seconds 1 --runs 1 --connections 2")
+
+
 @pytest.mark.parametrize("script", blocks(None, "python"))
 def test_a_python_example_works_as_printed(served, script):
     script = script.replace("localhost:3000", served.url.removeprefix("http://"))
@@ -65,7 +90,16 @@ def test_no_path_that_is_named_is_missing():
 
 
 def test_the_settings_table_is_the_settings_class():
-    from service.settings import Settings
+    for name, field in Settings.model_fields.items():
+        default = "models" if name == "models_dir" else "" if field.default is None else str(field.default)
+        default = f"`{default.lower()}`" if default else ""
+        row = f"| `CLASSIFIER_{name.upper()}` | {default} | {field.description} |"
+        assert row in README.splitlines()
 
-    rows = dict(re.findall(r"^\| `CLASSIFIER_(\w+)` \| (.*?) \|", README, re.MULTILINE))
-    assert [name.lower() for name in rows] == list(Settings.model_fields)
+
+def test_the_metrics_table_is_what_the_service_counts(service):
+    service.get("/v1/models")
+    families = [line.split(" ", 3)[2:] for line in service.get("/metrics").text.splitlines() if line[:6] == "# HELP"]
+    rows = {f"| `{name}` | {text} |" for name, text in families if name.startswith("classifier_")}
+    assert len(rows) == 9
+    assert rows <= set(README.splitlines())

@@ -1,0 +1,84 @@
+"""The committed models, served: real test images over the wire score what their cards lead one to expect."""
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx
+import numpy as np
+import pytest
+from conftest import encode
+from served import ROOT, serve
+
+DATA = Path(__file__).parent / "data"
+MODEL_FILES = sorted((ROOT / "models").glob("*/*/model.onnx"))
+
+
+@pytest.fixture(scope="module")
+def client():
+    with serve() as served, httpx.Client(base_url=served.url, timeout=30) as client:
+        yield client
+
+
+def load(name):
+    with np.load(DATA / name) as sample:
+        return sample["images"], sample["labels"]
+
+
+def score(client, model, labels, requests):
+    """Post the requests, 16 at a time; return the share of right answers."""
+    class_names = client.get(f"/v1/models/{model}").json()["class_names"]
+    with ThreadPoolExecutor(16) as pool:
+        answers = list(pool.map(lambda arguments: client.post(f"/v1/models/{model}/classify", **arguments), requests))
+    assert {answer.status_code for answer in answers} == {200}
+    for answer in answers:
+        assert sum(answer.json()["probabilities"].values()) == pytest.approx(1, abs=1e-6)
+    found = [answer.json()["label"] for answer in answers]
+    return np.mean([class_names[label] == name for label, name in zip(labels, found, strict=True)])
+
+
+def test_500_digits_posted_raw_score_98_per_cent(client):
+    images, labels = load("mnist-test-500.npz")
+    assert len(images) == 500
+    assert score(client, "mnist", labels, [{"content": encode(image)} for image in images]) >= 0.98
+
+
+def test_200_photos_posted_as_forms_score_86_per_cent(client):
+    images, labels = load("cifar10-test-200.npz")
+    assert len(images) == 200
+    requests = [{"files": {"image": ("photo.png", encode(image), "image/png")}} for image in images]
+    assert score(client, "cifar10", labels, requests) >= 0.86
+
+
+def test_a_batch_of_digits_answers_as_one_at_a_time(client):
+    images, _ = load("mnist-test-500.npz")
+    contents = [encode(image) for image in images[:100]]
+    files = [("images", (f"{number}.png", content)) for number, content in enumerate(contents)]
+    predictions = client.post("/v1/models/mnist/classify-batch", files=files).json()["predictions"]
+    for content, prediction in zip(contents, predictions, strict=True):
+        single = client.post("/v1/models/mnist/classify", content=content).json()
+        assert single["label"] == prediction["label"]
+        np.testing.assert_allclose(
+            list(single["probabilities"].values()), list(prediction["probabilities"].values()), atol=1e-5
+        )
+
+
+def test_the_cards_claim_what_was_measured_on_all_10000_test_images(client):
+    for name, least in (("mnist", 0.982), ("cifar10", 0.90)):
+        test = client.get(f"/v1/models/{name}").json()["test"]
+        assert test["num_images"] == 10_000
+        assert test["accuracy"] >= least
+
+
+@pytest.mark.parametrize("path", MODEL_FILES, ids=lambda path: "/".join(path.parts[-3:-1]))
+def test_a_published_version_is_whole(path):
+    assert {file.name for file in path.parent.iterdir()} >= {
+        "model.onnx",
+        "README.md",
+        "golden.npz",
+        "history.json",
+        "curves.png",
+    }
+    assert not list(path.parent.glob("*.data"))
+    assert path.stat().st_size < 20 * 2**20
+    assert json.loads((path.parent / "history.json").read_text())
