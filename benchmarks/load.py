@@ -53,7 +53,7 @@ def served(port: int) -> Iterator[tuple[psutil.Process, float]]:
 def is_ready(port: int) -> bool:
     """Ask /readyz once."""
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=1) as answer:  # noqa: S310
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=1) as answer:
             return bool(answer.status == 200)
     except OSError:
         return False

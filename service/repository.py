@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from models.preparation import preparer
 from numpy.typing import NDArray
 from PIL import Image
 
 from models.card import ModelCard
+from models.preparation import preparer
 from service.batching import Batcher
 from service.classifier import ModelLoadError, OnnxClassifier
 from service.metrics import ModelMetrics

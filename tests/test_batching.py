@@ -157,7 +157,7 @@ def test_requests_that_nobody_waits_for_cost_no_compute(make_batcher, model):
 
 
 @pytest.mark.parametrize("inline", [True, False])
-def test_a_failing_batch_fails_its_own_requests_and_no_later_one(make_batcher, model, inline):
+def test_a_failing_batch_fails_its_own_requests_and_no_later_one(make_batcher, inline):
     async def main():
         batcher = make_batcher(inline=inline)
         bad = batcher.submit([image(255)], client_left=stays)

@@ -60,7 +60,5 @@ def test_it_serves_from_another_folder_without_torch(python, bento_environment, 
     with serve(*command, cwd=tmp_path, env=bento_environment) as served, httpx.Client(base_url=served.url) as client:
         answer = client.post("/v1/models/mnist/classify", content=(IMAGES / "mnist-7.png").read_bytes())
         assert (answer.status_code, answer.json()["label"]) == (200, "7")
-        answer = client.post(
-            "/v1/models/cifar10/classify", files={"image": (IMAGES / "cifar10-ship.png").read_bytes()}
-        )
+        answer = client.post("/v1/models/cifar10/classify", files={"image": (IMAGES / "cifar10-ship.png").read_bytes()})
         assert (answer.status_code, answer.json()["label"]) == (200, "ship")

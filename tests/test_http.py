@@ -7,7 +7,8 @@ import httpx
 import numpy as np
 import pytest
 from conftest import encode
-from tiny_models import ANIMALS, DIGITS
+from exported_models import DIGITS
+from tiny_models import ANIMALS
 
 from service.classifier import OnnxClassifier
 
@@ -88,7 +89,7 @@ def test_another_query_value_is_passed_over(service, digit_png):
     assert service.post(f"{MNIST}?cache=1", content=digit_png).status_code == 200
 
 
-def test_a_batch_is_answered_in_order(service, digit_png):
+def test_a_batch_is_answered_in_order(service):
     rng = np.random.default_rng(0)
     contents = [encode(rng.integers(0, 256, (16, 24, 3), dtype=np.uint8)) for _ in range(70)]
     answer = service.post("/v1/models/zoo/classify-batch?top=1", **images(*contents)).json()
@@ -161,7 +162,7 @@ def test_the_models_are_listed(service):
         "default": "2",
         "device": "cpu",
         "classes": 10,
-        "accuracy": 0.5,
+        "accuracy": service.worker.models.find("mnist").card.test.accuracy,
     }
     assert (zoo["name"], zoo["classes"]) == ("zoo", 3)
 
@@ -249,11 +250,19 @@ def test_a_body_over_the_limit_is_413_announced_or_not(start, digit_png):
     assert service.post(MNIST, content=digit_png).status_code == 200
     assert problem(service.post(MNIST, content=digit_png + b"x")) == (413, "body_too_large")
 
+    pulled = []
+
     async def in_chunks():
-        for _ in range(4):
+        while len(pulled) < 100:
+            pulled.append(digit_png)
             yield digit_png
 
     assert problem(service.post(MNIST, content=in_chunks())) == (413, "body_too_large")
+    assert len(pulled) < 5  # refused as soon as it is too much, not when all of it is there
+    pulled.clear()
+    announced = {"content-length": str(100 * len(digit_png))}
+    assert problem(service.post(MNIST, content=in_chunks(), headers=announced)) == (413, "body_too_large")
+    assert not pulled
     assert problem(service.post(MNIST_BATCH, **images(*[digit_png] * 3))) == (413, "body_too_large")
     (prediction,) = service.post(MNIST_BATCH, **images(digit_png + b"x")).json()["predictions"]
     assert prediction["code"] == "body_too_large"
@@ -431,7 +440,7 @@ def test_draining_waits_no_longer_than_it_may(start, digit_png, gate):
 
 
 def test_a_fault_of_our_own_is_a_500_with_the_request_id_and_a_log_line(service, digit_png, caplog):
-    def fail(images, classify):
+    def fail(_images, _classify):
         raise RuntimeError("the runtime broke")
 
     service.gate("mnist", fail)
@@ -478,6 +487,6 @@ def test_every_metric_is_there(service, digit_png):
         "classifier_dropped_total",
         "classifier_device_info",
     ):
-        assert f'{name}{{' in text
+        assert f"{name}{{" in text
         assert 'model="mnist",' in text
     assert 'classifier_device_info{device="cpu",model="mnist",version="2"} 1.0' in text

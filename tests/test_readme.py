@@ -1,15 +1,14 @@
 """README's blocks, run as printed: only the port, and for training the data, epochs and folder, are replaced.
 
 The word after a block's language says what it is: `serve` starts the server that the plain blocks call, `train` is
-training, `bench` a benchmark, `error` a call that is answered with a problem; `bento` is test_bento's, `container` needs an
-engine that CI has not, and `test` would run this very test.
+training, `bench` a benchmark, `error` a call that is answered with a problem; `bento` is test_bento's, `container`
+needs an engine that CI has not, and `test` would run this very test.
 """
 
 import re
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 from served import ROOT, environment, serve

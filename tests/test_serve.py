@@ -1,7 +1,6 @@
 """The service as users run it: a real process on a real port."""
 
 import json
-import os
 import signal
 import socket
 import subprocess
@@ -18,11 +17,13 @@ from PIL import Image
 from served import ROOT, environment, free_port, serve
 from tiny_models import write_model
 
+from service.device import count_gpus
+
 MNIST = "/v1/models/mnist/classify"
 
 
 @pytest.fixture(scope="module")
-def served(models_dir, tmp_path_factory):
+def served(models_dir):
     with serve(models_dir=models_dir, access_log=True, log_format="json", drain_ms=5000) as served:
         yield served
 
@@ -95,7 +96,7 @@ def test_the_access_log_has_a_json_line_a_request(served, client, digit_png):
     assert line["message"].startswith(f"POST {MNIST} 200 ")
 
 
-def test_a_client_that_leaves_is_no_error_and_is_counted(served, client, digit_png):
+def test_a_client_that_leaves_is_no_error_and_is_counted(served, digit_png):
     address = httpx.URL(served.url)
     head = f"POST {MNIST} HTTP/1.1\r\nhost: x\r\nx-request-id: left\r\ncontent-length: 1000\r\n\r\n"
     with closing(socket.create_connection((address.host, address.port))) as connection:
@@ -167,7 +168,7 @@ def test_a_wrong_setting_ends_the_command_with_its_name_value_and_rule():
 
 
 def test_a_gpu_that_is_not_there_ends_the_command(models_dir):
-    if os.path.exists("/dev/nvidiactl"):
+    if count_gpus():
         pytest.skip("needs a machine without a GPU")
     code, printed = start_badly(device="cuda", models_dir=models_dir)
     assert code != 0

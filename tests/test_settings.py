@@ -29,7 +29,7 @@ def test_zero_is_refused_where_it_means_nothing(monkeypatch, name):
 
 def test_a_models_folder_that_is_not_there_stops_the_start(monkeypatch, tmp_path):
     monkeypatch.setenv("CLASSIFIER_MODELS_DIR", str(tmp_path / "gone"))
-    with pytest.raises(SettingsError, match="CLASSIFIER_MODELS_DIR=.*gone"):
+    with pytest.raises(SettingsError, match=r"CLASSIFIER_MODELS_DIR=.*gone"):
         load_settings()
 
 
