@@ -26,5 +26,5 @@ def fit_temperature(logits: Tensor, labels: Tensor) -> float:
     low, high = map(math.log, BOUNDS)
     while high - low > 1e-4:
         left, right = high - RATIO * (high - low), low + RATIO * (high - low)
-        low, high = (low, right) if loss(left) < loss(right) else (left, high)
+        low, high = (low, right) if loss(left) <= loss(right) else (left, high)
     return math.exp((low + high) / 2)

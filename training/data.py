@@ -13,6 +13,16 @@ from torchvision import datasets
 from training.errors import TrainingError
 
 VAL_FRACTION = 0.1  # of the training images
+UNREADABLE = (  # what torchvision raises: nothing there and no download, or a file that is not what it should be
+    OSError,
+    RuntimeError,
+    ValueError,
+    TypeError,
+    KeyError,
+    EOFError,
+    AssertionError,
+    pickle.UnpicklingError,
+)
 SPLIT_SEED = 0  # the same for every run: seeds of runs differ, their validation images do not
 
 
@@ -104,10 +114,12 @@ def split_train_val(labelled: Split) -> tuple[Split, Split]:
 def _load(dataset: Callable[..., datasets.VisionDataset], data_dir: Path, folder: Path, pattern: str) -> DataSet:
     try:
         labelled, test = (_read(dataset(data_dir, train=train, download=True)) for train in (True, False))
-    except (OSError, RuntimeError) as error:  # torchvision: no file and no download
-        raise DataError(f"no data in {folder} and no download: {error}; name its parent with --data-dir") from error
-    except (ValueError, TypeError, KeyError, EOFError, AssertionError, pickle.UnpicklingError) as error:
-        raise DataError(f"the files in {folder} are not readable: {error}; remove them to download anew") from error
+    except UNREADABLE as error:
+        cause = " ".join(str(error).split()) or type(error).__name__
+        raise DataError(
+            f"cannot read {folder}: {cause}; name the folder of the data sets with --data-dir, "
+            "or remove spoiled files to download them anew"
+        ) from error
     train, val = split_train_val(labelled)
     md5s = {path.name: hashlib.md5(path.read_bytes()).hexdigest() for path in sorted(folder.glob(pattern))}  # noqa: S324  # names files, guards nothing
     return DataSet(train=train, val=val, test=test, md5s=md5s)

@@ -2,6 +2,7 @@
 
 import copy
 import math
+import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
@@ -66,7 +67,7 @@ class Fitting:
                 if epoch is None:
                     break
                 after_epoch()
-                bar.write(_describe(epoch, recipe.epochs))
+                bar.write(_describe(epoch, recipe.epochs), file=sys.stderr)
         if not self.history:
             return None
         self.network.load_state_dict(self.best_weights)

@@ -25,6 +25,7 @@ class Interruption:
 
     def _interrupt(self, _signal: int, _frame: FrameType | None) -> None:
         if self.requested:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)  # a third must not disturb the clearing up
             raise KeyboardInterrupt
         self.requested = True
         os.write(2, NOTICE)  # unlike print, safe in a signal handler

@@ -1,0 +1,69 @@
+"""A tiny model published by the real exporter, of any image shape and any classes."""
+
+import torch
+from torch import nn
+
+from models.card import ModelCard
+from training.data import Split
+from training.export import CalibratedClassifier
+from training.networks import PixelNormalizer
+from training.publishing import publish
+
+DIGITS = tuple("0123456789")
+
+
+def tiny_classifier(*, image_shape=(28, 28), num_classes=10, temperature=2.0, seed=0):
+    """One linear layer over the raw pixels, with random weights."""
+    torch.manual_seed(seed)
+    pixels = int(torch.tensor(image_shape).prod())
+    normalizer = PixelNormalizer([128.0] * (1 if len(image_shape) == 2 else 3), [64.0])
+    return CalibratedClassifier(nn.Sequential(normalizer, nn.Flatten(), nn.Linear(pixels, num_classes)), temperature)
+
+
+def random_split(*, image_shape=(28, 28), num_classes=10, count=20, seed=0):
+    """Noise, each image with the label that comes next."""
+    generator = torch.Generator().manual_seed(seed)
+    images = torch.randint(256, (count, *image_shape), dtype=torch.uint8, generator=generator)
+    return Split(images=images, labels=torch.arange(count) % num_classes)
+
+
+def publish_tiny_model(
+    out,
+    name="tiny",
+    *,
+    image_shape=(28, 28),
+    class_names=DIGITS,
+    preparation="digit",
+    seed=0,
+    classifier=None,
+    min_accuracy=0.0,
+    describe=lambda _folder, _card: None,
+):
+    """Publish ``out``/name/<next version>/ and return its path."""
+    classifier = classifier or tiny_classifier(image_shape=image_shape, num_classes=len(class_names), seed=seed)
+
+    def make_card(version, test):
+        return ModelCard(
+            name=name,
+            version=version,
+            class_names=class_names,
+            preparation=preparation,
+            test=test,
+            temperature=classifier.temperature,
+            seed=seed,
+            parameters=1,
+            multiply_adds=1,
+            date="2026-11-22T00:00:00+00:00",
+            git_commit="unknown",
+        )
+
+    test = random_split(image_shape=image_shape, num_classes=len(class_names))
+    return publish(
+        classifier,
+        out=out,
+        name=name,
+        test=test,
+        min_accuracy=min_accuracy,
+        make_card=make_card,
+        describe=describe,
+    )[0]

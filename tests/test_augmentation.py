@@ -1,0 +1,118 @@
+"""Augmentation: what moves, how far at most, and what stays."""
+
+import math
+
+import pytest
+import torch
+
+from training.augmentation import Augmentation, affine, cut_out, flip_and_shift
+
+GREY, COLOUR = (200, 12, 12), (200, 12, 12, 3)
+
+
+def noise(shape):
+    return torch.randint(256, shape, dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+
+
+def move(images, *, angle=0.0, scale=(1.0, 1.0), shear=0.0, translation=(0.0, 0.0)):
+    ones = torch.ones(len(images))
+    return affine(
+        images,
+        angles=ones * angle,
+        scales=ones[:, None] * torch.tensor(scale),
+        shears=ones * shear,
+        translations=ones[:, None] * torch.tensor(translation),
+    )
+
+
+@pytest.mark.parametrize("shape", [GREY, COLOUR])
+def test_nothing_is_changed_by_default(shape):
+    assert torch.equal(Augmentation()(noise(shape)), noise(shape))
+
+
+@pytest.mark.parametrize("shape", [GREY, COLOUR])
+def test_a_flip_mirrors_about_half_of_the_images_and_leaves_the_others(shape):
+    images = noise(shape)
+    flipped = flip_and_shift(images, flip=True, shift=0)
+    same = torch.tensor([torch.equal(a, b) for a, b in zip(flipped, images, strict=True)])
+    mirrored = torch.tensor([torch.equal(a, b) for a, b in zip(flipped, images.flip(2), strict=True)])
+    assert torch.equal(same, ~mirrored)
+    assert 60 < mirrored.sum() < 140
+
+
+@pytest.mark.parametrize("shape", [GREY, COLOUR])
+def test_a_shift_is_a_window_of_the_reflected_image_within_its_limit(shape):
+    images = noise(shape)
+    shifted = flip_and_shift(images, flip=False, shift=2)
+    assert shifted.dtype == torch.uint8
+    channels_first = images[..., None] if images.ndim == 3 else images
+    padded = torch.nn.functional.pad(channels_first.permute(0, 3, 1, 2).float(), (2, 2, 2, 2), mode="reflect")
+    padded = padded.permute(0, 2, 3, 1).reshape(len(images), 16, 16, *images.shape[3:])
+    found = set()
+    for image, window in zip(padded, shifted, strict=True):
+        moves = [(y, x) for y in range(5) for x in range(5) if torch.equal(image[y : y + 12, x : x + 12], window)]
+        assert len(moves) == 1
+        found.add(moves[0])
+    assert len(found) == 25  # of 25 ways, each taken by some image
+
+
+def test_the_seed_decides_what_is_drawn():
+    augmentation = Augmentation(flip=True, shift=2, cutout=4)
+    torch.manual_seed(3)
+    first = augmentation(noise(COLOUR))
+    torch.manual_seed(3)
+    assert torch.equal(augmentation(noise(COLOUR)), first)
+    assert not torch.equal(augmentation(noise(COLOUR)), first)
+
+
+@pytest.mark.parametrize("shape", [GREY, COLOUR])
+def test_a_cutout_is_a_grey_square_no_larger_than_its_size(shape):
+    white = torch.full(shape, 255, dtype=torch.uint8)
+    cut = cut_out(white, size=4)
+    assert set(cut.unique().tolist()) == {128, 255}
+    grey = (cut == 128).reshape(*shape[:3], -1)
+    assert torch.equal(grey.all(dim=3), grey.any(dim=3))  # all channels together
+    heights, widths = grey.any(dim=3).any(dim=2).sum(dim=1), grey.any(dim=3).any(dim=1).sum(dim=1)
+    assert torch.equal(grey.any(dim=3).sum(dim=(1, 2)), heights * widths)
+    assert (int(heights.max()), int(widths.max())) == (4, 4)
+    assert int(heights.min()) >= 2  # at the border part of it is outside
+
+
+def test_an_affine_map_of_nothing_leaves_the_images_as_they_are():
+    assert torch.allclose(move(noise(GREY)), noise(GREY).float(), atol=1e-2)
+
+
+def test_a_translation_moves_right_and_down_and_leaves_black():
+    images = noise(GREY)
+    moved = move(images, translation=(2.0, 1.0))
+    assert torch.allclose(moved[:, 1:, 2:], images[:, :-1, :-2].float(), atol=1e-2)
+    assert moved[:, 0].abs().max() < 1e-2
+    assert moved[:, :, :2].abs().max() < 1e-2
+
+
+def test_a_rotation_by_a_right_angle_is_exact():
+    images = noise(GREY)
+    turned = move(images, angle=math.pi / 2)
+    assert torch.allclose(turned, images.rot90(dims=(1, 2)).float(), atol=0.1)
+
+
+def test_a_scale_of_two_doubles_a_dot():
+    images = torch.zeros(1, 12, 12)
+    images[:, 5:7, 5:7] = 100  # 2 x 2
+    assert move(images, scale=(2.0, 1.0)).sum() == pytest.approx(800, rel=1e-3)
+
+
+def test_a_shear_moves_the_rows_and_keeps_the_ink():
+    images = torch.zeros(1, 21, 21)
+    images[:, 5:16, 10] = 100
+    sheared = move(images, shear=0.5)[0]
+    columns = (sheared * torch.arange(21)).sum(dim=1)[5:16] / sheared.sum(dim=1)[5:16]
+    assert torch.allclose(columns.diff().abs(), torch.full((10,), 0.5), atol=0.02)
+    assert sheared.sum() == pytest.approx(1100, rel=1e-3)
+
+
+def test_an_affine_augmentation_stays_in_the_range_of_pixels():
+    augmented = Augmentation(degrees=30, scale=0.2, shear=0.2, translate=3)(noise(GREY))
+    assert augmented.shape == GREY
+    assert augmented.min() >= 0
+    assert augmented.max() <= 255

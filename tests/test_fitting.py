@@ -1,0 +1,151 @@
+"""The loop: it learns, keeps its best epoch, stops when it should, and goes on where it was interrupted."""
+
+import copy
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from training.checkpoints import CheckpointError, describe_run, load_checkpoint, save_checkpoint
+from training.fitting import Fitting, predict_logits
+from training.initialization import initialize
+from training.optimization import learning_rate, make_optimizer
+from training.recipes import Recipe
+from training.zoo import CIFAR10, MNIST
+
+DATA = Path(__file__).parent / "data"
+CPU = torch.device("cpu")
+QUICK = Recipe(epochs=6, batch_size=32, lr=1e-3)
+
+
+def make_fitting(model=MNIST, recipe=QUICK, *, seed=0, initial_seed=0):
+    data = model.load(DATA)
+    torch.manual_seed(initial_seed)
+    network = model.build(*data.pixel_statistics(), recipe)
+    initialize(network, data.train.images)
+    return Fitting(network, data, recipe, seed=seed, device=CPU)
+
+
+def run(fitting, *, epochs=None, after_epoch=lambda: None):
+    """Run to the end, or until that many epochs are over."""
+    return fitting.run(stopped=lambda: epochs is not None and len(fitting.history) >= epochs, after_epoch=after_epoch)
+
+
+def without_speed(history):
+    return [replace(epoch, images_per_s=0.0) for epoch in history]
+
+
+def test_it_learns_digits_from_180_of_them():
+    fit = run(make_fitting(recipe=replace(QUICK, epochs=15)))
+    assert fit.best.val_accuracy >= 0.7
+    assert fit.history[-1].train_loss < fit.history[0].train_loss / 3
+
+
+def test_the_best_epoch_is_kept_whatever_comes_after():
+    fitting, weights = make_fitting(), []
+
+    def remember_then_spoil():
+        weights.append(copy.deepcopy(fitting.network.state_dict()))
+        if len(weights) == 3:
+            for parameter in fitting.network.parameters():
+                torch.nn.init.zeros_(parameter)
+
+    fit = run(fitting, after_epoch=remember_then_spoil)
+    assert fit.best.epoch <= 3
+    kept = fitting.network.state_dict()
+    assert all(torch.equal(kept[name], tensor) for name, tensor in weights[fit.best.epoch - 1].items())
+    logits = predict_logits(fitting.network, fitting.data.val.images)
+    assert float((logits.argmax(dim=1) == fitting.data.val.labels).float().mean()) == fit.best.val_accuracy
+
+
+def test_it_stops_when_its_patience_is_over():
+    fit = run(make_fitting(recipe=replace(QUICK, epochs=50, lr=0.0, patience=2)))
+    assert fit.best.epoch == 1
+    assert len(fit.history) == 3
+
+
+def test_a_run_stopped_in_its_first_epoch_has_nothing():
+    assert make_fitting().run(stopped=lambda: True, after_epoch=lambda: None) is None
+
+
+def test_an_epoch_that_was_stopped_midway_does_not_count():
+    fitting, asked = make_fitting(), 0
+
+    def in_the_third_epoch():
+        nonlocal asked
+        asked += 1
+        return asked == 2 * 7 + 4  # 6 batches an epoch, each asks, and the epoch before it
+
+    assert len(fitting.run(stopped=in_the_third_epoch, after_epoch=lambda: None).history) == 2
+
+
+@pytest.mark.parametrize("model", [MNIST, CIFAR10], ids=lambda model: model.name)
+def test_a_resumed_run_equals_one_that_was_not_interrupted(model, tmp_path):
+    recipe = replace(model.recipes["published"], epochs=4, patience=10)
+    whole = make_fitting(model, recipe)
+    run(whole)
+    settings = describe_run(model=model.name, recipe=recipe, seed=0)
+    interrupted = make_fitting(model, recipe)
+    run(
+        interrupted,
+        epochs=2,
+        after_epoch=lambda: save_checkpoint(tmp_path / "run.pt", interrupted.checkpoint(settings)),
+    )
+    resumed = make_fitting(model, recipe, initial_seed=1)
+    resumed.restore(load_checkpoint(tmp_path / "run.pt", run=settings, device=CPU))
+    assert len(resumed.history) == 2
+    run(resumed)
+    assert [epoch.epoch for epoch in resumed.history] == [1, 2, 3, 4]
+    for one, other in zip(without_speed(resumed.history), without_speed(whole.history), strict=True):
+        assert vars(one) == pytest.approx(vars(other), rel=1e-4)
+    for name, tensor in whole.network.state_dict().items():
+        torch.testing.assert_close(resumed.network.state_dict()[name], tensor, msg=name)
+
+
+def test_another_seed_is_another_run():
+    one, other = run(make_fitting(seed=0), epochs=1), run(make_fitting(seed=1), epochs=1)
+    assert one.history[0].train_loss != other.history[0].train_loss
+
+
+def test_a_checkpoint_of_other_settings_is_refused(tmp_path):
+    fitting, path = make_fitting(), tmp_path / "run.pt"
+    save_checkpoint(path, fitting.checkpoint(describe_run(recipe=QUICK, seed=0)))
+    with pytest.raises(CheckpointError, match=r"is of another run: its seed is 0, this run's is 1"):
+        load_checkpoint(path, run=describe_run(recipe=QUICK, seed=1), device=CPU)
+
+
+def test_nothing_to_resume_is_one_clear_error(tmp_path):
+    with pytest.raises(CheckpointError, match="nothing to resume"):
+        load_checkpoint(tmp_path / "run.pt", run={}, device=CPU)
+
+
+def test_a_spoiled_checkpoint_is_one_clear_error(tmp_path):
+    (tmp_path / "run.pt").write_bytes(b"spoiled")
+    with pytest.raises(CheckpointError, match=r"cannot read .*; leave out --resume"):
+        load_checkpoint(tmp_path / "run.pt", run={}, device=CPU)
+
+
+def test_a_constant_schedule_is_constant():
+    assert {learning_rate(Recipe(epochs=1, lr=0.5), progress / 10) for progress in range(11)} == {0.5}
+
+
+def test_a_triangular_schedule_rises_to_its_peak_and_falls_to_nothing():
+    recipe = Recipe(epochs=1, lr=0.5, schedule="triangular", warmup=0.2)
+    rates = [learning_rate(recipe, progress / 100) for progress in range(101)]
+    assert rates[20] == max(rates) == pytest.approx(0.5)
+    assert rates[:21] == sorted(rates[:21])
+    assert rates[20:] == sorted(rates[20:], reverse=True)
+    assert (rates[60], rates[100]) == pytest.approx((0.25, 0.0))
+    assert 0 < rates[0] < 0.01
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"), [("adam", torch.optim.Adam), ("adamw", torch.optim.AdamW), ("sgd", torch.optim.SGD)]
+)
+def test_the_recipe_names_its_optimizer_and_decays_matrices_alone(name, kind):
+    network = torch.nn.Linear(3, 2)
+    optimizer = make_optimizer(network, Recipe(epochs=1, optimizer=name, weight_decay=0.1))
+    assert type(optimizer) is kind
+    decays = {group["weight_decay"]: [weights.shape for weights in group["params"]] for group in optimizer.param_groups}
+    assert decays == {0.1: [(2, 3)], 0.0: [(2,)]}

@@ -1,0 +1,74 @@
+"""Networks: their shapes, their sizes, and where they start."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from training.initialization import initialize, whiten
+from training.networks import PixelNormalizer, cifar10_cnn, count_multiply_adds, count_parameters, mnist_mlp
+
+MEAN, STD = [125.0, 123.0, 114.0], [63.0, 62.0, 67.0]
+
+
+def photos(count):
+    """Neighbouring pixels alike, as in photographs."""
+    noise = torch.rand(count, 3, 8, 8, generator=torch.Generator().manual_seed(0)) * 255
+    return nn.functional.interpolate(noise, size=32, mode="bilinear").permute(0, 2, 3, 1).to(torch.uint8)
+
+
+def test_the_mlp_of_the_course_is_784_256_128_10_with_relu_and_dropout():
+    layers = [layer for layer in mnist_mlp([33.0], [78.0]) if not isinstance(layer, PixelNormalizer | nn.Flatten)]
+    assert [str(layer).split("(")[0] for layer in layers] == ["Linear", "ReLU", "Dropout"] * 2 + ["Linear"]
+    linear = [layer for layer in layers if isinstance(layer, nn.Linear)]
+    assert [(layer.in_features, layer.out_features) for layer in linear] == [(784, 256), (256, 128), (128, 10)]
+    assert {layer.p for layer in layers if isinstance(layer, nn.Dropout)} == {0.3}
+
+
+def test_multiply_adds_and_parameters_of_the_mlp_are_those_of_its_matrices():
+    network, products = mnist_mlp([33.0], [78.0]), 784 * 256 + 256 * 128 + 128 * 10
+    assert count_multiply_adds(network, torch.zeros(1, 28, 28, dtype=torch.uint8)) == products
+    assert count_parameters(network) == products + 256 + 128 + 10
+
+
+def test_multiply_adds_of_a_convolution_count_every_place():
+    network = nn.Conv2d(3, 5, 3, bias=False)
+    assert count_multiply_adds(network, torch.zeros(1, 3, 10, 6)) == 5 * 8 * 4 * 3 * 3 * 3
+
+
+def test_the_cnn_takes_raw_photos_and_stays_within_its_budget():
+    network = cifar10_cnn(MEAN, STD)
+    assert count_multiply_adds(network, photos(1)) <= 305_000_000
+    assert network(photos(3)).shape == (3, 10)
+    assert any(isinstance(layer, nn.BatchNorm2d) for layer in network)
+
+
+def test_the_normalizer_shifts_and_scales_each_channel():
+    normalized = PixelNormalizer(MEAN, STD)(photos(2)).numpy()
+    expected = (photos(2).numpy().astype(np.float64) - MEAN) / STD
+    assert np.allclose(normalized, expected, atol=1e-5)
+
+
+def test_a_whitened_convolution_gives_uncorrelated_outputs_of_unit_variance():
+    images = photos(200).permute(0, 3, 1, 2).float() / 128 - 1
+    convolution = nn.Conv2d(3, 24, 2, bias=False)
+    whiten(convolution, images, epsilon=0.0)
+    outputs = convolution(images).transpose(0, 1).flatten(start_dim=1)
+    assert torch.allclose(outputs[:12] @ outputs[:12].T / outputs.shape[1], torch.eye(12), atol=1e-2)
+    assert torch.allclose(outputs[12:], -outputs[:12], atol=1e-4)
+    assert not convolution.weight.requires_grad
+
+
+def test_later_convolutions_begin_by_passing_their_input_on():
+    network = cifar10_cnn(MEAN, STD)
+    initialize(network, photos(8))
+    convolution = [layer for layer in network if isinstance(layer, nn.Conv2d)][1]
+    features = torch.randn(2, 24, 9, 9)
+    assert torch.allclose(convolution(features)[:, :24], features, atol=1e-5)
+
+
+@pytest.mark.parametrize("network", [mnist_mlp([33.0], [78.0])])
+def test_an_mlp_is_left_as_it_was_made(network):
+    before = [weights.clone() for weights in network.parameters()]
+    initialize(network, torch.zeros(4, 28, 28, dtype=torch.uint8))
+    assert all(torch.equal(old, new) for old, new in zip(before, network.parameters(), strict=True))

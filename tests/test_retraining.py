@@ -1,0 +1,282 @@
+"""The command: what it publishes, what it answers, and what Ctrl-C leaves."""
+
+import json
+import os
+import pty
+import re
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torchvision import datasets
+
+from models.card import ModelCard
+from training.__main__ import main
+from training.device import DeviceError, choose_device
+from training.export import open_session
+from training.retraining import LEDGER, Retraining, retrain
+from training.zoo import MNIST, ZOO
+
+ROOT = Path(__file__).parents[1]
+DATA = ROOT / "tests" / "data"
+
+
+@pytest.fixture
+def places(tmp_path):
+    """Options that keep a run inside the test's own folder."""
+    return ["--out", str(tmp_path / "models"), "--checkpoint-dir", str(tmp_path / "checkpoints")]
+
+
+def read_card(folder):
+    return ModelCard.from_metadata(open_session(folder / "model.onnx").get_modelmeta().custom_metadata_map)
+
+
+def ask(tmp_path, *, epochs=4, resume=False, out="models"):
+    return Retraining(
+        model=MNIST,
+        recipe_name="course",
+        recipe=replace(MNIST.recipes["course"], epochs=epochs),
+        seed=0,
+        device=torch.device("cpu"),
+        data_dir=DATA,
+        out=tmp_path / out,
+        checkpoint_dir=tmp_path / "checkpoints",
+        resume=resume,
+        min_accuracy=0.0,
+    )
+
+
+def read_history(folder):
+    epochs = json.loads((folder / "history.json").read_text())
+    return [{name: value for name, value in epoch.items() if name != "images_per_s"} for epoch in epochs]
+
+
+@pytest.fixture(scope="module")
+def published(tmp_path_factory):
+    """Two epochs of the course's recipe, through the command line: (version folder, ledger before)."""
+    tmp_path, ledger = tmp_path_factory.mktemp("published"), LEDGER.read_bytes() if LEDGER.exists() else b""
+    command = ["retrain", "mnist", "--recipe", "course", "--epochs", "2", "--seed", "3", "--min-accuracy", "0.2"]
+    command += ["--data-dir", str(DATA), "--out", str(tmp_path / "models")]
+    assert main([*command, "--checkpoint-dir", str(tmp_path / "checkpoints")]) == 0
+    assert list((tmp_path / "checkpoints").iterdir()) == []  # a finished run needs none
+    assert LEDGER.read_bytes() if LEDGER.exists() else ledger == b""
+    return tmp_path / "models" / "mnist" / "1", ledger
+
+
+def test_a_version_holds_the_model_its_golden_images_and_its_report(published):
+    folder, _ = published
+    names = ["README.md", "curves.png", "golden.npz", "history.json", "model.onnx"]
+    assert sorted(entry.name for entry in folder.iterdir()) == names
+    assert [entry.name for entry in folder.parent.iterdir()] == ["1"]
+
+
+def test_the_card_says_how_the_model_was_made(published):
+    card = read_card(published[0])
+    assert (card.name, card.version, card.class_names, card.preparation) == ("mnist", "1", MNIST.class_names, "digit")
+    assert (card.seed, card.recipe["name"], card.recipe["epochs"]) == (3, "course", 2)
+    assert (card.parameters, card.multiply_adds) == (235_146, 234_752)
+    assert card.test.num_images == 60
+    assert card.libraries["torch"] == torch.__version__
+    assert len(card.dataset) == 4
+    assert re.fullmatch(r"([0-9a-f]{40}(-dirty)?|unknown)", card.git_commit)
+
+
+def test_the_readme_says_what_the_card_says(published):
+    text, card = (published[0] / "README.md").read_text(), read_card(published[0])
+    assert f"| test | 60 | {card.test.accuracy:.2%} | {card.test.nll:.4f} | {card.test.ece:.2%} |" in text
+    assert f"temperature {card.temperature:.3f}" in text
+    assert "retrain mnist --seed 3 --recipe course --epochs 2" in text
+    assert "{" not in text
+
+
+def test_the_history_has_every_epoch_and_the_curves_are_a_picture(published):
+    history = json.loads((published[0] / "history.json").read_text())
+    assert [epoch["epoch"] for epoch in history] == [1, 2]
+    assert {"train_loss", "val_loss", "train_accuracy", "val_accuracy", "lr", "images_per_s"} < set(history[0])
+    with Image.open(published[0] / "curves.png") as curves:
+        assert curves.width > 600
+        assert len(np.unique(np.asarray(curves.convert("L")))) > 20
+
+
+def test_a_run_elsewhere_is_not_written_into_the_ledger(published):
+    assert (LEDGER.read_bytes() if LEDGER.exists() else b"") == published[1]
+
+
+def test_a_run_into_the_repository_adds_one_line_to_the_ledger(tmp_path, monkeypatch):
+    monkeypatch.setattr("training.retraining.MODELS_DIR", tmp_path / "models")
+    monkeypatch.setattr("training.retraining.LEDGER", tmp_path / "docs" / "runs.jsonl")
+    folder, card = retrain(ask(tmp_path, epochs=1), stopped=lambda: False)
+    retrain(ask(tmp_path, epochs=1), stopped=lambda: False)
+    runs = [json.loads(line) for line in (tmp_path / "docs" / "runs.jsonl").read_text().splitlines()]
+    assert [run["version"] for run in runs] == ["1", "2"]
+    assert runs[0]["test"] == vars(card.test)
+    assert {"recipe", "seed", "val", "minutes", "hardware", "git_commit"} < set(runs[0])
+    assert folder.name == "1"
+
+
+def test_a_run_that_was_stopped_publishes_and_can_still_be_resumed_to_the_same_end(tmp_path):
+    asked = ask(tmp_path)
+
+    def after_two_epochs():
+        path = asked.checkpoint_path
+        return path.exists() and len(torch.load(path, weights_only=True)["history"]) >= 2
+
+    stopped_early, _ = retrain(asked, stopped=after_two_epochs)
+    assert len(read_history(stopped_early)) == 2
+    resumed, card = retrain(ask(tmp_path, resume=True), stopped=lambda: False)
+    whole, whole_card = retrain(ask(tmp_path, out="whole"), stopped=lambda: False)
+    assert resumed.name == "2"
+    for one, other in zip(read_history(resumed), read_history(whole), strict=True):
+        assert one == pytest.approx(other, rel=1e-4)
+    assert card.test.nll == pytest.approx(whole_card.test.nll, rel=1e-3)
+    assert not asked.checkpoint_path.exists()
+
+
+def test_a_model_below_its_floor_is_refused_with_one_line(tmp_path, places, capfd):
+    assert main(["retrain", "mnist", "--epochs", "1", "--data-dir", str(DATA), *places]) == 1
+    error = capfd.readouterr().err.splitlines()[-1]
+    assert re.fullmatch(r"mnist: accuracy .*% on 60 test images is below 98.00%; nothing published; .*", error)
+    assert not (tmp_path / "models" / "mnist").exists()
+
+
+def test_data_that_cannot_be_read_are_reported_in_one_line(tmp_path, places, capfd):
+    raw = tmp_path / "MNIST" / "raw"
+    raw.mkdir(parents=True)
+    for url, _ in datasets.MNIST.resources:
+        (raw / url.removesuffix(".gz")).write_bytes(b"spoiled")
+    assert main(["retrain", "mnist", "--data-dir", str(tmp_path), *places]) == 1
+    error = capfd.readouterr().err
+    assert "mnist: cannot read" in error
+    assert "Traceback" not in error
+
+
+def test_nothing_to_resume_is_reported_in_one_line(places, capfd):
+    assert main(["retrain", "mnist", "--data-dir", str(DATA), "--resume", *places]) == 1
+    assert "mnist: nothing to resume" in capfd.readouterr().err
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_device_that_is_not_there_is_refused(places, capfd):
+    assert main(["retrain", "mnist", "--device", "cuda", *places]) == 1
+    assert "--device cuda: torch" in capfd.readouterr().err
+    with pytest.raises(DeviceError):
+        choose_device("cuda")
+    assert choose_device("auto") == torch.device("cpu")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "command"),
+        (["retrain"], "model"),
+        (["retrain", "imagenet"], "'imagenet'"),
+        (["retrain", "mnist", "--recipe", "cake"], "mnist has published, course; got 'cake'"),
+        (["retrain", "mnist", "--epochs", "0"], "expected a whole number from 1, got '0'"),
+        (["retrain", "mnist", "--seed", "-1"], "expected a whole number from 0, got '-1'"),
+        (["retrain", "mnist", "--device", "tpu"], "'tpu'"),
+        (["retrain", "mnist", "--min-accuracy", "98"], "expected a number from 0 to 1, got '98'"),
+    ],
+)
+def test_wrong_usage_is_exit_code_2_and_says_what_is_right(arguments, message, capsys):
+    with pytest.raises(SystemExit) as exit_:
+        main(arguments)
+    assert exit_.value.code == 2
+    assert message in capsys.readouterr().err
+
+
+def test_the_help_names_every_option_model_and_exit_code(capsys):
+    with pytest.raises(SystemExit) as exit_:
+        main(["retrain", "--help"])
+    assert exit_.value.code == 0
+    text = capsys.readouterr().out
+    options = ["--seed", "--epochs", "--recipe", "--device", "--out", "--resume", "--data-dir", "--min-accuracy"]
+    for word in [*options, *ZOO, "exit codes", "Ctrl-C"]:
+        assert word in text
+
+
+def test_the_progress_bar_shows_loss_accuracy_speed_and_time_left(places):
+    watcher, terminal = pty.openpty()
+    command = [sys.executable, "-W", "error", "-m", "training", "retrain", "cifar10", "--epochs", "2"]
+    command += ["--data-dir", str(DATA), "--min-accuracy", "0", *places]
+    environment = os.environ | {"COLUMNS": "200"}
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=terminal, env=environment) as process:
+        os.close(terminal)
+        shown = b""
+        try:
+            while chunk := os.read(watcher, 4096):
+                shown += chunk
+        except OSError:  # Linux: the other side is closed
+            pass
+        assert process.stdout.read().startswith(b"published ")
+    os.close(watcher)
+    assert process.returncode == 0
+    bar = [line for line in shown.decode().split("\r") if "images/s" in line and "loss=" in line][-1]
+    assert re.search(r"\[\d\d:\d\d<(\d\d:\d\d|\?).* images/s, .*acc=\d.*epoch=\d.*loss=\d", bar.replace("\n", ""))
+
+
+@pytest.fixture(scope="module")
+def many_digits(tmp_path_factory):
+    """The sample's digits over and over: an epoch takes a second or more, and a run does not end by itself."""
+    data = tmp_path_factory.mktemp("many")
+    raw = data / "MNIST" / "raw"
+    raw.mkdir(parents=True)
+    for path in (DATA / "MNIST" / "raw").iterdir():
+        content, head = path.read_bytes(), 16 if "images" in path.name else 8
+        times = 200 if path.name.startswith("train") else 1
+        count = int.from_bytes(content[4:8], "big") * times
+        (raw / path.name).write_bytes(content[:4] + count.to_bytes(4, "big") + content[8:head] + content[head:] * times)
+    return data
+
+
+def start_long_run(data, places):
+    command = [sys.executable, "-m", "training", "retrain", "mnist", "--data-dir", str(data), *places]
+    return subprocess.Popen(
+        [*command, "--min-accuracy", "0"], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+def wait_for(process, words):
+    """Read what the run says until it says that."""
+    return next(line for line in process.stderr if words in line)
+
+
+def test_ctrl_c_once_publishes_the_best_epoch_so_far_and_says_so(many_digits, places, tmp_path):
+    with start_long_run(many_digits, places) as process:
+        wait_for(process, "epoch 1/")
+        process.send_signal(signal.SIGINT)
+        answer, said = process.communicate()
+    assert process.returncode == 0
+    assert "finishing with the best epoch so far" in said
+    assert re.search(r"published .*, stopped early by Ctrl-C: its best epoch so far: accuracy", answer)
+    folder = tmp_path / "models" / "mnist" / "1"
+    assert read_card(folder).recipe["epochs"] == MNIST.recipes["published"].epochs
+    assert len(read_history(folder)) < 10
+    assert len(list((tmp_path / "checkpoints").iterdir())) == 1  # to go on with --resume
+
+
+def test_ctrl_c_twice_leaves_nothing_behind(many_digits, places, tmp_path):
+    with start_long_run(many_digits, places) as process:
+        wait_for(process, "epoch 1/")
+        process.send_signal(signal.SIGINT)
+        wait_for(process, "Ctrl-C again")
+        process.send_signal(signal.SIGINT)
+        answer, said = process.communicate()
+    assert process.returncode == 130
+    assert (answer, said) == ("", "interrupted: nothing published, nothing kept\n")
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+    assert not (tmp_path / "models" / "mnist").exists()
+
+
+def test_ctrl_c_before_the_first_epoch_is_over_publishes_nothing(many_digits, places, tmp_path):
+    with start_long_run(many_digits, places) as process:
+        wait_for(process, "training mnist by recipe published on cpu")
+        process.send_signal(signal.SIGINT)
+        process.communicate()
+    assert process.returncode == 130
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []

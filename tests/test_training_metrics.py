@@ -1,0 +1,69 @@
+"""Metrics against figures computed by hand, and the temperature that improves them."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from training.calibration import fit_temperature
+from training.metrics import expected_calibration_error, measure, negative_log_likelihood
+
+PROBABILITIES = np.array([[0.9, 0.1], [0.6, 0.4], [0.3, 0.7], [0.5, 0.5]], dtype=np.float32)
+LABELS = np.array([0, 1, 1, 1])  # right, wrong, right, wrong
+
+
+def test_accuracy_is_the_share_of_right_answers():
+    assert measure(PROBABILITIES, LABELS).accuracy == 0.5
+    assert measure(PROBABILITIES, LABELS).num_images == 4
+
+
+def test_nll_is_the_mean_of_minus_log_p():
+    expected = -(math.log(0.9) + math.log(0.4) + math.log(0.7) + math.log(0.5)) / 4
+    assert negative_log_likelihood(PROBABILITIES, LABELS) == pytest.approx(expected, abs=1e-6)
+
+
+def test_nll_of_a_probability_of_nothing_is_finite():
+    assert negative_log_likelihood(np.array([[0.0, 1.0]], dtype=np.float32), np.array([0])) == pytest.approx(
+        87.3, abs=0.1
+    )
+
+
+def test_ece_weighs_the_gap_of_each_bin_by_its_images():
+    # bins of 1/15: 0.9 and 0.6, 0.7, 0.5 are each alone; gaps 0.1, 0.6, 0.3, 0.5
+    assert expected_calibration_error(PROBABILITIES, LABELS) == pytest.approx((0.1 + 0.6 + 0.3 + 0.5) / 4, abs=1e-6)
+
+
+def test_ece_lets_errors_within_one_bin_cancel():
+    probabilities = np.array([[0.75, 0.25]] * 4)
+    assert expected_calibration_error(probabilities, np.array([0, 0, 0, 1])) == pytest.approx(0)
+    assert expected_calibration_error(probabilities, np.array([0, 0, 0, 0])) == pytest.approx(0.25)
+
+
+def test_a_confidence_of_one_has_a_bin():
+    assert expected_calibration_error(np.array([[1.0, 0.0], [1.0, 0.0]]), np.array([0, 1])) == pytest.approx(0.5)
+
+
+def overconfident_logits():
+    """Labels drawn from softmax(logits), then the logits made three times as large."""
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(20000, 10, generator=generator) * 2
+    labels = torch.multinomial(logits.softmax(dim=1), 1, generator=generator)[:, 0]
+    return logits * 3, labels
+
+
+def test_the_temperature_undoes_what_made_the_logits_overconfident():
+    assert fit_temperature(*overconfident_logits()) == pytest.approx(3, rel=0.03)
+
+
+def test_calibration_lowers_nll_and_ece_and_keeps_accuracy():
+    logits, labels = overconfident_logits()
+    before = measure(logits.softmax(dim=1).numpy(), labels.numpy())
+    after = measure((logits / fit_temperature(logits, labels)).softmax(dim=1).numpy(), labels.numpy())
+    assert after.nll < before.nll - 0.1
+    assert after.ece < 0.02 < before.ece
+    assert after.accuracy == before.accuracy
+
+
+def test_the_temperature_stays_bounded_where_every_answer_is_right():
+    assert fit_temperature(torch.eye(10) * 5, torch.arange(10)) == pytest.approx(0.05, rel=0.01)
