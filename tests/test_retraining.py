@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import sys
+import termios
 from dataclasses import replace
 from pathlib import Path
 
@@ -202,10 +203,10 @@ def test_the_help_names_every_option_model_and_exit_code(capsys):
 
 def test_the_progress_bar_shows_loss_accuracy_speed_and_time_left(places):
     watcher, terminal = pty.openpty()
+    termios.tcsetwinsize(terminal, (40, 200))
     command = [sys.executable, "-W", "error", "-m", "training", "retrain", "cifar10", "--epochs", "2"]
     command += ["--data-dir", str(DATA), "--min-accuracy", "0", *places]
-    environment = os.environ | {"COLUMNS": "200"}
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=terminal, env=environment) as process:
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=terminal) as process:
         os.close(terminal)
         shown = b""
         try:
