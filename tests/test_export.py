@@ -1,6 +1,7 @@
 """Export: the file keeps the contract, and a file that does not is refused."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -44,7 +45,7 @@ def test_the_input_is_uint8_images_of_any_number(exported):
     assert found.name == "images"
     assert found.type.tensor_type.elem_type == onnx.TensorProto.UINT8
     batch, *shape = found.type.tensor_type.shape.dim
-    assert batch.dim_param
+    assert batch.dim_param == "batch"
     assert tuple(dim.dim_value for dim in shape) == tuple(images.shape[1:])
 
 
@@ -70,6 +71,12 @@ def test_every_batch_size_gives_what_pytorch_gives(exported, batch_size):
 def test_a_model_is_one_file(exported):
     path, _, _ = exported
     assert [entry.name for entry in path.parent.iterdir()] == ["model.onnx"]
+
+
+def test_the_file_tells_nothing_of_the_machine_that_wrote_it(exported):
+    content = exported[0].read_bytes()
+    assert str(Path(__file__).parents[1]).encode() not in content
+    assert str(Path(torch.__file__).parents[1]).encode() not in content
 
 
 def test_predictions_do_not_depend_on_how_the_images_are_divided(exported):

@@ -54,10 +54,11 @@ def export_onnx(classifier: CalibratedClassifier, path: Path, images: Tensor) ->
         dynamo=True,
         input_names=["images"],
         output_names=["probabilities", "logits"],
-        dynamic_shapes=({0: torch.export.Dim.DYNAMIC},),
+        dynamic_shapes=({0: torch.export.Dim("batch", min=1)},),
         external_data=False,
         verbose=False,
     )
+    _remove_traces(path)
     check_onnx(path)
     check_parity(path, classifier, images)
 
@@ -117,6 +118,15 @@ def predict_onnx(path: Path, images: NDArray[np.uint8], *, batch_size: int = 256
 def open_session(path: Path) -> ort.InferenceSession:
     """Open a file on the CPU, the reference of every comparison."""
     return ort.InferenceSession(path, providers=["CPUExecutionProvider"])
+
+
+def _remove_traces(path: Path) -> None:
+    """Take out what the exporter notes of this machine: its paths, in a stack trace a node."""
+    model = onnx.load(path)
+    graph = model.graph
+    for part in (graph, *graph.node, *graph.input, *graph.output, *graph.value_info, *graph.initializer):
+        part.ClearField("metadata_props")
+    onnx.save(model, path)
 
 
 def _cycle(images: Tensor, count: int) -> Tensor:

@@ -6,7 +6,7 @@ from torch import nn
 from training.recipes import Recipe
 
 
-def make_optimizer(network: nn.Module, recipe: Recipe, *, fused: bool = False) -> torch.optim.Optimizer:
+def make_optimizer(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     """Create the recipe's optimiser; biases and norms are not decayed."""
     trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
     groups = [
@@ -15,11 +15,11 @@ def make_optimizer(network: nn.Module, recipe: Recipe, *, fused: bool = False) -
     ]
     match recipe.optimizer:
         case "sgd":
-            return torch.optim.SGD(groups, lr=recipe.lr, momentum=recipe.momentum, nesterov=True, fused=fused)
+            return torch.optim.SGD(groups, lr=recipe.lr, momentum=recipe.momentum, nesterov=True)
         case "adam":
-            return torch.optim.Adam(groups, lr=recipe.lr, fused=fused)
+            return torch.optim.Adam(groups, lr=recipe.lr)
         case "adamw":
-            return torch.optim.AdamW(groups, lr=recipe.lr, fused=fused)
+            return torch.optim.AdamW(groups, lr=recipe.lr)
 
 
 def learning_rate(recipe: Recipe, progress: float) -> float:

@@ -11,13 +11,13 @@ LIBRARIES = ("numpy", "onnx", "onnxruntime", "onnxscript", "torch", "torchvision
 
 
 def git_commit() -> str:
-    """Return the commit of this code, with `-dirty` if a tracked file was changed since; `unknown` outside git."""
-    command = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    """Return the commit of this code, with `-dirty` if its files differ from it; `unknown` outside git."""
     try:
-        answer = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=True)  # noqa: S603
+        commit = _git("rev-parse", "HEAD")
+        changes = _git("status", "--porcelain", "--", "training", "models/*.py")
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
-    return answer.stdout.strip()
+    return f"{commit}-dirty" if changes else commit
 
 
 def library_versions() -> dict[str, str]:
@@ -30,3 +30,8 @@ def append_run(ledger: Path, run: dict[str, Any]) -> None:
     ledger.parent.mkdir(parents=True, exist_ok=True)
     with ledger.open("a") as lines:
         lines.write(json.dumps(run) + "\n")
+
+
+def _git(*arguments: str) -> str:
+    command = ["git", *arguments]
+    return subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=True).stdout.strip()  # noqa: S603
