@@ -99,7 +99,7 @@ def _problem(format_name: str | None, error: Exception) -> Problem:
     """Return what to tell the client; the plugins raise a dozen classes that share no base below Exception."""
     if isinstance(error, Image.DecompressionBombError):  # a frame beyond the size in its file's header
         return ImageTooLarge(f"the image has too many pixels: {error}")
-    cause = str(error)[:200] or type(error).__name__
+    cause = str(error) or type(error).__name__
     return UnreadableImage(f"the {format_name} cannot be decoded: {cause}; send the whole, undamaged file")
 
 

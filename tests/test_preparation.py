@@ -54,6 +54,15 @@ def test_an_image_of_mnist_passes_bit_for_bit():
         np.testing.assert_array_equal(digit(Image.fromarray(image).convert("RGB")), image)
 
 
+def test_what_only_has_mnists_size_does_not_pass():
+    for image in MNIST[:20]:
+        blue = coloured(Image.fromarray(image), (0, 0, 255), (0, 0, 0))
+        assert difference(digit(blue), image) < 2
+        cornered = 255 - image
+        cornered[::27, ::27] = 0
+        assert difference(digit(Image.fromarray(cornered)), image) < 5
+
+
 def test_an_image_of_the_models_size_passes_bit_for_bit():
     for image in CIFAR:
         np.testing.assert_array_equal(photo(Image.fromarray(image), (32, 32)), image)
@@ -121,7 +130,9 @@ def test_a_digit_of_any_size_comes_back_as_mnist_has_it(side):
 
 
 def test_paper_and_ink_may_have_any_colour():
-    for ink, paper in [((0, 0, 255), (0, 0, 0)), ((250, 220, 40), (255, 255, 255)), ((90, 20, 20), (236, 225, 200))]:
+    blue_on_black, yellow_on_white = ((0, 0, 255), (0, 0, 0)), ((250, 220, 40), (255, 255, 255))
+    equally_light = ((255, 0, 0), (0, 130, 0))
+    for ink, paper in (blue_on_black, yellow_on_white, equally_light):
         assert share_like_mnist(lambda image, ink=ink, paper=paper: coloured(on_canvas(image), ink, paper)) >= 0.98
 
 
