@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.metrics import ModelMetrics
-from service.problems import InternalError, Overloaded
+from service.problems import Overloaded
 
 logger = logging.getLogger("classifier")
 
@@ -27,6 +27,10 @@ Run = Callable[[NDArray[np.uint8]], NDArray[np.float32]]  # (N, ...) images -> (
 
 class ClientLeft(Exception):
     """The client closed its connection; nobody waits for the answer."""
+
+
+class ModelFailed(Exception):
+    """The model raised on a batch; the log has its traceback."""
 
 
 @dataclass(slots=True, eq=False)
@@ -171,7 +175,7 @@ class Batcher:
             job = part.job
             if isinstance(probabilities, Exception):
                 if not job.done.done():
-                    job.done.set_exception(InternalError("the model failed on this batch; see the service's log"))
+                    job.done.set_exception(ModelFailed("the model failed on its batch"))
                 continue
             job.rows.append(probabilities[offset : offset + part.count])
             offset += part.count

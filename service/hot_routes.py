@@ -8,9 +8,9 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from service.batching import ClientLeft
+from service.batching import ClientLeft, ModelFailed
 from service.classification import Classification, Timing
-from service.metrics import NO_MODEL, ModelMetrics
+from service.metrics import RequestCounter
 from service.problems import (
     CONTENT_TYPE,
     BodyTimeout,
@@ -43,7 +43,7 @@ class _Exchange:
     model: str | None = None  # None at the typed door until its form is read
     version: str | None = None
     batch: bool = False
-    metrics: ModelMetrics | None = None  # of the model that was found
+    requests: RequestCounter | None = None  # of the model that was found
     timing: Timing = field(default_factory=Timing)
     body_complete: bool = False
 
@@ -58,7 +58,7 @@ class HotRoutes:
         self._deadline_s = settings.deadline_ms / 1000
         self._body_s = min(settings.body_timeout_ms / 1000, self._deadline_s)
         self._access_log = settings.access_log
-        self._unknown_model: ModelMetrics | None = None
+        self._unknown_model = RequestCounter()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer, or hand on with the request's id in the answer."""
@@ -72,7 +72,7 @@ class HotRoutes:
         elif path != TYPED_DOOR:
             return await self._app(scope, receive, _with_request_id(send, exchange.headers.request_id))
         status = await self._answer(exchange, send)
-        self._count(exchange, status)
+        (exchange.requests or self._unknown_model).count(status)
         if self._access_log:
             access_logger.info(
                 "%s %s %d %.1f ms", scope["method"], path, status, (time.perf_counter() - started) * 1e3,
@@ -91,8 +91,11 @@ class HotRoutes:
         except ClientLeft:
             await _send(send, 408, [], b"")  # whoever waits for this request to end sees it end
             return CLIENT_LEFT
-        except Exception:
-            logger.exception("request %s failed", request_id.decode())
+        except Exception as error:
+            if isinstance(error, ModelFailed):  # its traceback is logged, once a batch
+                logger.warning("request %s failed with its batch", request_id.decode())
+            else:
+                logger.exception("request %s failed", request_id.decode())
             await send_problem(send, InternalError(f"request {request_id.decode()} failed; see the log"), request_id)
             return InternalError.status
         head = [
@@ -127,7 +130,7 @@ class HotRoutes:
         with self._worker.admitted() as models:
             if exchange.model is not None:
                 model = models.find(exchange.model, exchange.version)
-                exchange.metrics = model.metrics
+                exchange.requests = model.metrics.requests
                 model.batcher.check_room()
             async with self._worker.budget.body(exchange.receive, exchange.headers, limit=limit) as body:
                 exchange.body_complete = True
@@ -140,7 +143,7 @@ class HotRoutes:
         if name is None:
             name, body = read_named_image(body, content_type)
         model = models.find(name, exchange.version)
-        exchange.metrics = model.metrics
+        exchange.requests = model.metrics.requests
         classification = Classification(
             worker=self._worker,
             model=model,
@@ -151,13 +154,6 @@ class HotRoutes:
         if exchange.batch:
             return await classification.many(read_images(body, content_type))
         return await classification.one(body if exchange.model is None else read_image(body, content_type))
-
-    def _count(self, exchange: _Exchange, status: int) -> None:
-        if exchange.metrics is None:
-            if self._unknown_model is None:
-                self._unknown_model = ModelMetrics(NO_MODEL, NO_MODEL)
-            exchange.metrics = self._unknown_model
-        exchange.metrics.count_request(status)
 
 
 async def send_problem(send: Send, problem: Problem, request_id: bytes) -> None:

@@ -59,13 +59,28 @@ def _families() -> _Families:
     return _Families()
 
 
+class RequestCounter:
+    """Counts answered requests by status."""
+
+    def __init__(self, model: str = NO_MODEL, version: str = NO_MODEL) -> None:
+        self._labels = (model, version)
+        self._by_status: dict[int, Counter] = {}
+
+    def count(self, status: int) -> None:
+        """Count one."""
+        counter = self._by_status.get(status)
+        if counter is None:
+            counter = self._by_status[status] = _families().requests.labels(*self._labels, str(status))
+        counter.inc()
+
+
 class ModelMetrics:
     """The metrics of one version of one model, its labels resolved once."""
 
     def __init__(self, model: str, version: str) -> None:
         families = _families()
         self._labels = (model, version)
-        self._requests: dict[int, Counter] = {}
+        self.requests = RequestCounter(model, version)
         self.images = families.images.labels(model, version)
         self.timed_out = families.dropped.labels(model, version, "deadline")
         self.client_left = families.dropped.labels(model, version, "disconnect")
@@ -78,13 +93,6 @@ class ModelMetrics:
     def set_device(self, device: str) -> None:
         """Publish the device in use."""
         _families().device.labels(*self._labels, device).set(1)
-
-    def count_request(self, status: int) -> None:
-        """Count an answered request."""
-        counter = self._requests.get(status)
-        if counter is None:
-            counter = self._requests[status] = _families().requests.labels(*self._labels, str(status))
-        counter.inc()
 
 
 def render() -> bytes:

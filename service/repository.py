@@ -58,11 +58,11 @@ class ModelRepository:
         """
         versions = self.models.get(name)
         if versions is None:
-            raise UnknownModel(f"no model {name!r}, expected one of: {', '.join(self.models)}")
+            raise UnknownModel(f"no model {name[:100]!r}, expected one of: {', '.join(self.models)}")
         if version is None:
             return versions[highest(versions)]
         if version not in versions:
-            raise UnknownVersion(f"no version {version!r} of {name}, expected one of: {', '.join(versions)}")
+            raise UnknownVersion(f"no version {version[:100]!r} of {name}, expected one of: {', '.join(versions)}")
         return versions[version]
 
     def __iter__(self) -> Iterator[ServedModel]:

@@ -4,9 +4,9 @@ import threading
 import numpy as np
 import pytest
 
-from service.batching import Batcher, ClientLeft
+from service.batching import Batcher, ClientLeft, ModelFailed
 from service.metrics import ModelMetrics
-from service.problems import InternalError, Overloaded
+from service.problems import Overloaded
 
 SHAPE = (2, 2)
 
@@ -161,7 +161,7 @@ def test_a_failing_batch_fails_its_own_requests_and_no_later_one(make_batcher, i
     async def main():
         batcher = make_batcher(inline=inline)
         bad = batcher.submit([image(255)], client_left=stays)
-        with pytest.raises(InternalError):
+        with pytest.raises(ModelFailed):
             await bad.done
         good = batcher.submit([image(1)], client_left=stays)
         await good.done
@@ -174,7 +174,7 @@ def test_a_failure_in_the_middle_of_a_large_request_fails_it_once(make_batcher, 
     async def main():
         batcher = make_batcher()
         job = batcher.submit([image(255), *[image(1)] * 9], client_left=stays)
-        with pytest.raises(InternalError):
+        with pytest.raises(ModelFailed):
             await job.done
         after = batcher.submit([image(1)], client_left=stays)
         await after.done

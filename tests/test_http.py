@@ -444,9 +444,11 @@ def test_a_fault_of_our_own_is_a_500_with_the_request_id_and_a_log_line(service,
         raise RuntimeError("the runtime broke")
 
     service.gate("mnist", fail)
-    response = service.post(MNIST, content=digit_png)
+    response = service.post(MNIST, content=digit_png, headers={"x-request-id": "find-me"})
     assert problem(response) == (500, "internal_error")
-    assert "the runtime broke" in caplog.text
+    assert "find-me" in response.json()["detail"]
+    assert "request find-me failed" in caplog.text
+    assert caplog.text.count("RuntimeError: the runtime broke") == 1
     assert "the runtime broke" not in response.text
     assert service.post(ZOO, content=digit_png).status_code == 200
 
