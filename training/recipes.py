@@ -30,15 +30,15 @@ class Recipe:
 
 MNIST_RECIPES = {
     "published": Recipe(
-        epochs=60,
+        epochs=120,
         batch_size=256,
         optimizer="adamw",
-        lr=3e-3,
+        lr=2e-3,
         weight_decay=0.01,
         schedule="triangular",
         drop_rate=0.1,
         mixed_precision=False,
-        patience=20,
+        patience=30,
         augmentation=Augmentation(degrees=12, scale=0.12, shear=0.12, translate=2),
     ),
     "course": Recipe(epochs=20, drop_rate=0.3, mixed_precision=False),
