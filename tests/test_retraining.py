@@ -65,7 +65,6 @@ def published(tmp_path_factory):
     command += ["--data-dir", str(DATA), "--out", str(tmp_path / "models")]
     assert main([*command, "--checkpoint-dir", str(tmp_path / "checkpoints")]) == 0
     assert list((tmp_path / "checkpoints").iterdir()) == []  # a finished run needs none
-    assert LEDGER.read_bytes() if LEDGER.exists() else ledger == b""
     return tmp_path / "models" / "mnist" / "1", ledger
 
 
