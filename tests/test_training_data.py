@@ -2,6 +2,7 @@
 
 import hashlib
 import shutil
+import urllib.request
 from pathlib import Path
 
 import numpy as np
@@ -69,6 +70,7 @@ def test_no_files_and_no_download_is_one_clear_error(load, tmp_path, monkeypatch
     for name in ("http_proxy", "https_proxy"):
         monkeypatch.setenv(name, "http://127.0.0.1:1")  # nobody listens on port 1
     monkeypatch.setenv("no_proxy", "")
+    monkeypatch.setattr(urllib.request, "_opener", None)  # another test's, which asked the environment before
     with pytest.raises(DataError, match=r"cannot read .* refused.*; name the folder of the data sets with --data-dir"):
         load(tmp_path)
 
