@@ -17,6 +17,7 @@ from service.device import count_workers, gpu_index
 from service.hot_routes import HotRoutes
 from service.logs import configure_logging
 from service.repository import check_model_files
+from service.request import App
 from service.routes import create_routes
 from service.settings import SettingsError, load_settings
 from service.worker import Worker
@@ -76,13 +77,24 @@ class _Classifier:
         raise NotImplementedError("HotRoutes answers POST /classify; this method is its schema")
 
 
+class _Service(bentoml.Service[_Classifier]):
+    """BentoML's service with the hot routes in front of its middleware.
+
+    Behind it, the timer of its timeout would be held for every request until it fires, for the garbage collector to
+    walk: that took the 99th percentile at 16 connections from 3 to 100 ms.
+    """
+
+    def to_asgi(self, is_main: bool = True) -> App:  # BentoML's signature
+        """Return the application of a worker."""
+        return HotRoutes(super().to_asgi(is_main), worker=worker)
+
+
 Classifier = bentoml.service(
     name="classifier",
+    service_class=_Service,
     workers=count_workers(settings),
-    traffic={"timeout": settings.deadline_ms / 1000 + 1},  # its timer is never cancelled; ours answers first
     metrics={"enabled": False},
     logging={"access": {"enabled": False}},
     tracing={"excluded_urls": ".*"},
 )(_Classifier)
 Classifier.mount_asgi_app(create_routes(worker), path="/")
-Classifier.add_asgi_middleware(HotRoutes, worker=worker)

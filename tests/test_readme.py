@@ -5,6 +5,7 @@ training, `bench` a benchmark, `error` a call that is answered with a problem; `
 needs an engine that CI has not, and `test` would run this very test.
 """
 
+import json
 import re
 import shutil
 import subprocess
@@ -28,7 +29,7 @@ def blocks(kind, *languages):
 @pytest.fixture(scope="module")
 def served():
     (command,) = blocks("serve", "sh")
-    with serve(*command.split("#")[0].split(), env=environment(device="cpu"), workers=1) as served:
+    with serve(*command.split("#")[0].split(), env=environment(device="cpu", workers=1)) as served:
         yield served
 
 
@@ -97,8 +98,16 @@ def test_the_settings_table_is_the_settings_class():
 
 
 def test_the_metrics_table_is_what_the_service_counts(service):
-    service.get("/v1/models")
-    families = [line.split(" ", 3)[2:] for line in service.get("/metrics").text.splitlines() if line[:6] == "# HELP"]
-    rows = {f"| `{name}` | {text} |" for name, text in families if name.startswith("classifier_")}
+    families = re.findall(r"^# HELP (classifier_\w+) (.*)$", service.get("/metrics").text, re.MULTILINE)
+    rows = {f"| `{name}` | {meaning} |" for name, meaning in families if not name.endswith("_created")}
     assert len(rows) == 9
     assert rows <= set(README.splitlines())
+
+
+def test_the_results_table_is_what_the_runs_gave():
+    runs = [json.loads(line) for line in (ROOT / "docs" / "runs.jsonl").read_text().splitlines()]
+    latest = {run["model"]: run["test"] for run in runs}
+    rows = dict(re.findall(r"^\| `(\w+)` \| [^|]+ \| ([\d.]+ % \| [\d.]+ %) \|", README, re.MULTILINE))
+    assert rows == {
+        name: f"{test['accuracy']:.2%} | {test['ece']:.2%}".replace("%", " %") for name, test in latest.items()
+    }
