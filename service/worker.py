@@ -47,6 +47,7 @@ class Worker:
     def start(self, *, gpu: int = 0) -> None:
         """Begin to load the models while the event loop goes on."""
         self._loading = asyncio.get_running_loop().create_task(self.load(gpu=gpu))
+        self._loading.add_done_callback(_freeze_garbage)
 
     async def load(self, *, gpu: int = 0) -> None:
         """Load, check and warm up every model off the event loop, then become ready."""
@@ -59,8 +60,6 @@ class Worker:
             logger.exception("the models could not be loaded")
             return
         self._models = models
-        gc.collect()
-        gc.freeze()  # what is loaded stays; full collections need not walk it again
         self.state = "ready"
         served = [f"{model.card.name}/{model.card.version}" for model in models]
         devices = {model.classifier.device for model in models}
@@ -108,6 +107,12 @@ class Worker:
         loop = asyncio.get_running_loop()
         for signum in (signal.SIGTERM, signal.SIGINT):
             signal.signal(signum, _Drainer(self, loop, signal.getsignal(signum)))
+
+
+def _freeze_garbage(_loading: asyncio.Task[None]) -> None:
+    """What is loaded by now stays: full collections need not walk it again."""
+    gc.collect()
+    gc.freeze()
 
 
 class _Drainer:
