@@ -19,10 +19,8 @@ from service.logs import configure_logging
 from service.repository import check_model_files
 from service.request import App
 from service.routes import create_routes
-from service.settings import SettingsError, load_settings
+from service.settings import METRICS_DIR, SettingsError, load_settings
 from service.worker import Worker
-
-METRICS_DIR = "CLASSIFIER_METRICS_DIR"  # from the supervisor to its workers, not a setting
 
 try:
     settings = load_settings()

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.metrics import ModelMetrics
-from service.problems import Overloaded
+from service.problems import BodyTooLarge, Overloaded
 
 logger = logging.getLogger("classifier")
 
@@ -81,8 +81,11 @@ class Batcher:
         """Refuse early what ``submit`` would refuse after the work of decoding.
 
         Raises:
+            BodyTooLarge: ``count`` images would not even fit into an empty queue.
             Overloaded: ``count`` more images do not fit into the queue.
         """
+        if count > self._max_queue:
+            raise BodyTooLarge(f"the batch has {count} images, expected at most {self._max_queue}, the queue's length")
         if self._waiting + count > self._max_queue:
             raise Overloaded(f"{self._waiting} images are waiting, at most {self._max_queue} may; try again later")
 
@@ -90,7 +93,7 @@ class Batcher:
         """Queue the images of one request, all or none; must be called on the event loop.
 
         Raises:
-            Overloaded: the queue has no room for them.
+            BodyTooLarge, Overloaded: as check_room.
         """
         self.check_room(len(images))
         loop = asyncio.get_running_loop()

@@ -16,7 +16,7 @@ from service.problems import BodyTooLarge, Problem
 from service.repository import ServedModel
 from service.worker import Worker
 
-INLINE_PIXELS = 64 * 1024  # a larger picture is decoded on a thread: it would hold up everybody else
+INLINE_BYTES = INLINE_PIXELS = 64 * 1024  # a larger image is decoded on a thread: it would hold up everybody else
 TURN = 16  # images decoded before the event loop gets a turn
 
 Pixels = NDArray[np.uint8]
@@ -66,16 +66,9 @@ class Classification:
 
     async def many(self, contents: Sequence[bytes]) -> bytes:
         """Classify encoded images in one go; an unfit one has its problem in its place."""
+        self.model.batcher.check_room(len(contents))
         started = time.perf_counter()
-        outcomes: list[Pixels | asyncio.Future[Pixels] | Problem] = []
-        for number, content in enumerate(contents, 1):
-            try:
-                outcomes.append(self._pixels(content))
-            except Problem as problem:
-                outcomes.append(problem)
-            if number % TURN == 0:
-                await asyncio.sleep(0)
-        images = [await _settle(outcome) for outcome in outcomes]
+        images = await self._decode_all(contents)
         self._decoded(started)
         good = [image for image in images if not isinstance(image, Problem)]
         rows = iter(np.concatenate((await self._run(good)).rows)) if good else iter(())
@@ -86,18 +79,44 @@ class Classification:
         ]
         return self.model.renderer.many(predictions)
 
+    async def _decode_all(self, contents: Sequence[bytes]) -> list[Pixels | Problem]:
+        """Decode the images of a batch; no more of them wait for a thread than there are threads."""
+        outcomes: list[Pixels | asyncio.Future[Pixels] | Problem] = []
+        waiting: set[asyncio.Future[Pixels]] = set()
+        try:
+            for number, content in enumerate(contents, 1):
+                try:
+                    outcomes.append(self._pixels(content))
+                except Problem as problem:
+                    outcomes.append(problem)
+                if isinstance(last := outcomes[-1], asyncio.Future):
+                    waiting.add(last)
+                if len(waiting) >= self.worker.num_decoders:
+                    _, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+                if number % TURN == 0:
+                    await asyncio.sleep(0)
+            return [await _settle(outcome) for outcome in outcomes]
+        finally:
+            for future in waiting:
+                future.cancel()  # the request has ended: decode nothing for nobody
+
     def _pixels(self, content: bytes) -> Pixels | asyncio.Future[Pixels]:
-        """Decode and prepare a small picture at once, a large one on a thread."""
+        """Decode and prepare a small image at once, a large one on a thread."""
         settings = self.worker.settings
         if len(content) > settings.max_body_bytes:
             raise BodyTooLarge(f"the image has {len(content)} bytes, expected at most {settings.max_body_bytes}")
-        picture = open_image(content, max_pixels=settings.max_pixels)
-        if picture.width * picture.height <= INLINE_PIXELS:
-            return self._read(picture)
-        return asyncio.get_running_loop().run_in_executor(self.worker.decoders, self._read, picture)
+        if len(content) > INLINE_BYTES:  # even its header may be long
+            return self._on_thread(lambda: self._read(open_image(content, max_pixels=settings.max_pixels)))
+        image = open_image(content, max_pixels=settings.max_pixels)
+        if image.width * image.height > INLINE_PIXELS or image.format == "TIFF":  # its tiles may be larger than itself
+            return self._on_thread(lambda: self._read(image))
+        return self._read(image)
 
-    def _read(self, picture: Image.Image) -> Pixels:
-        return self.model.prepare(read_picture(picture, draft=self.model.draft_size))
+    def _on_thread(self, decode: Callable[[], Pixels]) -> asyncio.Future[Pixels]:
+        return asyncio.get_running_loop().run_in_executor(self.worker.decoders, decode)
+
+    def _read(self, image: Image.Image) -> Pixels:
+        return self.model.prepare(read_picture(image, draft=self.model.draft_size))
 
     def _decoded(self, started: float) -> None:
         self.timing.decode = time.perf_counter() - started

@@ -9,13 +9,12 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from models.card import ModelCard, ModelCardError
+from models.layout import GOLDEN_FILE, GOLDEN_TOLERANCE
 from service.device import count_gpus
 
 Device = Literal["cpu", "cuda"]
 Images = NDArray[np.uint8]  # (N, H, W) grey or (N, H, W, 3) colour
 Probabilities = NDArray[np.float32]  # (N, K), rows sum to 1
-
-GOLDEN_TOLERANCE = {"cpu": 1e-4, "cuda": 1e-3}  # largest |dp|; TF32 and other summation orders cost the GPU a digit
 
 
 class ModelLoadError(RuntimeError):
@@ -65,7 +64,7 @@ class OnnxClassifier:
         Raises:
             ModelLoadError: the file is missing, or a probability differs by more than the device's tolerance.
         """
-        path = self.path.with_name("golden.npz")
+        path = self.path.with_name(GOLDEN_FILE)
         try:
             with np.load(path) as golden:
                 images, expected = golden["images"], golden["probabilities"]

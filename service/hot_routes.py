@@ -20,7 +20,7 @@ from service.problems import (
     Problem,
 )
 from service.repository import ModelRepository
-from service.request import App, Headers, Message, Receive, Scope, Send, client_left, read_headers, read_top
+from service.request import REQUEST_ID, App, Headers, Message, Receive, Scope, Send, client_left, read_headers, read_top
 from service.upload import read_image, read_images, read_named_image
 from service.worker import Worker
 
@@ -63,22 +63,37 @@ class HotRoutes:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer, or hand on with the request's id in the answer."""
         if scope["type"] != "http":
-            return await self._app(scope, receive, send)
+            await self._app(scope, receive, send)
+            return
         started = time.perf_counter()
         exchange = _Exchange(scope, receive, read_headers(scope))
-        path = scope["path"]
-        if found := _PATH.fullmatch(path):
+        if found := _PATH.fullmatch(scope["path"]):
             exchange.model, exchange.version, exchange.batch = found[1], found[2], found[3] is not None
-        elif path != TYPED_DOOR:
-            return await self._app(scope, receive, _with_request_id(send, exchange.headers.request_id))
-        status = await self._answer(exchange, send)
-        (exchange.requests or self._unknown_model).count(status)
+        if found or scope["path"] == TYPED_DOOR:
+            status = await self._answer(exchange, send)
+            (exchange.requests or self._unknown_model).count(status)
+        else:
+            status = await self._hand_on(exchange, send)
         if self._access_log:
-            access_logger.info(
-                "%s %s %d %.1f ms", scope["method"], path, status, (time.perf_counter() - started) * 1e3,
-                extra={"request_id": exchange.headers.request_id.decode()},
-            )  # fmt: skip
-        return None
+            milliseconds = (time.perf_counter() - started) * 1e3
+            path = scope["raw_path"].decode("latin-1")  # a decoded one could end the line
+            request_id = {"request_id": exchange.headers.request_id.decode()}
+            access_logger.info("%s %s %d %.1f ms", scope["method"], path, status, milliseconds, extra=request_id)
+
+    async def _hand_on(self, exchange: _Exchange, send: Send) -> int:
+        """Let the other routes answer, add the request's id, and return the status."""
+        request_id, status = exchange.headers.request_id, 0
+
+        async def send_with_id(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = [*message.get("headers", ()), (b"x-request-id", request_id)]
+            await send(message)
+
+        exchange.scope[REQUEST_ID] = request_id.decode()
+        await self._app(exchange.scope, exchange.receive, send_with_id)
+        return status
 
     async def _answer(self, exchange: _Exchange, send: Send) -> int:
         """Send the answer or the problem, and return its status."""
@@ -96,7 +111,7 @@ class HotRoutes:
                 logger.warning("request %s failed with its batch", request_id.decode())
             else:
                 logger.exception("request %s failed", request_id.decode())
-            await send_problem(send, InternalError(f"request {request_id.decode()} failed; see the log"), request_id)
+            await send_problem(send, InternalError(request_id.decode()), request_id)
             return InternalError.status
         head = [
             (b"content-type", b"application/json"),
@@ -166,12 +181,3 @@ async def _send(send: Send, status: int, head: list[tuple[bytes, bytes]], body: 
     head.append((b"content-length", b"%d" % len(body)))
     await send({"type": "http.response.start", "status": status, "headers": head})
     await send({"type": "http.response.body", "body": body})
-
-
-def _with_request_id(send: Send, request_id: bytes) -> Send:
-    async def send_with_id(message: Message) -> None:
-        if message["type"] == "http.response.start":
-            message["headers"] = [*message.get("headers", ()), (b"x-request-id", request_id)]
-        await send(message)
-
-    return send_with_id

@@ -6,6 +6,7 @@ workers share (prometheus_client's multiprocess mode).
 
 import os
 from functools import cache
+from threading import Lock
 
 from prometheus_client import (
     CONTENT_TYPE_LATEST,
@@ -54,9 +55,17 @@ class _Families:
         )
 
 
+_creation = Lock()  # the models are loaded on a thread while the event loop already counts refusals
+
+
 @cache
-def _families() -> _Families:
+def _create_families() -> _Families:
     return _Families()
+
+
+def _families() -> _Families:
+    with _creation:
+        return _create_families()
 
 
 class RequestCounter:

@@ -1,10 +1,12 @@
-"""multipart/form-data (RFC 7578) out of a body that is already in memory: parts are found, never copied twice."""
+"""multipart/form-data (RFC 7578) out of a body that is already in memory."""
 
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from service.problems import BadRequest, BodyTooLarge
+
+_MAX_HEADERS = 8192  # bytes, of one part
 
 _BOUNDARY = re.compile(rb';\s*boundary=(?:"([^"]{1,200})"|([^\s;"]{1,200}))', re.IGNORECASE)
 _DISPOSITION = re.compile(rb"^content-disposition:[ \t]*form-data[ \t]*;(.*)$", re.IGNORECASE | re.MULTILINE)
@@ -60,10 +62,13 @@ def _split(body: bytes, delimiter: bytes) -> Iterator[Part]:
 
 def _part(body: bytes, start: int, end: int) -> Part:
     """Read one part: header lines, an empty line, the content."""
-    blank = body.find(b"\r\n\r\n", start, end)
+    blank = body.find(b"\r\n\r\n", start, min(end, start + _MAX_HEADERS))
     disposition = _DISPOSITION.search(body[start:blank].replace(b"\r", b"")) if blank >= 0 else None
     name = _NAME.search(disposition[1]) if disposition else None
     if name is None:
-        raise BadRequest('malformed multipart body: a part without `Content-Disposition: form-data; name="..."`')
+        raise BadRequest(
+            'malformed multipart body: a part without `Content-Disposition: form-data; name="..."` '
+            f"in its first {_MAX_HEADERS} bytes"
+        )
     quoted = name[1] if name[1] is not None else name[2]
     return Part(re.sub(rb"\\(.)", rb"\1", quoted).decode("utf-8", "replace"), body[blank + 4 : end])

@@ -129,6 +129,9 @@ class InternalError(Problem):
 
     status, code = 500, "internal_error"
 
+    def __init__(self, request_id: str) -> None:
+        super().__init__(f"request {request_id} failed; the log says why")
+
 
 class _Unavailable(Problem):
     """Not now; the client is told when to come back."""

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from models.card import ModelCard
+from models.layout import MODEL_FILE
 from models.preparation import preparer
 from service.batching import Batcher
 from service.classifier import ModelLoadError, OnnxClassifier
@@ -86,12 +87,12 @@ def find_model_files(folder: Path) -> dict[str, dict[str, Path]]:
         ModelLoadError: there is none.
     """
     files: dict[str, dict[str, Path]] = {}
-    for path in sorted(folder.glob("*/*/model.onnx"), key=lambda path: (path.parts[-3], len(path.parts[-2]), path)):
+    for path in sorted(folder.glob(f"*/*/{MODEL_FILE}"), key=lambda path: (path.parts[-3], len(path.parts[-2]), path)):
         name, version = path.parts[-3:-1]
         if _NAME.fullmatch(name) and version.isascii() and version.isdigit():
             files.setdefault(name, {})[version] = path
     if not files:
-        raise ModelLoadError(f"no <name>/<version>/model.onnx under {folder}; set CLASSIFIER_MODELS_DIR, or train one")
+        raise ModelLoadError(f"no NAME/VERSION/{MODEL_FILE} under {folder}; set CLASSIFIER_MODELS_DIR, or train one")
     return files
 
 

@@ -19,7 +19,10 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
+REQUEST_ID = "classifier.request_id"  # the scope's key for routes behind the hot ones
+
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
+_MAX_QUERY = 4096  # bytes
 _ids = itertools.count(1)
 _process = secrets.token_hex(8)
 
@@ -52,10 +55,12 @@ def read_top(query_string: bytes) -> int | None:
     """Return ``top`` of the query, None where it is not asked for.
 
     Raises:
-        BadRequest: it is not a positive whole number.
+        BadRequest: it is not a positive whole number, or the query is too long.
     """
     if not query_string:
         return None
+    if len(query_string) > _MAX_QUERY:
+        raise BadRequest(f"the query has {len(query_string)} bytes, expected at most {_MAX_QUERY}")
     top = dict(parse_qsl(query_string.decode("latin-1"), keep_blank_values=True)).get("top")
     if top is None:
         return None
@@ -100,7 +105,9 @@ class BytesBudget:
                 chunks.append(chunk)
             if not length:
                 raise BadRequest("the body is empty, expected an image")
-            yield chunks[0] if len(chunks) == 1 else b"".join(chunks)
+            body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
+            chunks.clear()
+            yield body
         finally:
             self.held -= length
 

@@ -1,6 +1,7 @@
 """The routes that do not classify, as a Starlette application: models, OpenAPI, metrics, and a 404 of our own."""
 
 import json
+import logging
 from typing import Any
 
 from starlette.applications import Starlette
@@ -13,7 +14,12 @@ from service import metrics
 from service.openapi import openapi
 from service.problems import CONTENT_TYPE, InternalError, MethodNotAllowed, NotFound, Problem
 from service.repository import ModelRepository, ServedModel, highest
+from service.request import REQUEST_ID
 from service.worker import Worker
+
+logger = logging.getLogger("classifier")
+
+BENTOML_ROUTES = {"/livez", "/readyz", "/healthz"}
 
 
 def create_routes(worker: Worker) -> Starlette:
@@ -41,6 +47,8 @@ def create_routes(worker: Worker) -> Starlette:
     ]
 
     async def nothing_here(request: Request) -> Response:  # also reached where only the verb is wrong
+        if request.url.path in BENTOML_ROUTES:
+            raise MethodNotAllowed(request.method, "GET, HEAD")
         for route in routes:
             if route.matches(request.scope)[0] is Match.PARTIAL:
                 raise MethodNotAllowed(request.method, ", ".join(sorted(route.methods or ())))
@@ -86,5 +94,7 @@ async def _http_exception(request: Request, error: Exception) -> Response:
     return await _problem(request, MethodNotAllowed(request.method, (error.headers or {}).get("Allow", "GET")))
 
 
-async def _internal_error(request: Request, _: Exception) -> Response:
-    return await _problem(request, InternalError("the request failed; see the log"))
+async def _internal_error(request: Request, error: Exception) -> Response:
+    request_id = request.scope[REQUEST_ID]
+    logger.error("request %s failed: %r", request_id, error)  # uvicorn logs the traceback
+    return await _problem(request, InternalError(request_id))

@@ -1,5 +1,7 @@
 """What an operator may set: environment variables with the prefix ``CLASSIFIER_``, read once at the start."""
 
+import os
+import re
 from pathlib import Path
 from typing import Literal
 
@@ -9,6 +11,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 import models
 
 MIB = 1024 * 1024
+METRICS_DIR = "CLASSIFIER_METRICS_DIR"  # from the supervisor to its workers, not a setting
+_KUBERNETES = re.compile(r"CLASSIFIER_(SERVICE_|PORT)")  # what it sets in every pod beside a Service named classifier
 
 
 class SettingsError(ValueError):
@@ -47,8 +51,12 @@ def load_settings() -> Settings:
     """Read the environment.
 
     Raises:
-        SettingsError: naming each variable that is wrong, its value and the rule it breaks.
+        SettingsError: naming each variable that is wrong, its value and the rule it breaks; or that is no setting.
     """
+    names = {f"CLASSIFIER_{name.upper()}" for name in Settings.model_fields}
+    unknown = {name for name in os.environ if name.startswith("CLASSIFIER_")} - names - {METRICS_DIR}
+    if strange := sorted(name for name in unknown if not _KUBERNETES.match(name)):
+        raise SettingsError(f"{', '.join(strange)}: no such setting, expected one of {', '.join(sorted(names))}")
     try:
         return Settings()
     except ValidationError as error:

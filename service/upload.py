@@ -1,13 +1,14 @@
 """Which images a body holds: raw bytes, or the parts of a form."""
 
 import json
+from contextlib import suppress
 
 from service import multipart
 from service.multipart import Part
-from service.problems import BadRequest
+from service.problems import BadRequest, BodyTooLarge
 
 MAX_IMAGES = 256  # in a call of classify-batch
-MAX_FIELDS = 16  # parts of a form with one image
+MAX_FIELDS = 16  # other parts of a form
 
 
 def read_image(body: bytes, content_type: bytes) -> bytes:
@@ -18,7 +19,7 @@ def read_image(body: bytes, content_type: bytes) -> bytes:
     """
     if not multipart.is_multipart(content_type):
         return body
-    return _only(multipart.parse(body, content_type, max_parts=MAX_FIELDS), "image")
+    return _only(multipart.parse(body, content_type, max_parts=1 + MAX_FIELDS), "image")
 
 
 def read_named_image(body: bytes, content_type: bytes) -> tuple[str, bytes]:
@@ -29,13 +30,12 @@ def read_named_image(body: bytes, content_type: bytes) -> tuple[str, bytes]:
     """
     if not multipart.is_multipart(content_type):
         raise BadRequest("expected multipart/form-data with the parts `image` and `model`")
-    parts = multipart.parse(body, content_type, max_parts=MAX_FIELDS)
+    parts = multipart.parse(body, content_type, max_parts=1 + MAX_FIELDS)
     name = _only(parts, "model").decode("utf-8", "replace")
-    try:
-        decoded = json.loads(name)
-    except ValueError:
-        decoded = name
-    return decoded if isinstance(decoded, str) else name, _only(parts, "image")
+    if name.startswith('"'):
+        with suppress(ValueError):  # then it is the name as it stands
+            name = str(json.loads(name))
+    return name, _only(parts, "image")
 
 
 def read_images(body: bytes, content_type: bytes) -> list[bytes]:
@@ -45,9 +45,11 @@ def read_images(body: bytes, content_type: bytes) -> list[bytes]:
         BadRequest, BodyTooLarge: it is no form, a malformed one, without images or with too many.
     """
     if not multipart.is_multipart(content_type):
-        raise BadRequest("expected multipart/form-data with 1 to 256 parts `images`")
-    parts = multipart.parse(body, content_type, max_parts=MAX_IMAGES)
+        raise BadRequest(f"expected multipart/form-data with 1 to {MAX_IMAGES} parts `images`")
+    parts = multipart.parse(body, content_type, max_parts=MAX_IMAGES + MAX_FIELDS)
     images = [part.content for part in parts if part.name == "images"]
+    if len(images) > MAX_IMAGES:
+        raise BodyTooLarge(f"{len(images)} parts `images`, expected at most {MAX_IMAGES}")
     if not images:
         raise BadRequest(f"no part `images`, found {_names(parts)}")
     return images

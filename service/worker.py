@@ -25,7 +25,8 @@ class Worker:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.state: Literal["starting", "ready", "draining", "failed"] = "starting"
-        self.decoders = ThreadPoolExecutor(available_cores(), thread_name_prefix="decode")
+        self.num_decoders = max(1, available_cores() // count_workers(settings))  # each may hold a large picture
+        self.decoders = ThreadPoolExecutor(self.num_decoders, thread_name_prefix="decode")
         self.budget = BytesBudget(4 * settings.max_batch_body_bytes)
         self._models: ModelRepository | None = None
         self._loading: asyncio.Task[None] | None = None

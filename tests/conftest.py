@@ -34,7 +34,7 @@ class Service:
         """Send the requests, each (method, path, httpx arguments), at once; return the responses in order."""
 
         async def main():
-            transport = httpx.ASGITransport(app=self.app)
+            transport = httpx.ASGITransport(app=self.app, raise_app_exceptions=False)
             async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
                 calls = (client.request(method, path, **arguments) for method, path, arguments in requests)
                 return await asyncio.gather(*calls)
@@ -47,9 +47,15 @@ class Service:
     def post(self, path, **arguments):
         return self.ask(("POST", path, arguments))[0]
 
+    def replace(self, name, **changes):
+        """Exchange parts of the model ``name``."""
+        versions = dict(self.worker.models.models)
+        model = replace(self.worker.models.find(name), **changes)
+        versions[name] = versions[name] | {model.card.version: model}
+        self.worker._models = ModelRepository(versions)
+
     def gate(self, name, run):
         """Put ``run(images, classify)`` before the model ``name``."""
-        versions = dict(self.worker.models.models)
         model = self.worker.models.find(name)
         settings = self.worker.settings
         batcher = Batcher(
@@ -61,8 +67,7 @@ class Service:
             metrics=model.metrics,
         )
         model.batcher.close()
-        versions[name] = versions[name] | {model.card.version: replace(model, batcher=batcher)}
-        self.worker._models = ModelRepository(versions)
+        self.replace(name, batcher=batcher)
 
 
 @pytest.fixture(scope="session")
@@ -122,3 +127,23 @@ def digit_pixels():
 @pytest.fixture(scope="session")
 def digit_png(digit_pixels):
     return encode(digit_pixels)
+
+
+MNIST = "/v1/models/mnist/classify"
+MNIST_BATCH = "/v1/models/mnist/classify-batch"
+ZOO = "/v1/models/zoo/classify"
+
+
+def images(*contents):
+    return {"files": [("images", (f"{i}.png", content)) for i, content in enumerate(contents)]}
+
+
+def problem(response):
+    """Return (status, code) of an answer that must be a problem in full."""
+    assert response.headers["content-type"] == "application/problem+json"
+    assert response.headers["x-request-id"]
+    body = response.json()
+    assert list(body) == ["type", "title", "status", "detail", "code"]
+    assert body["status"] == response.status_code
+    assert body["detail"]
+    return response.status_code, body["code"]

@@ -1,6 +1,7 @@
 """The built Bento, served from another folder by an environment that holds what requirements.txt pins, and no more."""
 
 import os
+import re
 import subprocess
 from pathlib import Path
 
@@ -38,8 +39,10 @@ def bento_environment(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def bento(python, bento_environment):
-    run(python, "-m", "bentoml", "build", cwd=ROOT, env=bento_environment)
+def bento(bento_environment):
+    """What README's command builds."""
+    command = re.search(r"^```sh bento\n(.*)\n```$", (ROOT / "README.md").read_text(), re.MULTILINE)
+    run(*command[1].split(), cwd=ROOT, env=bento_environment)
     (bento,) = Path(bento_environment["BENTOML_HOME"]).glob("bentos/classifier/*/bento.yaml")
     return bento.parent
 

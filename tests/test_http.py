@@ -1,44 +1,18 @@
 """The HTTP contract, asked of the ASGI application in process."""
 
-import asyncio
-import json
-
-import httpx
 import numpy as np
 import pytest
-from conftest import encode
+from conftest import MNIST, MNIST_BATCH, ZOO, encode, images, problem
 from exported_models import DIGITS
 from tiny_models import ANIMALS
 
 from service.classifier import OnnxClassifier
-
-MNIST = "/v1/models/mnist/classify"
-MNIST_BATCH = "/v1/models/mnist/classify-batch"
-ZOO = "/v1/models/zoo/classify"
-
-
-def images(*contents):
-    return {"files": [("images", (f"{i}.png", content)) for i, content in enumerate(contents)]}
-
-
-def problem(response):
-    """Return (status, code) of an answer that must be a problem in full."""
-    assert response.headers["content-type"] == "application/problem+json"
-    assert response.headers["x-request-id"]
-    body = response.json()
-    assert list(body) == ["type", "title", "status", "detail", "code"]
-    assert body["status"] == response.status_code
-    assert body["detail"]
-    return response.status_code, body["code"]
 
 
 def expected(models_dir, name, version, pixels):
     """Return what the file itself says, without the service."""
     classifier = OnnxClassifier(models_dir / name / version / "model.onnx", device="cpu", threads=1)
     return classifier.run(pixels[None])[0]
-
-
-# ---- answers
 
 
 def test_a_raw_image_gets_the_models_own_probabilities(service, models_dir, digit_pixels, digit_png):
@@ -270,7 +244,8 @@ def test_a_body_over_the_limit_is_413_announced_or_not(start, digit_png):
 
 
 def test_the_257th_image_of_a_batch_is_one_too_many(service, digit_png):
-    assert len(service.post(MNIST_BATCH, **images(*[digit_png] * 256)).json()["predictions"]) == 256
+    answer = service.post(MNIST_BATCH, **images(*[digit_png] * 256), data={"note": "text counts for nothing"})
+    assert len(answer.json()["predictions"]) == 256
     assert problem(service.post(MNIST_BATCH, **images(*[digit_png] * 257))) == (413, "body_too_large")
 
 
@@ -281,214 +256,17 @@ def test_a_picture_over_the_pixel_limit_is_413(start, digit_png):
     assert "28" in response.json()["detail"]
 
 
-# ---- load, time, start and stop
+def test_a_model_name_that_is_deeply_nested_json_is_just_an_unknown_name(service, digit_png):
+    for name in ("[" * 100_000, '"' + "[" * 100_000, "{" * 5000):
+        response = service.post("/classify", files={"image": digit_png}, data={"model": name})
+        assert problem(response) == (404, "unknown_model")
+        assert len(response.content) < 1000
 
 
-def batch_sizes(service):
-    """Return (runs, images) of mnist/2 by the server's own count."""
-    lines = dict(line.rsplit(" ", 1) for line in service.get("/metrics").text.splitlines() if line[0] != "#")
-    labels = '{model="mnist",version="2"}'
-    return [float(lines[f"classifier_batch_size_{what}{labels}"]) for what in ("count", "sum")]
+def test_a_query_of_megabytes_is_a_bad_request(service, digit_png):
+    assert problem(service.post(f"{MNIST}?{'a&' * 3000}top=1", content=digit_png)) == (400, "bad_request")
 
 
-def test_concurrent_requests_share_batches_by_the_servers_own_count(service, digit_png):
-    runs, count = batch_sizes(service)
-    responses = service.ask(*[("POST", MNIST, {"content": digit_png})] * 64)
-    assert {response.status_code for response in responses} == {200}
-    more_runs, more_count = batch_sizes(service)
-    assert more_count - count == 64
-    assert more_runs - runs <= 32
-
-
-def test_a_bad_image_does_not_fail_its_batch_mates(service, digit_png):
-    bodies = [digit_png, digit_png, digit_png, b"not an image"] * 16
-    responses = service.ask(*[("POST", MNIST, {"content": body}) for body in bodies])
-    assert [response.status_code for response in responses] == [200, 200, 200, 415] * 16
-
-
-def test_a_full_queue_refuses_with_retry_after_and_answers_the_others(start, digit_png, gate):
-    service = start(max_queue=4, max_batch_size=1)
-
-    def wait(images, classify):
-        assert gate.wait(10)
-        return classify(images)
-
-    service.gate("mnist", wait)
-
-    async def main():
-        transport = httpx.ASGITransport(app=service.app)
-        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
-            calls = [asyncio.create_task(client.post(MNIST, content=digit_png)) for _ in range(16)]
-            refused, _ = await asyncio.wait(calls, return_when=asyncio.FIRST_COMPLETED)
-            gate.set()
-            return [call.result() for call in refused], await asyncio.gather(*calls)
-
-    refused, responses = asyncio.run(main())
-    statuses = [response.status_code for response in responses]
-    assert set(statuses) == {200, 503}
-    assert statuses.count(200) >= 4
-    for response in refused:
-        assert problem(response) == (503, "overloaded")
-        assert int(response.headers["retry-after"]) >= 1
-    assert service.worker.budget.held == 0
-
-
-def test_a_full_queue_refuses_before_it_looks_at_the_image(start, digit_png, gate):
-    service = start(max_queue=1, max_batch_size=1)
-    service.gate("mnist", lambda images, classify: gate.wait(10) and classify(images))
-
-    async def main():
-        transport = httpx.ASGITransport(app=service.app)
-        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
-            calls = [asyncio.create_task(client.post(MNIST, content=digit_png)) for _ in range(2)]
-            while (late := await client.post(MNIST, content=b"no image")).status_code == 415:
-                await asyncio.sleep(0)
-            gate.set()
-            await asyncio.gather(*calls)
-            return late
-
-    assert problem(asyncio.run(main())) == (503, "overloaded")
-
-
-def test_uploads_over_the_bytes_budget_are_refused(service, digit_png):
-    service.worker.budget.limit = len(digit_png) - 1
-    assert problem(service.post(MNIST, content=digit_png)) == (503, "overloaded")
-    assert service.worker.budget.held == 0
-
-
-def test_an_answer_after_the_deadline_is_504(start, digit_png, gate):
-    service = start(deadline_ms=100)
-    service.gate("mnist", lambda images, classify: gate.wait(10) and classify(images))
-    assert problem(service.post(MNIST, content=digit_png)) == (504, "deadline_exceeded")
-
-
-def test_a_body_that_comes_too_slowly_is_408_and_closes_the_connection(start, digit_png):
-    service = start(body_timeout_ms=100)
-
-    async def stalled():
-        yield digit_png[:10]
-        await asyncio.Event().wait()
-
-    response = service.post(MNIST, content=stalled())
-    assert problem(response) == (408, "timeout")
-    assert response.headers["connection"] == "close"
-    assert service.worker.budget.held == 0
-
-
-def test_a_body_received_in_time_leaves_the_deadline_to_the_answer(start, digit_png, gate):
-    service = start(body_timeout_ms=200, deadline_ms=60_000)
-    service.gate("mnist", lambda images, classify: classify(images) if not gate.wait(0.3) else None)
-    assert service.post(MNIST, content=digit_png).status_code == 200
-
-
-def test_before_the_models_are_loaded_it_is_503_not_ready(start, digit_png):
-    service = start(load=False)
-    for response in service.ask(("POST", MNIST, {"content": digit_png}), ("GET", "/v1/models", {})):
-        assert problem(response) == (503, "not_ready")
-        assert response.headers["retry-after"]
-
-
-def test_models_that_cannot_be_loaded_leave_the_worker_failed(start, digit_png, tmp_path, caplog):
-    service = start(load=False)
-    (tmp_path / "bad" / "1").mkdir(parents=True)
-    (tmp_path / "bad" / "1" / "model.onnx").write_bytes(b"no model")
-    service.worker.settings = service.worker.settings.model_copy(update={"models_dir": tmp_path})
-    asyncio.run(service.worker.load())
-    assert service.worker.state == "failed"
-    assert "bad/1" in caplog.text
-    assert problem(service.post(MNIST, content=digit_png)) == (503, "not_ready")
-
-
-def test_a_draining_worker_answers_what_is_in_flight_and_refuses_the_rest(service, digit_png, gate):
-    service.gate("mnist", lambda images, classify: gate.wait(10) and classify(images))
-
-    async def main():
-        transport = httpx.ASGITransport(app=service.app)
-        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
-            early = asyncio.create_task(client.post(MNIST, content=digit_png))
-            while not service.worker.in_flight:
-                await asyncio.sleep(0)
-            drained = asyncio.create_task(service.worker.drain())
-            await asyncio.sleep(0)
-            late = await client.post(MNIST, content=digit_png)
-            assert not drained.done()
-            gate.set()
-            await drained
-            return (await early).status_code, late
-
-    early, late = asyncio.run(main())
-    assert early == 200
-    assert problem(late) == (503, "draining")
-
-
-def test_draining_waits_no_longer_than_it_may(start, digit_png, gate):
-    service = start(drain_ms=50)
-    service.gate("mnist", lambda images, classify: gate.wait(10) and classify(images))
-
-    async def main():
-        transport = httpx.ASGITransport(app=service.app)
-        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
-            call = asyncio.create_task(client.post(MNIST, content=digit_png))
-            while not service.worker.in_flight:
-                await asyncio.sleep(0)
-            await service.worker.drain()
-            assert not call.done()
-            gate.set()
-            await call
-
-    asyncio.run(main())
-
-
-def test_a_fault_of_our_own_is_a_500_with_the_request_id_and_a_log_line(service, digit_png, caplog):
-    def fail(_images, _classify):
-        raise RuntimeError("the runtime broke")
-
-    service.gate("mnist", fail)
-    response = service.post(MNIST, content=digit_png, headers={"x-request-id": "find-me"})
-    assert problem(response) == (500, "internal_error")
-    assert "find-me" in response.json()["detail"]
-    assert "request find-me failed" in caplog.text
-    assert caplog.text.count("RuntimeError: the runtime broke") == 1
-    assert "the runtime broke" not in response.text
-    assert service.post(ZOO, content=digit_png).status_code == 200
-
-
-# ---- metrics
-
-
-def test_requests_are_counted_by_model_version_and_status_with_bounded_labels(service, digit_png):
-    def count():
-        text = service.get("/metrics").text
-        lines = [line for line in text.splitlines() if line.startswith("classifier_requests_total")]
-        return {json.dumps(line.rsplit(" ", 1)[0]): float(line.rsplit(" ", 1)[1]) for line in lines}
-
-    before = count()
-    service.post(MNIST, content=digit_png)
-    service.post(MNIST, content=b"no image")
-    for invented in range(5):
-        service.post(f"/v1/models/invented-{invented}/classify", content=digit_png)
-        service.get(f"/invented/{invented}")
-    grown = {key: value - before.get(key, 0) for key, value in count().items() if value != before.get(key)}
-    assert grown == {
-        json.dumps('classifier_requests_total{model="mnist",status="200",version="2"}'): 1,
-        json.dumps('classifier_requests_total{model="mnist",status="415",version="2"}'): 1,
-        json.dumps('classifier_requests_total{model="none",status="404",version="none"}'): 5,
-    }
-
-
-def test_every_metric_is_there(service, digit_png):
-    service.post(MNIST, content=digit_png)
-    text = service.get("/metrics").text
-    for name in (
-        "classifier_images_total",
-        "classifier_batch_size_bucket",
-        "classifier_decode_seconds_bucket",
-        "classifier_queue_seconds_bucket",
-        "classifier_inference_seconds_bucket",
-        "classifier_queue_length",
-        "classifier_dropped_total",
-        "classifier_device_info",
-    ):
-        assert f"{name}{{" in text
-        assert 'model="mnist",' in text
-    assert 'classifier_device_info{device="cpu",model="mnist",version="2"} 1.0' in text
+def test_bentomls_own_routes_are_405_for_other_verbs(service):
+    for path in ("/livez", "/readyz"):
+        assert problem(service.post(path)) == (405, "method_not_allowed")

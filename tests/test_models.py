@@ -1,7 +1,9 @@
 """The committed models, served: real test images over the wire score what their cards lead one to expect."""
 
 import json
+import socket
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import httpx
@@ -68,6 +70,23 @@ def test_the_cards_claim_what_was_measured_on_all_10000_test_images(client):
         test = client.get(f"/v1/models/{name}").json()["test"]
         assert test["num_images"] == 10_000
         assert test["accuracy"] >= least
+
+
+def test_requests_of_clients_that_left_are_dropped_from_the_queue(client):
+    images, _ = load("cifar10-test-200.npz")
+    files = [("images", (f"{number}.png", encode(image))) for number, image in enumerate(images)]
+    body = encode(images[0])
+    head = f"POST /v1/models/cifar10/classify HTTP/1.1\r\nhost: x\r\ncontent-length: {len(body)}\r\n\r\n".encode()
+    name = 'classifier_dropped_total{model="cifar10",reason="disconnect",version="1"} '
+    address = (client.base_url.host, client.base_url.port)
+    with ThreadPoolExecutor(4) as pool:  # four large batches keep the model busy for most of a second
+        batches = [pool.submit(client.post, "/v1/models/cifar10/classify-batch", files=files) for _ in range(4)]
+        while not all(batch.done() for batch in batches):
+            with closing(socket.create_connection(address)) as connection:
+                connection.sendall(head + body)
+        assert {batch.result().status_code for batch in batches} == {200}
+    lines = client.get("/metrics").text.splitlines()
+    assert float(next(line for line in lines if line.startswith(name)).removeprefix(name)) > 0
 
 
 @pytest.mark.parametrize("path", MODEL_FILES, ids=lambda path: "/".join(path.parts[-3:-1]))

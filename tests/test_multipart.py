@@ -82,3 +82,9 @@ def test_only_forms_are_multipart():
     assert is_multipart(b"Multipart/Form-Data; boundary=x")
     assert not is_multipart(b"image/png")
     assert not is_multipart(b"multipart/mixed; boundary=x")
+
+
+def test_headers_of_a_part_end_within_8_kib():
+    body = b'--XX\r\nContent-Disposition: form-data; name="' + b"a" * 10_000_000 + b'"\r\n\r\n1\r\n--XX--'
+    with pytest.raises(BadRequest, match="8192 bytes"):
+        parse(body, TYPE, max_parts=1)

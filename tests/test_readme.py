@@ -55,6 +55,15 @@ def test_a_command_works_as_printed(served, script):
     assert printed
 
 
+def test_the_printed_answer_is_what_the_command_before_it_prints(served):
+    command, printed = re.search(r"```sh\n(curl .*?)\n```\n\n```json\n(.*?), \.\.\.", README, re.DOTALL).groups()
+    answer = run(command, served)
+    numbers = r"\d\.\d+(?:e-\d+)?"  # their last digits are the machine's own
+    assert re.sub(numbers, "N", answer).startswith(re.sub(numbers, "N", printed))
+    confidence = re.search(r'"confidence":([\d.]+)', printed)[1]
+    assert json.loads(answer)["confidence"] == pytest.approx(float(confidence), abs=1e-4)
+
+
 @pytest.mark.parametrize("script", blocks("error", "sh"))
 def test_a_refused_call_is_answered_with_a_problem(served, script):
     assert '"code": "' in run(script, served)

@@ -40,3 +40,15 @@ def test_every_setting_says_what_it_does():
 def test_without_a_gpu_there_is_a_worker_a_core():
     assert count_workers(Settings(device="cpu")) == available_cores() >= 1
     assert count_workers(Settings(workers=3)) == 3
+
+
+def test_a_variable_that_is_no_setting_stops_the_start(monkeypatch):
+    monkeypatch.setenv("CLASSIFIER_MAX_QUEU", "5")
+    with pytest.raises(SettingsError, match=r"CLASSIFIER_MAX_QUEU: no such setting, expected one of .*MAX_QUEUE,"):
+        load_settings()
+
+
+def test_what_kubernetes_sets_beside_a_service_of_our_name_is_no_error(monkeypatch):
+    for name in ("SERVICE_HOST", "SERVICE_PORT_HTTP", "PORT", "PORT_3000_TCP_ADDR"):
+        monkeypatch.setenv(f"CLASSIFIER_{name}", "tcp://10.0.0.1:3000")
+    load_settings()
