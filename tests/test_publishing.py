@@ -7,6 +7,7 @@ from exported_models import publish_tiny_model, random_split
 from test_export import Drifting
 
 from models.card import ModelCard, ModelCardError
+from models.layout import GOLDEN_TOLERANCE
 from training.export import PARITY_BATCHES, CalibratedClassifier, ExportError, open_session, predict_onnx
 from training.gate import GateError, check_golden
 from training.metrics import measure
@@ -68,6 +69,12 @@ def test_golden_images_that_another_model_made_are_refused(tmp_path):
     (other / "golden.npz").replace(folder / "golden.npz")
     with pytest.raises(GateError, match="the golden images differ"):
         check_golden(folder)
+
+
+def test_the_golden_images_are_held_to_the_tolerance_that_the_service_holds_them_to(tmp_path, monkeypatch):
+    monkeypatch.setitem(GOLDEN_TOLERANCE, "cpu", -1.0)
+    with pytest.raises(GateError, match="the golden images differ"):
+        publish_tiny_model(tmp_path)
 
 
 def test_the_accuracy_of_the_card_is_that_of_the_file_on_the_test_split(tmp_path):

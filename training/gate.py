@@ -7,11 +7,9 @@ import torch
 from torch import Tensor
 
 from models.card import Metrics
+from models.layout import GOLDEN_FILE, GOLDEN_TOLERANCE, MODEL_FILE
 from training.errors import TrainingError
 from training.export import CalibratedClassifier, predict_onnx
-
-GOLDEN_NAME = "golden.npz"
-GOLDEN_TOLERANCE = 1e-4  # float32 on a CPU
 
 
 class GateError(TrainingError):
@@ -22,7 +20,7 @@ def write_golden(folder: Path, classifier: CalibratedClassifier, images: Tensor)
     """Keep a few uint8 images with the probabilities that PyTorch gives, for whoever serves the model to compare."""
     with torch.inference_mode():
         probabilities = classifier(images)[0]
-    np.savez_compressed(folder / GOLDEN_NAME, images=images.numpy(), probabilities=probabilities.numpy())
+    np.savez_compressed(folder / GOLDEN_FILE, images=images.numpy(), probabilities=probabilities.numpy())
 
 
 def check_golden(folder: Path) -> None:
@@ -31,12 +29,13 @@ def check_golden(folder: Path) -> None:
     Raises:
         GateError: a probability differs by more than the tolerance.
     """
-    with np.load(folder / GOLDEN_NAME) as golden:
+    with np.load(folder / GOLDEN_FILE) as golden:
         images, expected = golden["images"], golden["probabilities"]
-    difference = float(np.abs(predict_onnx(folder / "model.onnx", images) - expected).max())
-    if not difference <= GOLDEN_TOLERANCE:
+    difference = float(np.abs(predict_onnx(folder / MODEL_FILE, images) - expected).max())
+    tolerance = GOLDEN_TOLERANCE["cpu"]
+    if not difference <= tolerance:
         raise GateError(
-            f"the golden images differ by {difference:.1e}; at most {GOLDEN_TOLERANCE:.0e} is right; nothing published"
+            f"the golden images differ by {difference:.1e}; at most {tolerance:.0e} is right; nothing published"
         )
 
 

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from models.card import Metrics, ModelCard
+from models.layout import MODEL_FILE
 from training.fitting import Epoch, Fit
 from training.zoo import TrainableModel
 
@@ -63,7 +64,7 @@ def write_report(
     """Add README.md, curves.png and history.json to a version."""
     (folder / "history.json").write_text(json.dumps([asdict(epoch) for epoch in fit.history], indent=1) + "\n")
     draw_curves(folder / "curves.png", fit.history, best=fit.best.epoch)
-    size = (folder / "model.onnx").stat().st_size / 1e6
+    size = (folder / MODEL_FILE).stat().st_size / 1e6
     (folder / "README.md").write_text(render_card(model, card, fit, val=val, hardware=hardware, size=size))
 
 
