@@ -65,6 +65,12 @@ def test_it_stops_when_its_patience_is_over():
     assert len(fit.history) == 3
 
 
+def test_a_fit_says_whether_it_was_stopped():
+    assert run(make_fitting(), epochs=5).stopped
+    assert not run(make_fitting(), epochs=6).stopped  # its last
+    assert not run(make_fitting(recipe=replace(QUICK, epochs=50, lr=0.0, patience=2))).stopped
+
+
 def test_a_run_stopped_in_its_first_epoch_has_nothing():
     assert make_fitting().run(stopped=lambda: True, after_epoch=lambda: None) is None
 
@@ -118,6 +124,29 @@ def test_a_checkpoint_of_other_settings_is_refused(tmp_path):
 def test_nothing_to_resume_is_one_clear_error(tmp_path):
     with pytest.raises(CheckpointError, match="nothing to resume"):
         load_checkpoint(tmp_path / "run.pt", run={}, device=CPU)
+
+
+class Interrupting:
+    """Pressing Ctrl-C while it is pickled."""
+
+    def __reduce__(self):
+        raise KeyboardInterrupt
+
+
+def test_an_interrupted_save_leaves_the_checkpoint_before_it_and_nothing_else(tmp_path):
+    fitting, path = make_fitting(), tmp_path / "run.pt"
+    save_checkpoint(path, fitting.checkpoint({"seed": 0}))
+    before = path.read_bytes()
+    with pytest.raises(KeyboardInterrupt):
+        save_checkpoint(path, fitting.checkpoint({"seed": Interrupting()}))
+    assert list(tmp_path.iterdir()) == [path]
+    assert path.read_bytes() == before
+
+
+def test_a_checkpoint_that_cannot_be_written_is_one_clear_error(tmp_path):
+    (tmp_path / "file").write_bytes(b"mine")
+    with pytest.raises(CheckpointError, match=r"cannot write .*; make room, or name another --checkpoint-dir"):
+        save_checkpoint(tmp_path / "file" / "run.pt", make_fitting().checkpoint({}))
 
 
 def test_a_spoiled_checkpoint_is_one_clear_error(tmp_path):

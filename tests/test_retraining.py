@@ -19,6 +19,7 @@ from torchvision import datasets
 
 from models.card import ModelCard
 from training.__main__ import main
+from training.calibration import fit_temperature
 from training.export import open_session
 from training.retraining import LEDGER, Retraining, retrain
 from training.zoo import MNIST, ZOO
@@ -110,7 +111,7 @@ def test_a_run_elsewhere_is_not_written_into_the_ledger(published):
 def test_a_run_into_the_repository_adds_one_line_to_the_ledger(tmp_path, monkeypatch):
     monkeypatch.setattr("training.retraining.MODELS_DIR", tmp_path / "models")
     monkeypatch.setattr("training.retraining.LEDGER", tmp_path / "docs" / "runs.jsonl")
-    folder, card = retrain(ask(tmp_path, epochs=1), stopped=lambda: False)
+    folder, card, _ = retrain(ask(tmp_path, epochs=1), stopped=lambda: False)
     retrain(ask(tmp_path, epochs=1), stopped=lambda: False)
     runs = [json.loads(line) for line in (tmp_path / "docs" / "runs.jsonl").read_text().splitlines()]
     assert [run["version"] for run in runs] == ["1", "2"]
@@ -126,15 +127,61 @@ def test_a_run_that_was_stopped_publishes_and_can_still_be_resumed_to_the_same_e
         path = asked.checkpoint_path
         return path.exists() and len(torch.load(path, weights_only=True)["history"]) >= 2
 
-    stopped_early, _ = retrain(asked, stopped=after_two_epochs)
+    stopped_early, _, _ = retrain(asked, stopped=after_two_epochs)
     assert len(read_history(stopped_early)) == 2
-    resumed, card = retrain(ask(tmp_path, resume=True), stopped=lambda: False)
-    whole, whole_card = retrain(ask(tmp_path, out="whole"), stopped=lambda: False)
+    resumed, card, _ = retrain(ask(tmp_path, resume=True), stopped=lambda: False)
+    whole, whole_card, _ = retrain(ask(tmp_path, out="whole"), stopped=lambda: False)
     assert resumed.name == "2"
     for one, other in zip(read_history(resumed), read_history(whole), strict=True):
         assert one == pytest.approx(other, rel=1e-4)
     assert card.test.nll == pytest.approx(whole_card.test.nll, rel=1e-3)
     assert not asked.checkpoint_path.exists()
+
+
+def test_ctrl_c_after_the_last_epoch_publishes_a_complete_run(tmp_path, places, monkeypatch, capfd):
+    def press_and_fit(*arguments):
+        signal.raise_signal(signal.SIGINT)
+        return fit_temperature(*arguments)
+
+    monkeypatch.setattr("training.retraining.fit_temperature", press_and_fit)
+    command = ["retrain", "mnist", "--epochs", "1", "--min-accuracy", "0", "--data-dir", str(DATA), *places]
+    assert main(command) == 0
+    said = capfd.readouterr()
+    assert "finishing" in said.err
+    assert re.match(r"published .*/1: accuracy", said.out)
+    assert list((tmp_path / "checkpoints").iterdir()) == []  # there is nothing to go on with
+
+
+@pytest.mark.parametrize("how", [(1,), (2,), (2, "--resume")], ids=str)
+def test_ctrl_c_leaves_the_checkpoint_of_an_earlier_run(how, tmp_path, places, monkeypatch, capfd):
+    (presses, *options), path = how, ask(tmp_path).checkpoint_path
+    retrain(ask(tmp_path), stopped=path.exists)
+    before = path.read_bytes()
+
+    def press_and_load(data_dir):
+        for _ in range(presses):
+            signal.raise_signal(signal.SIGINT)
+        return MNIST.load(data_dir)
+
+    monkeypatch.setitem(ZOO, "mnist", replace(MNIST, load=press_and_load))
+    command = ["retrain", "mnist", "--recipe", "course", "--data-dir", str(DATA), "--epochs", "4", *places, *options]
+    assert main(command) == 130
+    assert capfd.readouterr().err.endswith(f"interrupted: nothing published, {path} stays\n")
+    assert path.read_bytes() == before
+
+
+def test_ctrl_c_twice_keeps_the_epochs_that_a_resumed_run_added(tmp_path):
+    path = ask(tmp_path).checkpoint_path
+    retrain(ask(tmp_path), stopped=path.exists)
+
+    def press_twice_after_two_epochs():
+        if len(torch.load(path, weights_only=True)["history"]) >= 2:
+            raise KeyboardInterrupt
+        return False
+
+    with pytest.raises(KeyboardInterrupt):
+        retrain(ask(tmp_path, resume=True), stopped=press_twice_after_two_epochs)
+    assert len(torch.load(path, weights_only=True)["history"]) == 2
 
 
 def test_a_model_below_its_floor_is_refused_with_one_line(tmp_path, places, capfd):
@@ -160,6 +207,25 @@ def test_nothing_to_resume_is_reported_in_one_line(places, capfd):
     assert "mnist: nothing to resume" in capfd.readouterr().err
 
 
+@pytest.mark.parametrize("option", ["--out", "--checkpoint-dir"])
+def test_a_file_for_a_folder_is_refused_in_one_line_before_any_data_is_read(option, tmp_path, places, capfd):
+    (tmp_path / "file").write_bytes(b"mine")
+    command = ["retrain", "mnist", "--data-dir", str(tmp_path / "no data"), *places, option, str(tmp_path / "file")]
+    assert main(command) == 1
+    error = capfd.readouterr().err.splitlines()[-1]
+    assert re.fullmatch(rf"mnist: cannot write to the folder .*/file.*: .*; name one .* with {option}", error)
+    assert [path.name for path in tmp_path.rglob("*")] == ["file"]
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs a folder where even root writes nothing")
+@pytest.mark.parametrize("option", ["--out", "--checkpoint-dir"])
+def test_a_folder_that_cannot_be_written_to_is_refused_in_one_line(option, tmp_path, places, capfd):
+    command = ["retrain", "mnist", "--data-dir", str(tmp_path / "no data"), *places, option, "/proc/self"]
+    assert main(command) == 1
+    assert "mnist: cannot write to the folder /proc/self" in capfd.readouterr().err.splitlines()[-1]
+    assert list(tmp_path.rglob("*")) == []
+
+
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 def test_a_device_that_is_not_there_is_refused(places, capfd):
     assert main(["retrain", "mnist", "--device", "cuda", *places]) == 1
@@ -173,8 +239,11 @@ def test_a_device_that_is_not_there_is_refused(places, capfd):
         (["retrain"], "model"),
         (["retrain", "imagenet"], "'imagenet'"),
         (["retrain", "mnist", "--recipe", "cake"], "mnist has published, course; got 'cake'"),
-        (["retrain", "mnist", "--epochs", "0"], "expected a whole number from 1, got '0'"),
-        (["retrain", "mnist", "--seed", "-1"], "expected a whole number from 0, got '-1'"),
+        (["retrain", "mnist", "--epochs", "0"], "expected a whole number from 1 to 1000000, got '0'"),
+        (["retrain", "mnist", "--seed", "-1"], "expected a whole number from 0 to 4294967295, got '-1'"),
+        (["retrain", "mnist", "--seed", "9" * 23], f"from 0 to 4294967295, got '{'9' * 23}'"),
+        (["retrain", "mnist", "--seed", str(2**32)], "from 0 to 4294967295, got '4294967296'"),
+        (["retrain", "mnist", "--epochs", "9" * 400], "from 1 to 1000000, got"),
         (["retrain", "mnist", "--device", "tpu"], "'tpu'"),
         (["retrain", "mnist", "--min-accuracy", "98"], "expected a number from 0 to 1, got '98'"),
     ],
@@ -265,8 +334,7 @@ def test_ctrl_c_twice_leaves_nothing_behind(many_digits, places, tmp_path):
         answer, said = process.communicate()
     assert process.returncode == 130
     assert (answer, said) == ("", "interrupted: nothing published, nothing kept\n")
-    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
-    assert not (tmp_path / "models" / "mnist").exists()
+    assert list(tmp_path.rglob("*")) == []
 
 
 def test_ctrl_c_before_the_first_epoch_is_over_publishes_nothing(many_digits, places, tmp_path):
@@ -275,4 +343,4 @@ def test_ctrl_c_before_the_first_epoch_is_over_publishes_nothing(many_digits, pl
         process.send_signal(signal.SIGINT)
         process.communicate()
     assert process.returncode == 130
-    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+    assert list(tmp_path.rglob("*")) == []

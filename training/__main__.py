@@ -2,7 +2,7 @@
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,9 +13,12 @@ from training.provenance import REPOSITORY
 from training.retraining import MODELS_DIR, Retraining, retrain
 from training.zoo import DEFAULT_RECIPE, ZOO
 
+MAX_SEED = 2**32 - 1  # of every epoch one is made, which must fit 64 bits (training/fitting.py)
+MAX_EPOCHS = 1_000_000
+
 EPILOG = """\
 Ctrl-C once: the best epoch so far is calibrated, checked and published; --resume can still continue the run.
-Ctrl-C twice: nothing is left behind.
+Ctrl-C twice: nothing is published; the checkpoint that --resume took up stays, a new run's own is deleted.
 
 exit codes: 0 published; 1 nothing published, and one line says why; 2 wrong usage; 130 interrupted
 """
@@ -65,8 +68,13 @@ def make_parser() -> argparse.ArgumentParser:
     add = retrain_parser.add_argument
     add("model", choices=ZOO, help=" or ".join(ZOO))
     add("--recipe", default=DEFAULT_RECIPE, help=f"how to train ({recipes}; default {DEFAULT_RECIPE})")
-    add("--seed", type=_natural, default=0, help="of initialisation, order and augmentation (default 0)")
-    add("--epochs", type=_positive, help="instead of the recipe's")
+    add(
+        "--seed",
+        type=_whole_number(0, MAX_SEED),
+        default=0,
+        help="of initialisation, order and augmentation (default 0)",
+    )
+    add("--epochs", type=_whole_number(1, MAX_EPOCHS), help="instead of the recipe's")
     add("--device", choices=("auto", "cpu", "cuda"), default="auto", help="auto is the GPU where there is one")
     add("--data-dir", type=Path, default=REPOSITORY / "data", help="of the data sets, downloaded if missing (data/)")
     add("--out", type=Path, default=MODELS_DIR, help="where versions are published (default models/)")
@@ -79,12 +87,13 @@ def make_parser() -> argparse.ArgumentParser:
 def _retrain(asked: Retraining, interruption: Interruption) -> int:
     print(f"training {asked.model.name} by recipe {asked.recipe_name} on {asked.device}", file=sys.stderr)
     try:
-        folder, card = retrain(asked, stopped=lambda: interruption.requested)
+        folder, card, fit = retrain(asked, stopped=lambda: interruption.requested)
     except KeyboardInterrupt:
-        asked.checkpoint_path.unlink(missing_ok=True)
-        print("interrupted: nothing published, nothing kept", file=sys.stderr)
+        path = asked.checkpoint_path
+        kept = f"{path} stays" if path.exists() else "nothing kept"
+        print(f"interrupted: nothing published, {kept}", file=sys.stderr)
         return 130
-    stopped = ", stopped early by Ctrl-C: its best epoch so far" if interruption.requested else ""
+    stopped = ", stopped early by Ctrl-C: its best epoch so far" if fit.stopped else ""
     print(
         f"published {folder}{stopped}: accuracy {card.test.accuracy:.2%}, nll {card.test.nll:.4f}, "
         f"ece {card.test.ece:.2%} on {card.test.num_images:,} test images"
@@ -92,16 +101,14 @@ def _retrain(asked: Retraining, interruption: Interruption) -> int:
     return 0
 
 
-def _natural(text: str) -> int:
-    if not text.isascii() or not text.isdigit():
-        raise argparse.ArgumentTypeError(f"expected a whole number from 0, got {text!r}")
-    return int(text)
+def _whole_number(low: int, high: int) -> Callable[[str], int]:
+    def parse(text: str) -> int:
+        digits = text.isascii() and text.isdigit() and len(text) <= len(str(high))
+        if not digits or not low <= int(text) <= high:
+            raise argparse.ArgumentTypeError(f"expected a whole number from {low} to {high}, got {text!r}")
+        return int(text)
 
-
-def _positive(text: str) -> int:
-    if _natural(text) == 0:
-        raise argparse.ArgumentTypeError(f"expected a whole number from 1, got {text!r}")
-    return int(text)
+    return parse
 
 
 def _share(text: str) -> float:

@@ -1,5 +1,7 @@
 """The state of a run after each epoch, kept so that it can go on after an interruption."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +12,7 @@ from training.errors import TrainingError
 
 
 class CheckpointError(TrainingError):
-    """There is nothing to resume, or it belongs to another run."""
+    """There is nothing to resume, it belongs to another run, or it cannot be written."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,11 +28,22 @@ class Checkpoint:
 
 
 def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
-    """Replace the file in one step: whoever is interrupted has the old one or the new one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Replace the file in one step: whoever is interrupted has the old one or the new one, and nothing else.
+
+    Raises:
+        CheckpointError: it cannot be written.
+    """
     partial = path.with_suffix(".partial")
-    torch.save({name: getattr(checkpoint, name) for name in Checkpoint.__dataclass_fields__}, partial)
-    partial.replace(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        torch.save({name: getattr(checkpoint, name) for name in Checkpoint.__dataclass_fields__}, partial)
+        partial.replace(path)
+    except (OSError, RuntimeError) as error:  # torch's writer raises the latter, for a full disk too
+        cause = " ".join(str(error).split())
+        raise CheckpointError(f"cannot write {path}: {cause}; make room, or name another --checkpoint-dir") from error
+    finally:
+        with suppress(OSError):  # it has become the checkpoint
+            partial.unlink()
 
 
 def load_checkpoint(path: Path, *, run: dict[str, Any], device: torch.device) -> Checkpoint:
@@ -54,8 +67,29 @@ def load_checkpoint(path: Path, *, run: dict[str, Any], device: torch.device) ->
     return checkpoint
 
 
+@contextmanager
+def own_checkpoint(path: Path, *, resume: bool) -> Iterator[None]:
+    """On KeyboardInterrupt delete the checkpoint if this run began it; what an earlier run left there stays."""
+    found = _identify(path)
+    try:
+        yield
+    except KeyboardInterrupt:
+        if not resume and _identify(path) != found:
+            path.unlink(missing_ok=True)
+        raise
+
+
 def describe_run(**settings: Any) -> dict[str, Any]:  # noqa: ANN401  # whatever identifies a run
     """Return settings as plain types that a checkpoint can hold."""
     return {
         name: asdict(value) if hasattr(value, "__dataclass_fields__") else value for name, value in settings.items()
     }
+
+
+def _identify(path: Path) -> tuple[int, int] | None:
+    """Tell one file at a path from its successor, without a moment at which an interruption would mislead."""
+    try:
+        stat = path.stat()
+    except FileNotFoundError:
+        return None
+    return stat.st_ino, stat.st_mtime_ns

@@ -3,7 +3,8 @@
 TrainingError
 ├── DataError          data.py: the data set is not there, or not readable
 ├── DeviceError        device.py: the device that was asked for is not there
-├── CheckpointError    checkpoints.py: nothing to resume, or it belongs to another run
+├── FolderError        folders.py: a folder of the run cannot be written to
+├── CheckpointError    checkpoints.py: nothing to resume, it belongs to another run, or it cannot be written
 ├── ExportError        export.py: the ONNX file is not valid, or computes something else
 └── GateError          gate.py: the model does not earn a version
 """

@@ -39,6 +39,7 @@ class Fit:
     history: list[Epoch]
     best: Epoch
     seconds: float
+    stopped: bool  # before its last epoch and the end of its patience
 
 
 class Fitting:
@@ -72,7 +73,8 @@ class Fitting:
             return None
         self.network.load_state_dict(self.best_weights)
         self.network.eval()
-        return Fit(history=self.history, best=best_epoch(self.history), seconds=self.seconds)
+        best = best_epoch(self.history)
+        return Fit(history=self.history, best=best, seconds=self.seconds, stopped=not self._is_over())
 
     def checkpoint(self, run: dict[str, object]) -> Checkpoint:
         """Return the state that :meth:`restore` takes up."""

@@ -5,7 +5,7 @@ import signal
 from types import FrameType, TracebackType
 from typing import Self
 
-NOTICE = b"\nfinishing with the best epoch so far; Ctrl-C again to leave nothing behind\n"
+NOTICE = b"\nfinishing with the best epoch so far; Ctrl-C again to publish nothing\n"
 
 
 class Interruption:

@@ -3,17 +3,18 @@
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 from models.card import Metrics, ModelCard
+from models.layout import MODEL_FILE
 from training.data import Split
 from training.export import CalibratedClassifier, export_onnx, predict_onnx, write_card
+from training.folders import writable_folder
 from training.gate import GateError, check_accuracy, check_golden, write_golden
 from training.metrics import measure
 
 NUM_GOLDEN = 16
-MODEL_NAME = "model.onnx"
 
 CardMaker = Callable[[str, Metrics], ModelCard]  # from the version and what was measured on the test split
 Describer = Callable[[Path, ModelCard], None]  # adds files for people to the folder
@@ -41,16 +42,17 @@ def publish(
         describe: adds to the folder before it is published.
 
     Raises:
+        FolderError: ``out/name/`` cannot be written to.
         ExportError: the file is not valid or differs from PyTorch.
         GateError: its golden images differ, its accuracy is too low, or the version exists by now.
     """
     images = test.images.cpu()
     with staged_version(out / name) as (folder, version):
-        export_onnx(classifier, folder / MODEL_NAME, images)
-        metrics = measure(predict_onnx(folder / MODEL_NAME, images.numpy()), test.labels.cpu().numpy())
+        export_onnx(classifier, folder / MODEL_FILE, images)
+        metrics = measure(predict_onnx(folder / MODEL_FILE, images.numpy()), test.labels.cpu().numpy())
         check_accuracy(metrics, min_accuracy)
         card = make_card(version, metrics)
-        write_card(folder / MODEL_NAME, card)
+        write_card(folder / MODEL_FILE, card)
         write_golden(folder, classifier, images[:NUM_GOLDEN])
         check_golden(folder)
         describe(folder, card)
@@ -60,20 +62,16 @@ def publish(
 @contextmanager
 def staged_version(model_folder: Path) -> Iterator[tuple[Path, str]]:
     """Yield a hidden folder and the version that it becomes; remove it if anything goes wrong."""
-    existed = model_folder.exists()
-    model_folder.mkdir(parents=True, exist_ok=True)
-    version = next_version(model_folder)
-    staging = Path(tempfile.mkdtemp(prefix=f".{version}-", dir=model_folder))
-    try:
-        yield staging, version
-        staging.chmod(0o755)  # mkdtemp's are for their owner alone
-        _rename(staging, model_folder / version)
-    except BaseException:
-        shutil.rmtree(staging, ignore_errors=True)
-        if not existed:
-            with suppress(OSError):  # someone else published there meanwhile
-                model_folder.rmdir()
-        raise
+    with writable_folder(model_folder, option="--out"):
+        version = next_version(model_folder)
+        staging = Path(tempfile.mkdtemp(prefix=f".{version}-", dir=model_folder))
+        try:
+            yield staging, version
+            staging.chmod(0o755)  # mkdtemp's are for their owner alone
+            _rename(staging, model_folder / version)
+        except BaseException:
+            shutil.rmtree(staging, ignore_errors=True)
+            raise
 
 
 def next_version(model_folder: Path) -> str:

@@ -10,11 +10,12 @@ from torch import nn
 
 from models.card import Metrics, ModelCard
 from training.calibration import fit_temperature
-from training.checkpoints import describe_run, load_checkpoint, save_checkpoint
+from training.checkpoints import describe_run, load_checkpoint, own_checkpoint, save_checkpoint
 from training.data import DataSet
 from training.device import describe_hardware
 from training.export import CalibratedClassifier
 from training.fitting import Fit, Fitting, predict_logits
+from training.folders import writable_folder
 from training.initialization import initialize
 from training.metrics import measure
 from training.networks import count_multiply_adds, count_parameters
@@ -49,8 +50,8 @@ class Retraining:
         return self.checkpoint_dir / f"{self.model.name}-{self.recipe_name}-seed{self.seed}.pt"
 
 
-def retrain(asked: Retraining, *, stopped: Callable[[], bool]) -> tuple[Path, ModelCard]:
-    """Train, calibrate and publish; return the version's folder and card.
+def retrain(asked: Retraining, *, stopped: Callable[[], bool]) -> tuple[Path, ModelCard, Fit]:
+    """Train, calibrate and publish; return the version's folder, its card and how it was fitted.
 
     Args:
         asked: the run.
@@ -60,27 +61,12 @@ def retrain(asked: Retraining, *, stopped: Callable[[], bool]) -> tuple[Path, Mo
         TrainingError: nothing was published.
         KeyboardInterrupt: likewise, as the run was stopped before its first epoch was over.
     """
-    data = asked.model.load(asked.data_dir)
-    network, fit = train(asked, data, stopped=stopped)
-    val_logits = predict_logits(network, data.val.images.to(asked.device)).cpu()
-    classifier = CalibratedClassifier(network.cpu(), fit_temperature(val_logits, data.val.labels))
-    val_probabilities = torch.softmax(val_logits / classifier.temperature, dim=1)
-    val = measure(val_probabilities.numpy(), data.val.labels.numpy())
-    hardware = describe_hardware(asked.device)
-    folder, card = publish(
-        classifier,
-        out=asked.out,
-        name=asked.model.name,
-        test=data.test,
-        min_accuracy=asked.min_accuracy,
-        make_card=lambda version, test: make_card(asked, data, classifier, version=version, test=test),
-        describe=lambda folder, card: write_report(folder, asked.model, card, fit, val=val, hardware=hardware),
-    )
-    if asked.out.resolve() == MODELS_DIR:
-        append_run(LEDGER, summarize(asked, card, fit, val=val, hardware=hardware))
-    if not stopped():  # a run that was stopped can go on with --resume
-        asked.checkpoint_path.unlink(missing_ok=True)
-    return folder, card
+    with (
+        writable_folder(asked.out / asked.model.name, option="--out"),
+        writable_folder(asked.checkpoint_dir, option="--checkpoint-dir"),
+        own_checkpoint(asked.checkpoint_path, resume=asked.resume),
+    ):
+        return _retrain(asked, stopped)
 
 
 def train(asked: Retraining, data: DataSet, *, stopped: Callable[[], bool]) -> tuple[nn.Module, Fit]:
@@ -142,3 +128,27 @@ def summarize(asked: Retraining, card: ModelCard, fit: Fit, *, val: Metrics, har
         "git_commit": card.git_commit,
         "settings": card.recipe,
     }
+
+
+def _retrain(asked: Retraining, stopped: Callable[[], bool]) -> tuple[Path, ModelCard, Fit]:
+    data = asked.model.load(asked.data_dir)
+    network, fit = train(asked, data, stopped=stopped)
+    val_logits = predict_logits(network, data.val.images.to(asked.device)).cpu()
+    classifier = CalibratedClassifier(network.cpu(), fit_temperature(val_logits, data.val.labels))
+    val_probabilities = torch.softmax(val_logits / classifier.temperature, dim=1)
+    val = measure(val_probabilities.numpy(), data.val.labels.numpy())
+    hardware = describe_hardware(asked.device)
+    folder, card = publish(
+        classifier,
+        out=asked.out,
+        name=asked.model.name,
+        test=data.test,
+        min_accuracy=asked.min_accuracy,
+        make_card=lambda version, test: make_card(asked, data, classifier, version=version, test=test),
+        describe=lambda folder, card: write_report(folder, asked.model, card, fit, val=val, hardware=hardware),
+    )
+    if asked.out.resolve() == MODELS_DIR:
+        append_run(LEDGER, summarize(asked, card, fit, val=val, hardware=hardware))
+    if not fit.stopped:  # a run that was stopped can go on with --resume
+        asked.checkpoint_path.unlink(missing_ok=True)
+    return folder, card, fit
