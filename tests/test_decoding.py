@@ -346,6 +346,6 @@ def test_a_gif_of_nothing_but_comments_is_refused_before_they_are_joined():
     gif = buffer.getvalue()
     at = 13 + (6 << (gif[10] & 7))
     for block in (b"\x21\xfe\x01a\x00", b"\x21\xfe" + b"\x01a" * 1000 + b"\x00", b"\x00"):
-        assert open_image(gif[:at] + 10 * block + gif[at:], max_pixels=10**6).size == (28, 28)
+        assert open_image(gif[:at] + 2 * block + gif[at:], max_pixels=10**6).size == (28, 28)
         with pytest.raises(UnreadableImage, match="blocks before its first frame"):
             open_image(gif[:at] + 20_000 * block + gif[at:], max_pixels=10**6)
