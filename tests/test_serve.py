@@ -119,9 +119,12 @@ def test_on_sigterm_new_requests_are_refused_while_those_in_flight_are_answered(
     with serve(models_dir=models_dir) as served, httpx.Client(base_url=served.url, timeout=30) as client:
         address = httpx.URL(served.url)
         with closing(socket.create_connection((address.host, address.port))) as slow:
-            head = f"POST {MNIST} HTTP/1.1\r\nhost: x\r\ncontent-length: {len(digit_png)}\r\n\r\n"
-            slow.sendall(head.encode() + digit_png[:100])
-            client.get("/readyz")  # answered after the slow request was admitted
+            head = (
+                f"POST {MNIST} HTTP/1.1\r\nhost: x\r\nexpect: 100-continue\r\ncontent-length: {len(digit_png)}\r\n\r\n"
+            )
+            slow.sendall(head.encode())
+            assert slow.recv(1000).startswith(b"HTTP/1.1 100")  # it is admitted, and its body awaited
+            client.get("/readyz")  # opens the connection that is kept
             served.process.send_signal(signal.SIGTERM)
             served.wait_for("draining")
             late = client.post(MNIST, content=digit_png)
@@ -129,7 +132,7 @@ def test_on_sigterm_new_requests_are_refused_while_those_in_flight_are_answered(
             assert late.headers["retry-after"]
             assert client.get("/readyz").status_code == 503
             assert client.get("/livez").status_code == 200
-            slow.sendall(digit_png[100:])
+            slow.sendall(digit_png)
             assert slow.recv(1000).startswith(b"HTTP/1.1 200")
         assert served.process.wait(20) == 0
 
