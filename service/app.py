@@ -16,6 +16,7 @@ from bentoml._internal.context import server_context
 from service.device import count_workers, gpu_index
 from service.hot_routes import HotRoutes
 from service.logs import configure_logging
+from service.metrics import MULTIPROCESS_DIR
 from service.repository import check_model_files
 from service.request import App
 from service.routes import create_routes
@@ -52,7 +53,7 @@ class _Classifier:
         """Begin to load the models; the port answers meanwhile, with 503."""
         configure_logging(settings.log_format)
         if METRICS_DIR in os.environ:
-            os.environ["PROMETHEUS_MULTIPROC_DIR"] = os.environ[METRICS_DIR]
+            os.environ[MULTIPROCESS_DIR] = os.environ[METRICS_DIR]
         worker.drain_on_signals()
         worker.start(gpu=gpu_index(server_context.worker_index or 1))
 

@@ -44,6 +44,11 @@ def count_workers(settings: Settings) -> int:
     return gpus or available_cores()
 
 
+def cores_per_worker(settings: Settings) -> int:
+    """Return the CPU threads that a worker may keep busy: its share of the cores, at least one."""
+    return max(1, available_cores() // count_workers(settings))
+
+
 def gpu_index(worker_index: int) -> int:
     """Return the GPU of the ``worker_index``-th worker (from 1): workers take turns."""
     return (worker_index - 1) % max(count_gpus(), 1)

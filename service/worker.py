@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any, Literal
 
-from service.device import available_cores, count_workers
+from service.device import cores_per_worker
 from service.problems import Draining, NotReady
 from service.repository import ModelRepository, load_repository
 from service.request import BytesBudget
@@ -25,7 +25,7 @@ class Worker:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.state: Literal["starting", "ready", "draining", "failed"] = "starting"
-        self.num_decoders = max(1, available_cores() // count_workers(settings))  # each may hold a large picture
+        self.num_decoders = cores_per_worker(settings)  # each may hold a large picture
         self.decoders = ThreadPoolExecutor(self.num_decoders, thread_name_prefix="decode")
         self.budget = BytesBudget(4 * settings.max_batch_body_bytes)
         self._models: ModelRepository | None = None
@@ -52,7 +52,7 @@ class Worker:
 
     async def load(self, *, gpu: int = 0) -> None:
         """Load, check and warm up every model off the event loop, then become ready."""
-        threads = max(1, available_cores() // count_workers(self.settings))
+        threads = cores_per_worker(self.settings)
         loop = asyncio.get_running_loop()
         try:
             models = await loop.run_in_executor(None, lambda: load_repository(self.settings, threads=threads, gpu=gpu))
