@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from training.device import choose_device
+from training.device import choose_device, keep_freed_memory
 from training.errors import TrainingError
 from training.interruption import Interruption
 from training.provenance import REPOSITORY
@@ -32,6 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.recipe not in model.recipes:
         parser.error(f"--recipe: {model.name} has {', '.join(model.recipes)}; got {options.recipe!r}")
     recipe = model.recipes[options.recipe]
+    keep_freed_memory()
     try:
         with Interruption() as interruption:
             asked = Retraining(

@@ -16,7 +16,7 @@ from torch.nn import functional
 class Augmentation:
     """How far the training images may be moved; nothing at all by default."""
 
-    flip: bool = False  # mirror half of the images
+    flip: bool = False  # mirror half of the images, the other half in the next epoch (Jordan 2024)
     shift: int = 0  # pixels at most along each axis, edges reflected
     cutout: int = 0  # side of the square painted grey (DeVries and Taylor 2017)
     degrees: float = 0.0  # of rotation at most, either way
@@ -24,10 +24,10 @@ class Augmentation:
     shear: float = 0.0  # pixels a pixel
     translate: float = 0.0  # pixels at most along each axis, edges black
 
-    def __call__(self, images: Tensor) -> Tensor:
-        """Change every image of a batch in its own way."""
+    def __call__(self, images: Tensor, *, mirrored: Tensor) -> Tensor:
+        """Change every image of a batch in its own way; ``mirrored``, (N,) bool, says which a flip shall mirror."""
         if self.flip or self.shift:
-            images = flip_and_shift(images, flip=self.flip, shift=self.shift)
+            images = flip_and_shift(images, mirrored=mirrored & self.flip, shift=self.shift)
         if self.degrees or self.scale or self.shear or self.translate:
             images = self._affine(images)
         if self.cutout:
@@ -44,16 +44,14 @@ class Augmentation:
         )
 
 
-def flip_and_shift(images: Tensor, *, flip: bool, shift: int) -> Tensor:
-    """Mirror half of the images and move each by up to ``shift`` pixels, in one gather; dtype is kept."""
+def flip_and_shift(images: Tensor, *, mirrored: Tensor, shift: int) -> Tensor:
+    """Mirror the images that ``mirrored`` (N,) names and move each by up to ``shift`` pixels; dtype is kept."""
     n, height, width = images.shape[:3]
     device = images.device
     moves = torch.randint(-shift, shift + 1, (2, n, 1), device=device)
     rows = _reflect(torch.arange(height, device=device) + moves[0], height)  # (N, H)
     columns = _reflect(torch.arange(width, device=device) + moves[1], width)  # (N, W)
-    if flip:
-        mirrored = torch.rand((n, 1), device=device) < 0.5
-        columns = torch.where(mirrored, width - 1 - columns, columns)
+    columns = torch.where(mirrored[:, None], width - 1 - columns, columns)
     return images[torch.arange(n, device=device)[:, None, None], rows[:, :, None], columns[:, None, :]]
 
 

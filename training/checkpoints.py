@@ -22,6 +22,8 @@ class Checkpoint:
     run: dict[str, Any]  # what must be the same when the run goes on: model, recipe, seed, data
     network: dict[str, Any]
     optimizer: dict[str, Any]
+    average: dict[str, Any]  # that Lookahead keeps; empty without
+    selector: dict[str, Any]  # of images; empty where all are trained on
     best: dict[str, Any]  # the network of the best epoch so far
     history: list[dict[str, Any]]  # an Epoch each
     seconds: float  # trained so far

@@ -12,7 +12,7 @@ from torchvision import datasets
 
 from training.errors import TrainingError
 
-VAL_FRACTION = 0.1  # of the training images
+VAL_FRACTION = 0.05  # of the training images
 UNREADABLE = (  # what torchvision raises: nothing there and no download, or a file that is not what it should be
     OSError,
     RuntimeError,
@@ -105,7 +105,7 @@ def load_cifar10(data_dir: Path) -> DataSet:
 
 
 def split_train_val(labelled: Split) -> tuple[Split, Split]:
-    """Draw the validation images, a tenth, out of the training images; always the same ones."""
+    """Draw the validation images, a twentieth, out of the training images; always the same ones."""
     order = torch.randperm(len(labelled), generator=torch.Generator().manual_seed(SPLIT_SEED))
     num_val = max(1, int(len(labelled) * VAL_FRACTION))
     return labelled[order[num_val:]], labelled[order[:num_val]]

@@ -1,6 +1,8 @@
 """Where a run computes, and in which precision."""
 
+import ctypes
 import platform
+import sys
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Literal
@@ -8,6 +10,8 @@ from typing import Literal
 import torch
 
 from training.errors import TrainingError
+
+M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # of mallopt(3)
 
 DeviceChoice = Literal["auto", "cpu", "cuda"]
 
@@ -38,6 +42,17 @@ def has_bfloat16(device: torch.device) -> bool:
 def mixed_precision(device: torch.device, *, enabled: bool = True) -> AbstractContextManager[None]:
     """Compute convolutions and products in bfloat16 where the hardware can."""
     return torch.autocast(device.type, torch.bfloat16, enabled=enabled and has_bfloat16(device))
+
+
+def keep_freed_memory() -> None:
+    """Let glibc keep what tensors free instead of asking the kernel for new, zeroed pages at every step.
+
+    On the CPU a step of the CIFAR-10 network took a fifth less time for it (`benchmarks/training.py`).
+    """
+    if sys.platform == "linux" and platform.libc_ver()[0] == "glibc":
+        libc = ctypes.CDLL(None)
+        libc.mallopt(M_MMAP_MAX, 0)
+        libc.mallopt(M_TRIM_THRESHOLD, -1)  # never
 
 
 def describe_hardware(device: torch.device) -> str:

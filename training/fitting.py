@@ -12,11 +12,14 @@ from torch import Tensor, nn
 from torch.nn import functional
 from tqdm import tqdm
 
+from training.averaging import EVERY as MEETING
+from training.averaging import Lookahead
 from training.checkpoints import Checkpoint
 from training.data import DataSet, Split
 from training.device import mixed_precision
-from training.optimization import learning_rate, make_optimizer
+from training.optimization import learning_rate, make_optimizer, set_learning_rate
 from training.recipes import Recipe
+from training.selection import HardestImages
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,9 +51,22 @@ class Fitting:
     Every epoch is seeded by the run's seed and its own number, so a run that was resumed equals one that was not.
     """
 
-    def __init__(self, network: nn.Module, data: DataSet, recipe: Recipe, *, seed: int, device: torch.device) -> None:
+    def __init__(
+        self,
+        network: nn.Module,
+        data: DataSet,
+        recipe: Recipe,
+        *,
+        seed: int,
+        device: torch.device,
+        selector: HardestImages | None = None,
+    ) -> None:
         self.network, self.data, self.recipe, self.seed, self.device = network, data, recipe, seed, device
+        self.selector = selector
         self.optimizer = make_optimizer(network, recipe)
+        self.lookahead = Lookahead(network) if recipe.lookahead else None
+        coins = torch.rand(len(data.train), generator=torch.Generator().manual_seed(seed))
+        self.mirrored_first = (coins < 0.5).to(device)
         self.history: list[Epoch] = []
         self.best_weights = copy.deepcopy(network.state_dict())
         self.seconds = 0.0
@@ -82,6 +98,8 @@ class Fitting:
             run=run,
             network=self.network.state_dict(),
             optimizer=self.optimizer.state_dict(),
+            average=self.lookahead.slow if self.lookahead else {},
+            selector=self.selector.state_dict() if self.selector else {},
             best=self.best_weights,
             history=[asdict(epoch) for epoch in self.history],
             seconds=self.seconds,
@@ -91,6 +109,10 @@ class Fitting:
         """Go on where the checkpoint was taken."""
         self.network.load_state_dict(checkpoint.network)
         self.optimizer.load_state_dict(checkpoint.optimizer)
+        if self.lookahead:
+            self.lookahead.slow = checkpoint.average
+        if self.selector:
+            self.selector.load_state_dict(checkpoint.selector)
         self.best_weights = checkpoint.best
         self.history = [Epoch(**epoch) for epoch in checkpoint.history]
         self.seconds = checkpoint.seconds
@@ -107,25 +129,34 @@ class Fitting:
         torch.manual_seed(self.seed * 1_000_003 + number)
         self.network.train()
         loss_sum, num_correct = torch.zeros(2, device=self.device)
+        num_trained, batches = 0, self._batches(mirrored=self.mirrored_first ^ (number % 2 == 0))
         steps = math.ceil(num_images / self.recipe.batch_size)
-        for step, batch in enumerate(_batches(self.data.train, self.recipe.batch_size)):
+        for step, batch in enumerate(batches):
             if stopped():
                 return None
-            lr = learning_rate(self.recipe, (number - 1 + step / steps) / self.recipe.epochs)
-            loss, logits = self._step(batch, lr)
-            loss_sum += loss * len(batch)
-            num_correct += (logits.argmax(dim=1) == batch.labels).sum()
+            progress = (number - 1 + step / steps) / self.recipe.epochs
+            lr = learning_rate(self.recipe, progress)
             bar.update(len(batch))
+            if self.selector:
+                chosen = batch[self.selector.choose(batch.images, batch.labels, step=step, lr=lr)]
+            else:
+                chosen = batch
+            loss, logits = self._step(chosen, lr)
+            if self.lookahead and (step % MEETING == MEETING - 1 or step == steps - 1):
+                self.lookahead.meet(progress)
+            loss_sum += loss * len(chosen)
+            num_correct += (logits.argmax(dim=1) == chosen.labels).sum()
+            num_trained += len(chosen)
             if step % 10 == 0:  # reading a figure makes a GPU wait
-                bar.set_postfix(epoch=number, loss=f"{float(loss):.3f}", acc=f"{_accuracy(logits, batch.labels):.3f}")
+                bar.set_postfix(epoch=number, loss=f"{float(loss):.3f}", acc=f"{_accuracy(logits, chosen.labels):.3f}")
         seconds = time.perf_counter() - started
         val_loss, val_accuracy = self._validate()
         self.seconds += time.perf_counter() - started
         return self._keep(
             Epoch(
                 epoch=number,
-                train_loss=float(loss_sum) / num_images,
-                train_accuracy=float(num_correct) / num_images,
+                train_loss=float(loss_sum) / num_trained,
+                train_accuracy=float(num_correct) / num_trained,
                 val_loss=val_loss,
                 val_accuracy=val_accuracy,
                 lr=lr,
@@ -133,12 +164,17 @@ class Fitting:
             )
         )
 
+    def _batches(self, *, mirrored: Tensor) -> Iterator[Split]:
+        """Yield every training image once, in a new order and augmented."""
+        train = self.data.train
+        for rows in torch.split(torch.randperm(len(train), device=train.labels.device), self.recipe.batch_size):
+            images = self.recipe.augmentation(train.images[rows], mirrored=mirrored[rows])
+            yield Split(images=images, labels=train.labels[rows])
+
     def _step(self, batch: Split, lr: float) -> tuple[Tensor, Tensor]:
-        for group in self.optimizer.param_groups:
-            group["lr"] = lr
-        images = self.recipe.augmentation(batch.images)
+        set_learning_rate(self.optimizer, lr)
         with mixed_precision(self.device, enabled=self.recipe.mixed_precision):
-            logits = self.network(images).float()
+            logits = self.network(batch.images).float()
         loss = functional.cross_entropy(logits, batch.labels, label_smoothing=self.recipe.label_smoothing)
         self.optimizer.zero_grad()
         torch.autograd.backward(loss)
@@ -167,12 +203,6 @@ def predict_logits(network: nn.Module, images: Tensor, *, batch_size: int = 1024
     """Run a network, left in evaluation mode, over images of any number: (N, ...) uint8 -> (N, K) float32."""
     network.eval()
     return torch.cat([network(batch).float() for batch in torch.split(images, batch_size)])
-
-
-def _batches(split: Split, batch_size: int) -> Iterator[Split]:
-    order = torch.randperm(len(split), device=split.labels.device)
-    for rows in torch.split(order, batch_size):
-        yield split[rows]
 
 
 def _accuracy(logits: Tensor, labels: Tensor) -> float:

@@ -17,7 +17,7 @@ def initialize(network: nn.Sequential, images: Tensor) -> None:
         network: of :mod:`training.networks`.
         images: training images, uint8 (N, H, W, 3).
     """
-    convolutions = [layer for layer in network if isinstance(layer, nn.Conv2d)]
+    convolutions = [layer for layer in network.modules() if isinstance(layer, nn.Conv2d)]
     if not convolutions:
         return
     normalizer = next(layer for layer in network if isinstance(layer, PixelNormalizer))

@@ -5,6 +5,7 @@ from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 
 class PixelNormalizer(nn.Module):
@@ -57,20 +58,43 @@ def mnist_mlp(
     return nn.Sequential(*layers, nn.Linear(widths[-1], 10))
 
 
-def cifar10_cnn(
-    mean: Sequence[float], std: Sequence[float], *, widths: Sequence[int] = (64, 192, 256)
-) -> nn.Sequential:
-    """Convolutional network after airbench94 (Jordan 2024): (N, 32, 32, 3) uint8 -> (N, 10) logits.
+class ConvGroup(nn.Module):
+    """Two or three 3x3 convolutions with batch norm, of which the first halves the image.
 
-    A 2x2 convolution for :func:`training.initialization.whiten` to fill, three groups of two 3x3 convolutions that each
-    halve the image, one linear layer.
+    With three, the last two are a residual block (He et al. 2015). Shape: (N, C, H, W) -> (N, width, H // 2, W // 2).
+    """
+
+    def __init__(self, channels: int, width: int, *, depth: int) -> None:
+        super().__init__()
+        self.residual = depth == 3
+        self.first = nn.Sequential(_conv(channels, width), nn.MaxPool2d(2), nn.BatchNorm2d(width), nn.ReLU())
+        self.rest = nn.Sequential(_conv(width, width), nn.BatchNorm2d(width))
+        for _ in range(depth - 2):
+            self.rest.extend([nn.ReLU(), _conv(width, width), nn.BatchNorm2d(width)])
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Transform a batch."""
+        halved = self.first(images)
+        out = self.rest(halved)
+        return functional.relu(out + halved if self.residual else out)
+
+
+def cifar10_cnn(
+    mean: Sequence[float], std: Sequence[float], *, widths: Sequence[int] = (64, 256, 256), depth: int = 2
+) -> nn.Sequential:
+    """Convolutional network after airbench96 (Jordan 2024): (N, 32, 32, 3) uint8 -> (N, 10) logits.
+
+    A 2x2 convolution for :func:`training.initialization.whiten` to fill, three groups of ``depth`` 3x3 convolutions
+    that each halve the image, one linear layer. Batch norm learns only its biases.
     """
     whitening = nn.Conv2d(3, 24, 2)  # 2 * 3 * 2 * 2: every direction of a patch and its opposite
-    layers: list[nn.Module] = [PixelNormalizer(mean, std), ChannelsFirst(), whitening, nn.ReLU()]
-    for narrow, wide in pairwise([24, *widths]):
-        layers += [_conv(narrow, wide), nn.MaxPool2d(2), nn.BatchNorm2d(wide), nn.ReLU()]
-        layers += [_conv(wide, wide), nn.BatchNorm2d(wide), nn.ReLU()]
-    return nn.Sequential(*layers, nn.MaxPool2d(3), nn.Flatten(), nn.Linear(widths[-1], 10, bias=False), Scale(1 / 8))
+    groups = [ConvGroup(narrow, wide, depth=depth) for narrow, wide in pairwise([24, *widths])]
+    head = [nn.MaxPool2d(3), nn.Flatten(), nn.Linear(widths[-1], 10, bias=False), Scale(1 / 9)]
+    network = nn.Sequential(PixelNormalizer(mean, std), ChannelsFirst(), whitening, nn.ReLU(), *groups, *head)
+    for layer in network.modules():
+        if isinstance(layer, nn.BatchNorm2d):
+            layer.weight.requires_grad = False
+    return network
 
 
 def count_parameters(network: nn.Module) -> int:

@@ -1,5 +1,7 @@
 """Optimisers by name, and the learning rate by progress alone, so that a resumed run needs no scheduler."""
 
+from typing import Any
+
 import torch
 from torch import nn
 
@@ -7,11 +9,11 @@ from training.recipes import Recipe
 
 
 def make_optimizer(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
-    """Create the recipe's optimiser; biases and norms are not decayed."""
+    """Create the recipe's optimiser; biases may learn faster, and are decayed as slowly as weights all the same."""
     trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
     groups = [
-        {"params": [weights for weights in trained if weights.ndim > 1], "weight_decay": recipe.weight_decay},
-        {"params": [weights for weights in trained if weights.ndim <= 1], "weight_decay": 0.0},
+        _group([weights for weights in trained if weights.ndim > 1], 1.0, recipe.weight_decay),
+        _group([biases for biases in trained if biases.ndim <= 1], recipe.bias_lr_factor, recipe.weight_decay),
     ]
     match recipe.optimizer:
         case "sgd":
@@ -22,9 +24,19 @@ def make_optimizer(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
             return torch.optim.AdamW(groups, lr=recipe.lr)
 
 
+def set_learning_rate(optimizer: torch.optim.Optimizer, lr: float) -> None:
+    """Set the rate of the next step."""
+    for group in optimizer.param_groups:
+        group["lr"] = lr * group["lr_factor"]
+
+
 def learning_rate(recipe: Recipe, progress: float) -> float:
     """Return the rate after ``progress`` of the run, 0..1; a triangle rises to the peak and falls to nothing."""
     if recipe.schedule == "constant":
         return recipe.lr
     rising = (progress + 1e-3) / (recipe.warmup + 1e-3)  # the first step moves too
     return recipe.lr * min(rising, (1 - progress) / (1 - recipe.warmup))
+
+
+def _group(parameters: list[nn.Parameter], lr_factor: float, weight_decay: float) -> dict[str, Any]:
+    return {"params": parameters, "lr_factor": lr_factor, "weight_decay": weight_decay / lr_factor}

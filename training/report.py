@@ -43,7 +43,7 @@ was kept. Every epoch is in `history.json`. The recipe `{recipe_name}`:
 |---|---|
 {recipe}
 
-A tenth of the training images, always the same, is held out for validation; nothing is chosen on the test split.
+A twentieth of the training images, always the same, is held out for validation; nothing is chosen on the test split.
 Data files, by MD5:
 
 {md5s}

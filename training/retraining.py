@@ -1,7 +1,7 @@
 """One run from the data set to a published version: load, fit, calibrate, publish, write it down."""
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -23,6 +23,7 @@ from training.provenance import REPOSITORY, append_run, git_commit, library_vers
 from training.publishing import publish
 from training.recipes import Recipe
 from training.report import write_report
+from training.selection import HardestImages
 from training.zoo import TrainableModel
 
 MODELS_DIR = REPOSITORY / "models"
@@ -72,10 +73,14 @@ def retrain(asked: Retraining, *, stopped: Callable[[], bool]) -> tuple[Path, Mo
 def train(asked: Retraining, data: DataSet, *, stopped: Callable[[], bool]) -> tuple[nn.Module, Fit]:
     """Build the network and fit it, keeping a checkpoint after every epoch."""
     torch.manual_seed(asked.seed)
-    network = asked.model.build(*data.pixel_statistics(), asked.recipe)
-    initialize(network, data.train.images)
-    network.to(asked.device)
-    fitting = Fitting(network, data.to(asked.device), asked.recipe, seed=asked.seed, device=asked.device)
+    network = make_network(asked.model, asked.recipe, data).to(asked.device)
+    selector = None
+    if asked.recipe.hardest < 1:
+        small = replace(asked.recipe, widths=asked.recipe.selector_widths, depth=2)
+        selector = HardestImages(make_network(asked.model, small, data), asked.recipe, device=asked.device)
+    fitting = Fitting(
+        network, data.to(asked.device), asked.recipe, seed=asked.seed, device=asked.device, selector=selector
+    )
     run = describe_run(model=asked.model.name, recipe=asked.recipe, seed=asked.seed, md5s=dict(data.md5s))
     if asked.resume:
         fitting.restore(load_checkpoint(asked.checkpoint_path, run=run, device=asked.device))
@@ -86,6 +91,13 @@ def train(asked: Retraining, data: DataSet, *, stopped: Callable[[], bool]) -> t
     if fit is None:
         raise KeyboardInterrupt
     return network, fit
+
+
+def make_network(model: TrainableModel, recipe: Recipe, data: DataSet) -> nn.Sequential:
+    """Build a recipe's network, initialised for the data."""
+    network = model.build(*data.pixel_statistics(), recipe)
+    initialize(network, data.train.images)
+    return network
 
 
 def make_card(

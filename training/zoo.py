@@ -41,7 +41,7 @@ MNIST = TrainableModel(
     class_names=tuple("0123456789"),
     preparation="digit",
     load=load_mnist,
-    build=lambda mean, std, recipe: mnist_mlp(mean, std, drop_rate=recipe.drop_rate),
+    build=lambda mean, std, recipe: mnist_mlp(mean, std, hidden=recipe.widths, drop_rate=recipe.drop_rate),
     recipes=MNIST_RECIPES,
     min_accuracy=0.98,
 )
@@ -57,7 +57,7 @@ CIFAR10 = TrainableModel(
     class_names=("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"),
     preparation="photo",
     load=load_cifar10,
-    build=lambda mean, std, _recipe: cifar10_cnn(mean, std),
+    build=lambda mean, std, recipe: cifar10_cnn(mean, std, widths=recipe.widths, depth=recipe.depth),
     recipes=CIFAR10_RECIPES,
     min_accuracy=0.90,
 )
