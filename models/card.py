@@ -8,6 +8,7 @@ from typing import Any, Literal, Self, get_args
 METADATA_KEY = "model_card"  # the key of the ONNX file's metadata_props
 
 Preparation = Literal["digit", "photo"]
+Precision = Literal["float32", "int8"]
 
 
 class ModelCardError(ValueError):
@@ -39,6 +40,7 @@ class ModelCard:
     multiply_adds: int  # an image
     date: str  # ISO 8601, UTC
     git_commit: str
+    precision: Precision = "float32"  # of weights and activations
     recipe: Mapping[str, Any] = field(default_factory=dict)
     dataset: Mapping[str, str] = field(default_factory=dict)  # file name -> MD5
     libraries: Mapping[str, str] = field(default_factory=dict)  # package -> version

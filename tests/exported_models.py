@@ -7,7 +7,7 @@ from models.card import ModelCard
 from training.data import Split
 from training.export import CalibratedClassifier
 from training.networks import PixelNormalizer
-from training.publishing import publish
+from training.publishing import staged_version, write_version
 
 DIGITS = tuple("0123456789")
 
@@ -37,33 +37,36 @@ def publish_tiny_model(
     seed=0,
     classifier=None,
     min_accuracy=0.0,
-    describe=lambda _folder, _card: None,
+    calibration=None,
+    describe=lambda _staged: None,
 ):
-    """Publish ``out``/name/<next version>/ and return its path."""
+    """Publish ``out``/name/<next version>/ and return its path; ``describe`` sees it staged."""
     classifier = classifier or tiny_classifier(image_shape=image_shape, num_classes=len(class_names), seed=seed)
+    with staged_version(out / name) as staged:
 
-    def make_card(version, test):
-        return ModelCard(
-            name=name,
-            version=version,
-            class_names=class_names,
-            preparation=preparation,
+        def make_card(test):
+            return ModelCard(
+                name=name,
+                version=staged.version,
+                class_names=class_names,
+                preparation=preparation,
+                test=test,
+                temperature=classifier.temperature,
+                seed=seed,
+                parameters=1,
+                multiply_adds=1,
+                date="2026-11-22T00:00:00+00:00",
+                git_commit="unknown",
+            )
+
+        test = random_split(image_shape=image_shape, num_classes=len(class_names))
+        write_version(
+            staged.path,
+            classifier,
             test=test,
-            temperature=classifier.temperature,
-            seed=seed,
-            parameters=1,
-            multiply_adds=1,
-            date="2026-11-22T00:00:00+00:00",
-            git_commit="unknown",
+            min_accuracy=min_accuracy,
+            make_card=make_card,
+            calibration=calibration,
         )
-
-    test = random_split(image_shape=image_shape, num_classes=len(class_names))
-    return publish(
-        classifier,
-        out=out,
-        name=name,
-        test=test,
-        min_accuracy=min_accuracy,
-        make_card=make_card,
-        describe=describe,
-    )[0]
+        describe(staged)
+    return staged.published

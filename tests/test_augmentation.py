@@ -5,9 +5,12 @@ import math
 import pytest
 import torch
 
-from training.augmentation import Augmentation, affine, cut_out, flip_and_shift
+from training.augmentation import Augmentation, cut_out, flip_and_shift, smooth_field, warp
 
 GREY, COLOUR = (200, 12, 12), (200, 12, 12, 3)
+
+
+NONE, ALL = torch.zeros(200, dtype=torch.bool), torch.ones(200, dtype=torch.bool)
 
 
 def noise(shape):
@@ -16,7 +19,7 @@ def noise(shape):
 
 def move(images, *, angle=0.0, scale=(1.0, 1.0), shear=0.0, translation=(0.0, 0.0)):
     ones = torch.ones(len(images))
-    return affine(
+    return warp(
         images,
         angles=ones * angle,
         scales=ones[:, None] * torch.tensor(scale),
@@ -27,23 +30,21 @@ def move(images, *, angle=0.0, scale=(1.0, 1.0), shear=0.0, translation=(0.0, 0.
 
 @pytest.mark.parametrize("shape", [GREY, COLOUR])
 def test_nothing_is_changed_by_default(shape):
-    assert torch.equal(Augmentation()(noise(shape)), noise(shape))
+    assert torch.equal(Augmentation()(noise(shape), mirrored=ALL), noise(shape))
 
 
 @pytest.mark.parametrize("shape", [GREY, COLOUR])
-def test_a_flip_mirrors_about_half_of_the_images_and_leaves_the_others(shape):
-    images = noise(shape)
-    flipped = flip_and_shift(images, flip=True, shift=0)
-    same = torch.tensor([torch.equal(a, b) for a, b in zip(flipped, images, strict=True)])
-    mirrored = torch.tensor([torch.equal(a, b) for a, b in zip(flipped, images.flip(2), strict=True)])
-    assert torch.equal(same, ~mirrored)
-    assert 60 < mirrored.sum() < 140
+def test_a_flip_mirrors_the_images_that_are_named_and_leaves_the_others(shape):
+    images, mirrored = noise(shape), torch.arange(200) % 3 == 0
+    flipped = Augmentation(flip=True)(images, mirrored=mirrored)
+    assert torch.equal(flipped[mirrored], images[mirrored].flip(2))
+    assert torch.equal(flipped[~mirrored], images[~mirrored])
 
 
 @pytest.mark.parametrize("shape", [GREY, COLOUR])
 def test_a_shift_is_a_window_of_the_reflected_image_within_its_limit(shape):
     images = noise(shape)
-    shifted = flip_and_shift(images, flip=False, shift=2)
+    shifted = flip_and_shift(images, mirrored=NONE, shift=2)
     assert shifted.dtype == torch.uint8
     channels_first = images[..., None] if images.ndim == 3 else images
     padded = torch.nn.functional.pad(channels_first.permute(0, 3, 1, 2).float(), (2, 2, 2, 2), mode="reflect")
@@ -59,10 +60,10 @@ def test_a_shift_is_a_window_of_the_reflected_image_within_its_limit(shape):
 def test_the_seed_decides_what_is_drawn():
     augmentation = Augmentation(flip=True, shift=2, cutout=4)
     torch.manual_seed(3)
-    first = augmentation(noise(COLOUR))
+    first = augmentation(noise(COLOUR), mirrored=ALL)
     torch.manual_seed(3)
-    assert torch.equal(augmentation(noise(COLOUR)), first)
-    assert not torch.equal(augmentation(noise(COLOUR)), first)
+    assert torch.equal(augmentation(noise(COLOUR), mirrored=ALL), first)
+    assert not torch.equal(augmentation(noise(COLOUR), mirrored=ALL), first)
 
 
 @pytest.mark.parametrize("shape", [GREY, COLOUR])
@@ -111,8 +112,42 @@ def test_a_shear_moves_the_rows_and_keeps_the_ink():
     assert sheared.sum() == pytest.approx(1100, rel=1e-3)
 
 
-def test_an_affine_augmentation_stays_in_the_range_of_pixels():
-    augmented = Augmentation(degrees=30, scale=0.2, shear=0.2, translate=3)(noise(GREY))
+def test_a_warped_image_stays_in_the_range_of_pixels():
+    augmented = Augmentation(degrees=30, scale=0.2, shear=0.2, translate=3, elastic=2)(noise(GREY), mirrored=NONE)
     assert augmented.shape == GREY
     assert augmented.min() >= 0
     assert augmented.max() <= 255
+
+
+def test_a_displacement_of_a_pixel_takes_the_neighbour():
+    images, displacements = noise(GREY), torch.zeros(*GREY, 2)
+    displacements[..., 0] = 1.0
+    ones = torch.ones(len(images))
+    moved = warp(
+        images,
+        angles=ones * 0,
+        scales=ones[:, None].expand(-1, 2),
+        shears=ones * 0,
+        translations=torch.zeros(len(images), 2),
+        displacements=displacements,
+    )
+    assert torch.allclose(moved[:, :, :-1], images[:, :, 1:].float(), atol=1e-2)
+
+
+def test_a_smooth_field_has_unit_variance_everywhere_and_neighbours_agree():
+    torch.manual_seed(0)
+    field = smooth_field(torch.zeros(4000, 28, 28))
+    assert field.shape == (4000, 28, 28, 2)
+    assert torch.allclose(field.std(dim=0), torch.ones(28, 28, 2), atol=0.06)
+    steps = field.diff(dim=1).std()
+    assert 0.15 < steps < 0.2  # of a Gaussian of 4 pixels: 1 / (sqrt(2) * 4)
+
+
+def test_elastic_deformation_bends_and_no_two_images_alike():
+    torch.manual_seed(0)
+    bars = torch.zeros(50, 28, 28)
+    bars[:, 4:24, 13:15] = 255
+    bent = Augmentation(elastic=1.4)(bars, mirrored=NONE[:50])
+    columns = (bent * torch.arange(28)).sum(dim=2)[:, 6:22] / bent.sum(dim=2)[:, 6:22].clamp(min=1)
+    assert (columns.max(dim=1).values - columns.min(dim=1).values).mean() > 1  # pixels, along one stroke
+    assert (bent[0] - bent[1]).abs().max() > 50

@@ -7,24 +7,31 @@ from pathlib import Path
 import pytest
 import torch
 
+from training.averaging import Lookahead
 from training.checkpoints import CheckpointError, describe_run, load_checkpoint, save_checkpoint
 from training.fitting import Fitting, predict_logits
-from training.initialization import initialize
-from training.optimization import learning_rate, make_optimizer
+from training.norms import recalibrate_norms
+from training.optimization import learning_rate, make_optimizer, set_learning_rate
 from training.recipes import Recipe
+from training.retraining import make_network
+from training.selection import HardestImages
 from training.zoo import CIFAR10, MNIST
 
 DATA = Path(__file__).parent / "data"
 CPU = torch.device("cpu")
 QUICK = Recipe(epochs=6, batch_size=32, lr=1e-3)
+SMALL_CNN = replace(CIFAR10.recipes["published"], epochs=4, batch_size=32, widths=(16, 16, 16), lr=0.05)
+SMALL_MLP = replace(MNIST.recipes["published"], epochs=4, batch_size=32, widths=(32, 16))
 
 
 def make_fitting(model=MNIST, recipe=QUICK, *, seed=0, initial_seed=0):
     data = model.load(DATA)
     torch.manual_seed(initial_seed)
-    network = model.build(*data.pixel_statistics(), recipe)
-    initialize(network, data.train.images)
-    return Fitting(network, data, recipe, seed=seed, device=CPU)
+    network = make_network(model, recipe, data)
+    selector = None
+    if recipe.hardest < 1:
+        selector = HardestImages(make_network(model, replace(recipe, widths=(8, 8, 8)), data), recipe, device=CPU)
+    return Fitting(network, data, recipe, seed=seed, device=CPU, selector=selector)
 
 
 def run(fitting, *, epochs=None, after_epoch=lambda: None):
@@ -86,9 +93,8 @@ def test_an_epoch_that_was_stopped_midway_does_not_count():
     assert len(fitting.run(stopped=in_the_third_epoch, after_epoch=lambda: None).history) == 2
 
 
-@pytest.mark.parametrize("model", [MNIST, CIFAR10], ids=lambda model: model.name)
-def test_a_resumed_run_equals_one_that_was_not_interrupted(model, tmp_path):
-    recipe = replace(model.recipes["published"], epochs=4, patience=10)
+@pytest.mark.parametrize(("model", "recipe"), [(MNIST, SMALL_MLP), (CIFAR10, SMALL_CNN)], ids=["mnist", "cifar10"])
+def test_a_resumed_run_equals_one_that_was_not_interrupted(model, recipe, tmp_path):
     whole = make_fitting(model, recipe)
     run(whole)
     settings = describe_run(model=model.name, recipe=recipe, seed=0)
@@ -172,9 +178,88 @@ def test_a_triangular_schedule_rises_to_its_peak_and_falls_to_nothing():
 @pytest.mark.parametrize(
     ("name", "kind"), [("adam", torch.optim.Adam), ("adamw", torch.optim.AdamW), ("sgd", torch.optim.SGD)]
 )
-def test_the_recipe_names_its_optimizer_and_decays_matrices_alone(name, kind):
-    network = torch.nn.Linear(3, 2)
-    optimizer = make_optimizer(network, Recipe(epochs=1, optimizer=name, weight_decay=0.1))
+def test_the_recipe_names_its_optimizer_and_its_decay(name, kind):
+    optimizer = make_optimizer(torch.nn.Linear(3, 2), Recipe(epochs=1, optimizer=name, weight_decay=0.1))
     assert type(optimizer) is kind
-    decays = {group["weight_decay"]: [weights.shape for weights in group["params"]] for group in optimizer.param_groups}
-    assert decays == {0.1: [(2, 3)], 0.0: [(2,)]}
+    assert {group["weight_decay"] for group in optimizer.param_groups if group["params"]} == {0.1}
+
+
+def test_biases_of_norms_learn_faster_and_are_decayed_no_faster():
+    norm = torch.nn.BatchNorm1d(2)
+    network = torch.nn.Sequential(torch.nn.Linear(3, 2), norm)
+    optimizer = make_optimizer(network, Recipe(epochs=1, optimizer="sgd", weight_decay=0.1, bias_lr_factor=8))
+    set_learning_rate(optimizer, 0.5)
+    others, biases = optimizer.param_groups
+    assert biases["params"] == [norm.bias]
+    assert (biases["lr"], others["lr"]) == (4.0, 0.5)
+    assert biases["lr"] * biases["weight_decay"] == pytest.approx(others["lr"] * others["weight_decay"])
+
+
+def test_lookahead_ends_between_where_it_was_and_where_the_network_went():
+    network = torch.nn.Linear(1, 1, bias=False)
+    torch.nn.init.ones_(network.weight)
+    lookahead = Lookahead(network)
+    network.weight.data.fill_(3.0)
+    lookahead.meet(0.0)
+    assert network.weight.item() == 3.0  # early, the past counts for nothing
+    network.weight.data.fill_(1.0)
+    lookahead.meet(1.0)
+    assert network.weight.item() == pytest.approx(1 + 2 * 0.95**5)  # late, it counts for most
+
+
+def test_the_hardest_images_are_those_of_the_largest_loss():
+    torch.manual_seed(0)
+    network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(4, 3))
+    images, labels = torch.randn(20, 2, 2), torch.arange(20) % 3
+    losses = torch.nn.functional.cross_entropy(network(images), labels, reduction="none")
+    chooser = HardestImages(network, replace(QUICK, hardest=0.25, mixed_precision=False), device=CPU)
+    rows = chooser.choose(images, labels, step=1, lr=0.1)
+    assert set(rows.tolist()) == set(losses.topk(5).indices.tolist())
+
+
+def test_the_small_network_learns_from_every_fourth_batch_alone():
+    torch.manual_seed(0)
+    network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(4, 3))
+    chooser = HardestImages(network, replace(QUICK, hardest=0.5), device=CPU)
+    changed = []
+    for step in range(5):
+        before = copy.deepcopy(network.state_dict())
+        chooser.choose(torch.randn(20, 2, 2), torch.arange(20) % 3, step=step, lr=0.1)
+        changed.append(not torch.equal(before["1.weight"], network.state_dict()["1.weight"]))
+    assert changed == [True, False, False, False, True]
+
+
+def test_only_the_chosen_share_of_a_batch_is_trained_on(monkeypatch):
+    fitting, sizes = make_fitting(CIFAR10, replace(SMALL_CNN, batch_size=8)), []
+    step = fitting._step
+    monkeypatch.setattr(fitting, "_step", lambda batch, lr: sizes.append(len(batch)) or step(batch, lr))
+    run(fitting, epochs=1)
+    assert set(sizes[:-1]) == {4}
+
+
+def test_an_image_is_mirrored_in_every_other_epoch():
+    fitting, seen = make_fitting(CIFAR10, replace(SMALL_CNN, hardest=1.0)), []
+    fitting._batches, batches = lambda mirrored: seen.append(mirrored) or batches(mirrored=mirrored), fitting._batches
+    run(fitting, epochs=3)
+    assert torch.equal(seen[0], ~seen[1])
+    assert torch.equal(seen[0], seen[2])
+    assert 0.3 < seen[0].float().mean() < 0.7
+
+
+def test_norms_are_recalibrated_by_the_mean_and_variance_of_the_images():
+    norm = torch.nn.BatchNorm1d(2)
+    images = torch.randn(500, 2) * torch.tensor([2.0, 0.5]) + 7
+    recalibrate_norms(norm, images)
+    torch.testing.assert_close(norm.running_mean, images.mean(dim=0))
+    torch.testing.assert_close(norm.running_var, images.var(dim=0))
+    assert norm.momentum == 0.1
+
+
+@pytest.mark.parametrize("hardest", [0.5, 1.0])
+def test_statistics_of_chosen_images_are_not_kept(hardest):
+    fitting = make_fitting(CIFAR10, replace(SMALL_CNN, hardest=hardest))
+    run(fitting, epochs=1)
+    found = copy.deepcopy(fitting.network.state_dict())
+    recalibrate_norms(fitting.network, fitting.data.train.images)
+    name = "4.first.2.running_mean"
+    assert torch.allclose(found[name], fitting.network.state_dict()[name], rtol=0.02, atol=0.02) == (hardest < 1)

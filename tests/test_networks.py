@@ -5,8 +5,19 @@ import pytest
 import torch
 from torch import nn
 
+from training.folding import fold_batch_norms
 from training.initialization import initialize, whiten
-from training.networks import PixelNormalizer, cifar10_cnn, count_multiply_adds, count_parameters, mnist_mlp
+from training.networks import (
+    ChannelsFirst,
+    ConvGroup,
+    PixelNormalizer,
+    cifar10_cnn,
+    count_multiply_adds,
+    count_parameters,
+    mnist_cnn,
+    mnist_mlp,
+)
+from training.recipes import CIFAR10_RECIPES, MNIST_RECIPES
 
 MEAN, STD = [125.0, 123.0, 114.0], [63.0, 62.0, 67.0]
 
@@ -37,10 +48,68 @@ def test_multiply_adds_of_a_convolution_count_every_place():
 
 
 def test_the_cnn_takes_raw_photos_and_stays_within_its_budget():
-    network = cifar10_cnn(MEAN, STD)
+    recipe = CIFAR10_RECIPES["published"]
+    network = cifar10_cnn(MEAN, STD, widths=recipe.widths, depth=recipe.depth)
     assert count_multiply_adds(network, photos(1)) <= 305_000_000
     assert network(photos(3)).shape == (3, 10)
-    assert any(isinstance(layer, nn.BatchNorm2d) for layer in network)
+    assert any(isinstance(layer, nn.BatchNorm2d) for layer in network.modules())
+
+
+def test_a_group_of_three_convolutions_is_residual():
+    group = ConvGroup(4, 4, depth=3).eval()
+    nn.init.zeros_(group.rest[-1].weight)  # the last norm gives nothing
+    images = torch.randn(2, 4, 6, 6)
+    assert torch.equal(group(images), group.first(images))
+    assert group(images).shape == (2, 4, 3, 3)
+
+
+def test_the_published_mlp_has_two_hidden_layers_and_at_most_two_million_parameters():
+    recipe = MNIST_RECIPES["published"]
+    network = mnist_mlp([33.0], [78.0], hidden=recipe.widths, batch_norm=recipe.batch_norm)
+    assert len(recipe.widths) == 2
+    assert count_parameters(network) <= 2_000_000
+    assert network(torch.zeros(2, 28, 28, dtype=torch.uint8)).shape == (2, 10)
+
+
+def test_the_simple_cnn_has_the_layers_of_the_course():
+    network = mnist_cnn([33.0], [78.0])
+    convolutions = [layer for layer in network if isinstance(layer, nn.Conv2d)]
+    assert [(layer.out_channels, layer.kernel_size) for layer in convolutions] == [(32, (3, 3)), (64, (3, 3))]
+    assert sum(isinstance(layer, nn.MaxPool2d) for layer in network) == 2
+    assert [layer.out_features for layer in network if isinstance(layer, nn.Linear)] == [128, 10]
+    assert network(torch.zeros(2, 28, 28, dtype=torch.uint8)).shape == (2, 10)
+
+
+@pytest.mark.parametrize(
+    "network",
+    [
+        cifar10_cnn(MEAN, STD, widths=(8, 8, 8), depth=3),
+        cifar10_cnn(MEAN, STD, widths=(8, 8, 8), depth=2),
+        mnist_mlp([33.0], [78.0], hidden=(16, 8), batch_norm=True),
+        mnist_cnn([33.0], [78.0]),
+    ],
+    ids=["three", "two", "mlp", "simple"],
+)
+def test_folded_batch_norms_compute_the_same_and_are_gone(network):
+    images = photos(8) if isinstance(network[1], ChannelsFirst) else photos(8)[:, 2:30, 2:30, 0]
+    for layer in network.modules():
+        if isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d):
+            nn.init.normal_(layer.bias)
+    for _ in range(3):
+        network.train()(images)  # statistics of its own
+    folded = fold_batch_norms(network)
+    assert not any(isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d) for layer in folded.modules())
+    with torch.inference_mode():
+        torch.testing.assert_close(folded(images), network.eval()(images), rtol=1e-4, atol=1e-5)
+
+
+def test_a_norm_that_turns_values_round_is_not_folded_through_a_pool():
+    network = nn.Sequential(nn.Conv2d(1, 2, 3), nn.MaxPool2d(2), nn.BatchNorm2d(2)).eval()
+    network[2].weight.data[0] = -1.0
+    images = torch.randn(2, 1, 10, 10)
+    assert isinstance(fold_batch_norms(network)[2], nn.BatchNorm2d)
+    with torch.inference_mode():
+        torch.testing.assert_close(fold_batch_norms(network)(images), network(images))
 
 
 def test_the_normalizer_shifts_and_scales_each_channel():
@@ -62,7 +131,7 @@ def test_a_whitened_convolution_gives_uncorrelated_outputs_of_unit_variance():
 def test_later_convolutions_begin_by_passing_their_input_on():
     network = cifar10_cnn(MEAN, STD)
     initialize(network, photos(8))
-    convolution = [layer for layer in network if isinstance(layer, nn.Conv2d)][1]
+    convolution = [layer for layer in network.modules() if isinstance(layer, nn.Conv2d)][1]
     features = torch.randn(2, 24, 9, 9)
     assert torch.allclose(convolution(features)[:, :24], features, atol=1e-5)
 

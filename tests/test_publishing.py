@@ -17,7 +17,7 @@ def everything_in(folder):
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
 
 
-def interrupt(_folder, _card):
+def interrupt(_staged):
     raise KeyboardInterrupt
 
 
@@ -93,7 +93,7 @@ def test_the_next_version_is_one_more_than_the_highest_and_the_others_stay(tmp_p
 
 
 def test_a_version_that_someone_else_published_meanwhile_is_not_changed(tmp_path):
-    def publish_the_same(_folder, _card):
+    def publish_the_same(_staged):
         (tmp_path / "tiny" / "1").mkdir()
 
     with pytest.raises(GateError, match="a version never changes"):
@@ -102,9 +102,9 @@ def test_a_version_that_someone_else_published_meanwhile_is_not_changed(tmp_path
 
 
 def test_while_it_is_written_a_version_is_hidden(tmp_path):
-    def look(folder, _card):
-        assert folder.parent == tmp_path / "tiny"
-        assert folder.name.startswith(".")
+    def look(staged):
+        assert staged.path.parent == tmp_path / "tiny"
+        assert staged.path.name.startswith(".")
         assert not (tmp_path / "tiny" / "1").exists()
 
     publish_tiny_model(tmp_path, describe=look)

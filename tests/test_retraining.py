@@ -20,7 +20,7 @@ from torchvision import datasets
 from models.card import ModelCard
 from training.__main__ import main
 from training.calibration import fit_temperature
-from training.export import open_session
+from training.export import open_session, predict_onnx
 from training.retraining import LEDGER, Retraining, retrain
 from training.zoo import MNIST, ZOO
 
@@ -34,8 +34,8 @@ def places(tmp_path):
     return ["--out", str(tmp_path / "models"), "--checkpoint-dir", str(tmp_path / "checkpoints")]
 
 
-def read_card(folder):
-    return ModelCard.from_metadata(open_session(folder / "model.onnx").get_modelmeta().custom_metadata_map)
+def read_card(folder, file="model.onnx"):
+    return ModelCard.from_metadata(open_session(folder / file).get_modelmeta().custom_metadata_map)
 
 
 def ask(tmp_path, *, epochs=4, resume=False, out="models"):
@@ -64,14 +64,18 @@ def published(tmp_path_factory):
     tmp_path, ledger = tmp_path_factory.mktemp("published"), LEDGER.read_bytes() if LEDGER.exists() else b""
     command = ["retrain", "mnist", "--recipe", "course", "--epochs", "2", "--seed", "3", "--min-accuracy", "0.2"]
     command += ["--data-dir", str(DATA), "--out", str(tmp_path / "models")]
-    assert main([*command, "--checkpoint-dir", str(tmp_path / "checkpoints")]) == 0
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("training.gate.MAX_INT8_LOSS", 1.0)  # sixty images are too few to tell
+        assert main([*command, "--checkpoint-dir", str(tmp_path / "checkpoints")]) == 0
     assert list((tmp_path / "checkpoints").iterdir()) == []  # a finished run needs none
     return tmp_path / "models" / "mnist" / "1", ledger
 
 
 def test_a_version_holds_the_model_its_golden_images_and_its_report(published):
     folder, _ = published
-    names = ["README.md", "curves.png", "golden.npz", "history.json", "model.onnx"]
+    figures = ["confusion.png", "curves.png", "mistakes.png", "reliability.png"]
+    int8 = ["golden.int8.npz", "model.int8.onnx"]
+    names = sorted(["README.md", "golden.npz", "history.json", "model.onnx", *figures, *int8])
     assert sorted(entry.name for entry in folder.iterdir()) == names
     assert [entry.name for entry in folder.parent.iterdir()] == ["1"]
 
@@ -89,19 +93,34 @@ def test_the_card_says_how_the_model_was_made(published):
 
 def test_the_readme_says_what_the_card_says(published):
     text, card = (published[0] / "README.md").read_text(), read_card(published[0])
-    assert f"| test | 60 | {card.test.accuracy:.2%} | {card.test.nll:.4f} | {card.test.ece:.2%} |" in text
+    assert f"| float32 | test | 60 | {card.test.accuracy:.2%} | {card.test.nll:.4f} | {card.test.ece:.2%} |" in text
+    assert f"| int8 | test | 60 | {read_card(published[0], 'model.int8.onnx').test.accuracy:.2%} |" in text
     assert f"temperature {card.temperature:.3f}" in text
     assert "retrain mnist --seed 3 --recipe course --epochs 2" in text
     assert "{" not in text
 
 
-def test_the_history_has_every_epoch_and_the_curves_are_a_picture(published):
+def test_the_history_has_every_epoch(published):
     history = json.loads((published[0] / "history.json").read_text())
     assert [epoch["epoch"] for epoch in history] == [1, 2]
     assert {"train_loss", "val_loss", "train_accuracy", "val_accuracy", "lr", "images_per_s"} < set(history[0])
-    with Image.open(published[0] / "curves.png") as curves:
-        assert curves.width > 600
-        assert len(np.unique(np.asarray(curves.convert("L")))) > 20
+
+
+@pytest.mark.parametrize("name", ["confusion", "curves", "mistakes", "reliability"])
+def test_every_figure_of_the_card_is_a_picture_and_shown(published, name):
+    assert f"]({name}.png)" in (published[0] / "README.md").read_text()
+    with Image.open(published[0] / f"{name}.png") as figure:
+        assert figure.width > 500
+        assert len(np.unique(np.asarray(figure.convert("L")))) > 20
+
+
+def test_the_int8_file_has_its_own_card_and_golden_images(published):
+    card, int8 = read_card(published[0]), read_card(published[0], "model.int8.onnx")
+    assert (card.precision, int8.precision) == ("float32", "int8")
+    assert replace(int8, test=card.test, precision="float32") == card
+    with np.load(published[0] / "golden.int8.npz") as golden:
+        probabilities = predict_onnx(published[0] / "model.int8.onnx", golden["images"])
+        np.testing.assert_allclose(probabilities, golden["probabilities"], atol=1e-4)
 
 
 def test_a_run_elsewhere_is_not_written_into_the_ledger(published):
@@ -111,13 +130,13 @@ def test_a_run_elsewhere_is_not_written_into_the_ledger(published):
 def test_a_run_into_the_repository_adds_one_line_to_the_ledger(tmp_path, monkeypatch):
     monkeypatch.setattr("training.retraining.MODELS_DIR", tmp_path / "models")
     monkeypatch.setattr("training.retraining.LEDGER", tmp_path / "docs" / "runs.jsonl")
-    folder, card, _ = retrain(ask(tmp_path, epochs=1), stopped=lambda: False)
+    published = retrain(ask(tmp_path, epochs=1), stopped=lambda: False)
     retrain(ask(tmp_path, epochs=1), stopped=lambda: False)
     runs = [json.loads(line) for line in (tmp_path / "docs" / "runs.jsonl").read_text().splitlines()]
     assert [run["version"] for run in runs] == ["1", "2"]
-    assert runs[0]["test"] == vars(card.test)
+    assert runs[0]["test"] == vars(published.card.test)
     assert {"recipe", "seed", "val", "minutes", "hardware", "git_commit"} < set(runs[0])
-    assert folder.name == "1"
+    assert published.folder.name == "1"
 
 
 def test_a_run_that_was_stopped_publishes_and_can_still_be_resumed_to_the_same_end(tmp_path):
@@ -127,14 +146,13 @@ def test_a_run_that_was_stopped_publishes_and_can_still_be_resumed_to_the_same_e
         path = asked.checkpoint_path
         return path.exists() and len(torch.load(path, weights_only=True)["history"]) >= 2
 
-    stopped_early, _, _ = retrain(asked, stopped=after_two_epochs)
-    assert len(read_history(stopped_early)) == 2
-    resumed, card, _ = retrain(ask(tmp_path, resume=True), stopped=lambda: False)
-    whole, whole_card, _ = retrain(ask(tmp_path, out="whole"), stopped=lambda: False)
-    assert resumed.name == "2"
-    for one, other in zip(read_history(resumed), read_history(whole), strict=True):
+    assert len(read_history(retrain(asked, stopped=after_two_epochs).folder)) == 2
+    resumed = retrain(ask(tmp_path, resume=True), stopped=lambda: False)
+    whole = retrain(ask(tmp_path, out="whole"), stopped=lambda: False)
+    assert resumed.folder.name == "2"
+    for one, other in zip(read_history(resumed.folder), read_history(whole.folder), strict=True):
         assert one == pytest.approx(other, rel=1e-4)
-    assert card.test.nll == pytest.approx(whole_card.test.nll, rel=1e-3)
+    assert resumed.card.test.nll == pytest.approx(whole.card.test.nll, rel=1e-3)
     assert not asked.checkpoint_path.exists()
 
 
@@ -245,6 +263,9 @@ def test_a_device_that_is_not_there_is_refused(places, capfd):
         (["retrain", "mnist", "--seed", str(2**32)], "from 0 to 4294967295, got '4294967296'"),
         (["retrain", "mnist", "--epochs", "9" * 400], "from 1 to 1000000, got"),
         (["retrain", "mnist", "--device", "tpu"], "'tpu'"),
+        (["retrain", "mnist", "--recipe", "course"], "--recipe course: name a folder with --out"),
+        (["seeds", "mnist"], "--seeds"),
+        (["ablate", "mnist", "--seeds", "1"], "--seeds"),
         (["retrain", "mnist", "--min-accuracy", "98"], "expected a number from 0 to 1, got '98'"),
     ],
 )

@@ -8,19 +8,24 @@ from pathlib import Path
 
 from training.device import choose_device, keep_freed_memory
 from training.errors import TrainingError
+from training.experiments import ablate, rewrite_card, train_seeds
 from training.interruption import Interruption
 from training.provenance import REPOSITORY
-from training.retraining import MODELS_DIR, Retraining, retrain
-from training.zoo import DEFAULT_RECIPE, ZOO
+from training.retraining import MODELS_DIR, Published, Retraining, retrain
+from training.zoo import DEFAULT_RECIPE, ZOO, TrainableModel
 
 MAX_SEED = 2**32 - 1  # of every epoch one is made, which must fit 64 bits (training/fitting.py)
 MAX_EPOCHS = 1_000_000
 
-EPILOG = """\
+RETRAIN_EPILOG = """\
 Ctrl-C once: the best epoch so far is calibrated, checked and published; --resume can still continue the run.
 Ctrl-C twice: nothing is published; the checkpoint that --resume took up stays, a new run's own is deleted.
 
 exit codes: 0 published; 1 nothing published, and one line says why; 2 wrong usage; 130 interrupted
+"""
+EXPERIMENT_EPILOG = """\
+Nothing is published: each run becomes one line of docs/runs.jsonl, from which `card` renders the model card. Runs that
+are in there already are not repeated. Ctrl-C ends the command; the next one goes on where it was.
 """
 
 
@@ -28,28 +33,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code."""
     parser = make_parser()
     options = parser.parse_args(arguments)
-    model = ZOO[options.model]
-    if options.recipe not in model.recipes:
-        parser.error(f"--recipe: {model.name} has {', '.join(model.recipes)}; got {options.recipe!r}")
-    recipe = model.recipes[options.recipe]
     keep_freed_memory()
     try:
-        with Interruption() as interruption:
-            asked = Retraining(
-                model=model,
-                recipe_name=options.recipe,
-                recipe=replace(recipe, epochs=options.epochs or recipe.epochs),
-                seed=options.seed,
-                device=choose_device(options.device),
-                data_dir=options.data_dir,
-                out=options.out,
-                checkpoint_dir=options.checkpoint_dir,
-                resume=options.resume,
-                min_accuracy=model.min_accuracy if options.min_accuracy is None else options.min_accuracy,
-            )
-            return _retrain(asked, interruption)
+        return int(options.run(parser, options))
     except TrainingError as error:
-        print(f"{model.name}: {error}", file=sys.stderr)
+        print(f"{options.model}: {error}", file=sys.stderr)
         return 1
 
 
@@ -57,49 +45,163 @@ def make_parser() -> argparse.ArgumentParser:
     """Return the parser of every command."""
     parser = argparse.ArgumentParser(prog="python -m training", description="Train the models that the service serves.")
     commands = parser.add_subparsers(required=True, metavar="command")
-    retrain_parser = commands.add_parser(
+
+    add = _command(
+        commands,
         "retrain",
+        run=_retrain,
         help="train a model, check it, and publish it as its next version",
         description="Train a model on its data set, calibrate it, export it to ONNX, check it, and publish it as "
         "models/<model>/<next version>/.",
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog=RETRAIN_EPILOG,
     )
-    recipes = "; ".join(f"{model.name}: {', '.join(model.recipes)}" for model in ZOO.values())
-    add = retrain_parser.add_argument
-    add("model", choices=ZOO, help=" or ".join(ZOO))
-    add("--recipe", default=DEFAULT_RECIPE, help=f"how to train ({recipes}; default {DEFAULT_RECIPE})")
-    add(
-        "--seed",
-        type=_whole_number(0, MAX_SEED),
-        default=0,
-        help="of initialisation, order and augmentation (default 0)",
-    )
-    add("--epochs", type=_whole_number(1, MAX_EPOCHS), help="instead of the recipe's")
-    add("--device", choices=("auto", "cpu", "cuda"), default="auto", help="auto is the GPU where there is one")
-    add("--data-dir", type=Path, default=REPOSITORY / "data", help="of the data sets, downloaded if missing (data/)")
-    add("--out", type=Path, default=MODELS_DIR, help="where versions are published (default models/)")
+    _add_run_options(add)
+    add("--seed", type=_seed, default=0, help="of initialisation, order and augmentation (default 0)")
+    add("--out", type=Path, help="where versions are published (models/; only the recipe published may go there)")
     add("--min-accuracy", type=_share, metavar="0..1", help="publish nothing worse (default: the model's own floor)")
     add("--resume", action="store_true", help="go on with an interrupted run of the same settings")
-    add("--checkpoint-dir", type=Path, default=REPOSITORY / ".checkpoints", help="default .checkpoints/")
+
+    add = _command(
+        commands,
+        "seeds",
+        run=_train_seeds,
+        help="train a recipe with several seeds, for its spread",
+        description="Train a recipe with several seeds, one after the other.",
+        epilog=EXPERIMENT_EPILOG,
+    )
+    _add_run_options(add)
+    add("--seeds", type=_seed, nargs="+", required=True, metavar="N")
+
+    add = _command(
+        commands,
+        "ablate",
+        run=_ablate,
+        help="train the published recipe without each of its parts",
+        description="Train the published recipe, and the same without each of its parts in turn, on a third of its "
+        "epochs (training/ablations.py).",
+        epilog=EXPERIMENT_EPILOG,
+    )
+    _add_run_options(add, recipe=False)
+
+    add = _command(
+        commands,
+        "card",
+        run=_card,
+        help="render the newest version's model card again, with the runs that came after it",
+        description="Render README.md and the figures of the newest version in models/ again, from its files, the "
+        "test images and docs/runs.jsonl.",
+    )
+    _add_data_dir(add)
     return parser
 
 
-def _retrain(asked: Retraining, interruption: Interruption) -> int:
-    print(f"training {asked.model.name} by recipe {asked.recipe_name} on {asked.device}", file=sys.stderr)
+def _retrain(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
+    out = options.out or MODELS_DIR
+    asked = _asked(parser, options)
+    if out.resolve() == MODELS_DIR and options.recipe != DEFAULT_RECIPE:
+        parser.error(f"--recipe {options.recipe}: name a folder with --out; models/ holds the recipe {DEFAULT_RECIPE}")
+    floor = options.min_accuracy
+    asked = replace(
+        asked,
+        seed=options.seed,
+        out=out,
+        resume=options.resume,
+        min_accuracy=ZOO[options.model].min_accuracy if floor is None else floor,
+    )
     try:
-        folder, card, fit = retrain(asked, stopped=lambda: interruption.requested)
+        with Interruption() as interruption:
+            print(f"training {asked.model.name} by recipe {asked.recipe_name} on {asked.device}", file=sys.stderr)
+            published = retrain(asked, stopped=lambda: interruption.requested)
     except KeyboardInterrupt:
         path = asked.checkpoint_path
         kept = f"{path} stays" if path.exists() else "nothing kept"
         print(f"interrupted: nothing published, {kept}", file=sys.stderr)
         return 130
-    stopped = ", stopped early by Ctrl-C: its best epoch so far" if fit.stopped else ""
-    print(
-        f"published {folder}{stopped}: accuracy {card.test.accuracy:.2%}, nll {card.test.nll:.4f}, "
-        f"ece {card.test.ece:.2%} on {card.test.num_images:,} test images"
-    )
+    stopped = ", stopped early by Ctrl-C: its best epoch so far" if published.fit.stopped else ""
+    print(f"published {published.folder}{stopped}: {_describe(published)}")
     return 0
+
+
+def _train_seeds(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
+    return _experiment(lambda report: train_seeds(_asked(parser, options), options.seeds, report=report))
+
+
+def _ablate(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
+    return _experiment(lambda report: ablate(_asked(parser, options), epochs=options.epochs, report=report))
+
+
+def _experiment(run: Callable[[Callable[[str, Published | None], None]], None]) -> int:
+    def report(name: str, published: Published | None) -> None:
+        print(f"{name}: {_describe(published) if published else 'in docs/runs.jsonl already'}", flush=True)
+
+    try:
+        run(report)
+    except KeyboardInterrupt:
+        print("interrupted; the same command goes on where it was", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _card(_parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
+    print(f"wrote {rewrite_card(ZOO[options.model], options.data_dir)}")
+    return 0
+
+
+def _describe(published: Published) -> str:
+    test, int8 = published.run.test, published.run.int8
+    eight_bits = f"; in 8 bits {int8.accuracy:.2%}" if int8 else ""
+    return (
+        f"accuracy {test.accuracy:.2%}, nll {test.nll:.4f}, ece {test.ece:.2%} on {test.num_images:,} test images"
+        f"{eight_bits}"
+    )
+
+
+def _asked(parser: argparse.ArgumentParser, options: argparse.Namespace) -> Retraining:
+    """Return what the options of every run say; the rest is for the command to fill in."""
+    model: TrainableModel = ZOO[options.model]
+    if options.recipe not in model.recipes:
+        parser.error(f"--recipe: {model.name} has {', '.join(model.recipes)}; got {options.recipe!r}")
+    recipe = model.recipes[options.recipe]
+    return Retraining(
+        model=model,
+        recipe_name=options.recipe,
+        recipe=replace(recipe, epochs=options.epochs or recipe.epochs),
+        seed=0,
+        device=choose_device(options.device),
+        data_dir=options.data_dir,
+        out=MODELS_DIR,
+        checkpoint_dir=options.checkpoint_dir,
+        resume=False,
+        min_accuracy=0.0,
+    )
+
+
+def _command(
+    commands: "argparse._SubParsersAction[argparse.ArgumentParser]",
+    name: str,
+    *,
+    run: Callable[[argparse.ArgumentParser, argparse.Namespace], int],
+    **texts: str,
+) -> Callable[..., argparse.Action]:
+    """Add a command that takes a model; return what adds an option to it."""
+    parser = commands.add_parser(name, formatter_class=argparse.RawDescriptionHelpFormatter, **texts)  # type: ignore[arg-type]
+    parser.set_defaults(run=run, recipe=DEFAULT_RECIPE)
+    parser.add_argument("model", choices=ZOO, help=" or ".join(ZOO))
+    return parser.add_argument
+
+
+def _add_run_options(add: Callable[..., argparse.Action], *, recipe: bool = True) -> None:
+    if recipe:
+        recipes = "; ".join(f"{model.name}: {', '.join(model.recipes)}" for model in ZOO.values())
+        add("--recipe", default=DEFAULT_RECIPE, help=f"how to train ({recipes}; default {DEFAULT_RECIPE})")
+    add("--epochs", type=_whole_number(1, MAX_EPOCHS), help="instead of the recipe's")
+    add("--device", choices=("auto", "cpu", "cuda"), default="auto", help="auto is the GPU where there is one")
+    _add_data_dir(add)
+    add("--checkpoint-dir", type=Path, default=REPOSITORY / ".checkpoints", help="default .checkpoints/")
+
+
+def _add_data_dir(add: Callable[..., argparse.Action]) -> None:
+    add("--data-dir", type=Path, default=REPOSITORY / "data", help="of the data sets, downloaded if missing (data/)")
 
 
 def _whole_number(low: int, high: int) -> Callable[[str], int]:
@@ -110,6 +212,9 @@ def _whole_number(low: int, high: int) -> Callable[[str], int]:
         return int(text)
 
     return parse
+
+
+_seed = _whole_number(0, MAX_SEED)
 
 
 def _share(text: str) -> float:

@@ -23,24 +23,26 @@ class Augmentation:
     scale: float = 0.0  # 0.1 is from 90 % to 110 %, each axis its own
     shear: float = 0.0  # pixels a pixel
     translate: float = 0.0  # pixels at most along each axis, edges black
+    elastic: float = 0.0  # pixels, standard deviation of a smooth random field (Simard et al. 2003 had 1.4)
 
     def __call__(self, images: Tensor, *, mirrored: Tensor) -> Tensor:
         """Change every image of a batch in its own way; ``mirrored``, (N,) bool, says which a flip shall mirror."""
         if self.flip or self.shift:
             images = flip_and_shift(images, mirrored=mirrored & self.flip, shift=self.shift)
-        if self.degrees or self.scale or self.shear or self.translate:
-            images = self._affine(images)
+        if self.degrees or self.scale or self.shear or self.translate or self.elastic:
+            images = self._warp(images)
         if self.cutout:
             images = cut_out(images, size=self.cutout)
         return images
 
-    def _affine(self, images: Tensor) -> Tensor:
-        return affine(
+    def _warp(self, images: Tensor) -> Tensor:
+        return warp(
             images,
             angles=_uniform(images, math.radians(self.degrees)),
             scales=1 + torch.stack([_uniform(images, self.scale), _uniform(images, self.scale)], dim=1),
             shears=_uniform(images, self.shear),
             translations=torch.stack([_uniform(images, self.translate), _uniform(images, self.translate)], dim=1),
+            displacements=smooth_field(images) * self.elastic if self.elastic else None,
         )
 
 
@@ -64,8 +66,16 @@ def cut_out(images: Tensor, *, size: int) -> Tensor:
     return images.masked_fill(square if images.ndim == 3 else square[..., None], 128)
 
 
-def affine(images: Tensor, *, angles: Tensor, scales: Tensor, shears: Tensor, translations: Tensor) -> Tensor:
-    """Rotate, stretch, shear and move grey images: (N, H, W), any dtype -> float32, black where nothing was.
+def warp(
+    images: Tensor,
+    *,
+    angles: Tensor,
+    scales: Tensor,
+    shears: Tensor,
+    translations: Tensor,
+    displacements: Tensor | None = None,
+) -> Tensor:
+    """Rotate, stretch, shear, move and bend grey images: (N, H, W), any dtype -> float32, black where nothing was.
 
     Args:
         images: the batch.
@@ -73,15 +83,33 @@ def affine(images: Tensor, *, angles: Tensor, scales: Tensor, shears: Tensor, tr
         scales: (N, 2) factors, across and down.
         shears: (N,) pixels across a pixel down.
         translations: (N, 2) pixels, across and down.
+        displacements: (N, H, W, 2) pixels, across and down, from where each pixel is taken in addition.
     """
     height, width = images.shape[1:]
     cosines, sines = angles.cos(), angles.sin()
     across = torch.stack([cosines, shears * cosines - sines], dim=1) / scales[:, :1]
     down = torch.stack([sines, shears * sines + cosines], dim=1) / scales[:, 1:]
-    moves = translations * 2 / torch.tensor([width, height], device=images.device)  # the grid runs from -1 to 1
-    matrices = torch.cat([torch.stack([across, down], dim=1), -moves[:, :, None]], dim=2)  # (N, 2, 3)
+    pixel = 2 / torch.tensor([width, height], device=images.device)  # the grid runs from -1 to 1
+    matrices = torch.cat([torch.stack([across, down], dim=1), -(translations * pixel)[:, :, None]], dim=2)  # (N, 2, 3)
     grid = functional.affine_grid(matrices, [len(images), 1, height, width], align_corners=False)
+    if displacements is not None:
+        grid = grid + displacements * pixel
     return functional.grid_sample(images[:, None].float(), grid, align_corners=False)[:, 0]
+
+
+def smooth_field(images: Tensor, *, sigma: float = 4.0) -> Tensor:
+    """Draw white noise, smooth it by a Gaussian and scale it to unit variance: (N, H, W, 2) (Simard et al. 2003)."""
+    n, height, width = images.shape
+    noise = torch.randn((n, 2, height, width), device=images.device)
+    fields = _gaussian(height, sigma, images.device) @ noise @ _gaussian(width, sigma, images.device).T
+    return fields.permute(0, 2, 3, 1)
+
+
+def _gaussian(size: int, sigma: float, device: torch.device) -> Tensor:
+    """(size, size) matrix that smooths a vector of independent numbers and keeps their variance."""
+    positions = torch.arange(size, device=device)
+    weights = (-0.5 * ((positions[:, None] - positions) / sigma) ** 2).exp()
+    return functional.normalize(weights, dim=1)
 
 
 def _uniform(images: Tensor, limit: float) -> Tensor:

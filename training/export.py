@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from models.card import ModelCard
 from training.errors import TrainingError
+from training.folding import fold_batch_norms
 
 PARITY_BATCHES = (1, 2, 3, 7, 64)
 PARITY_TOLERANCE = 1e-5
@@ -48,7 +49,7 @@ def export_onnx(classifier: CalibratedClassifier, path: Path, images: Tensor) ->
     classifier.cpu().eval()
     images = images.cpu()
     torch.onnx.export(
-        classifier,
+        fold_batch_norms(classifier),
         (_cycle(images, 2),),  # an example of one image would freeze the batch to one
         path,
         dynamo=True,

@@ -17,6 +17,7 @@ from training.averaging import Lookahead
 from training.checkpoints import Checkpoint
 from training.data import DataSet, Split
 from training.device import mixed_precision
+from training.norms import recalibrate_norms
 from training.optimization import learning_rate, make_optimizer, set_learning_rate
 from training.recipes import Recipe
 from training.selection import HardestImages
@@ -183,6 +184,8 @@ class Fitting:
 
     def _validate(self) -> tuple[float, float]:
         with mixed_precision(self.device, enabled=self.recipe.mixed_precision):
+            if self.selector:  # or the statistics would be those of the hardest images
+                recalibrate_norms(self.network, self.data.train.images)
             logits = predict_logits(self.network, self.data.val.images)
         return float(functional.cross_entropy(logits, self.data.val.labels)), _accuracy(logits, self.data.val.labels)
 

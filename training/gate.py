@@ -11,6 +11,8 @@ from models.layout import GOLDEN_FILE, GOLDEN_TOLERANCE, MODEL_FILE
 from training.errors import TrainingError
 from training.export import CalibratedClassifier, predict_onnx
 
+MAX_INT8_LOSS = 0.002  # of accuracy on the test split, 0..1
+
 
 class GateError(TrainingError):
     """The model does not earn a version."""
@@ -37,6 +39,17 @@ def check_golden(folder: Path) -> None:
         raise GateError(
             f"the golden images differ by {difference:.1e}; at most {tolerance:.0e} is right; nothing published"
         )
+
+
+def check_int8(int8: Metrics, float32: Metrics) -> None:
+    """Refuse an int8 graph that loses accuracy.
+
+    Raises:
+        GateError: it does.
+    """
+    lost = float32.accuracy - int8.accuracy
+    if lost > MAX_INT8_LOSS:
+        raise GateError(f"in 8 bits it loses {lost:.2%} of accuracy; at most {MAX_INT8_LOSS:.2%} is right")
 
 
 def check_accuracy(metrics: Metrics, min_accuracy: float) -> None:

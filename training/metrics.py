@@ -1,11 +1,22 @@
 """How good probabilities are: NumPy alone, so that the ONNX file is measured by the formulas of the training run."""
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
 from models.card import Metrics
 
 NUM_BINS = 15  # of the calibration error, as Guo et al. (2017) count
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reliability:
+    """Answers by confidence, in :data:`NUM_BINS` bins of equal width; a mean of nothing is 0."""
+
+    counts: NDArray[np.int64]
+    confidences: NDArray[np.float64]  # mean
+    accuracies: NDArray[np.float64]
 
 
 def measure(probabilities: NDArray[np.floating], labels: NDArray[np.integer]) -> Metrics:
@@ -36,8 +47,23 @@ def negative_log_likelihood(probabilities: NDArray[np.floating], labels: NDArray
 
 def expected_calibration_error(probabilities: NDArray[np.floating], labels: NDArray[np.integer]) -> float:
     """Return the mean gap between confidence and accuracy over equal-width bins of confidence, 0..1."""
+    bins = reliability(probabilities, labels)
+    return float((bins.counts * np.abs(bins.accuracies - bins.confidences)).sum() / len(labels))
+
+
+def reliability(probabilities: NDArray[np.floating], labels: NDArray[np.integer]) -> Reliability:
+    """Sort answers into bins (0, 1/15], (1/15, 2/15], ... of their confidence."""
     confidences = probabilities.max(axis=1).astype(np.float64)
     correct = probabilities.argmax(axis=1) == labels
-    bins = np.clip(np.ceil(confidences * NUM_BINS).astype(int) - 1, 0, NUM_BINS - 1)  # (0, 1/15], (1/15, 2/15], ...
-    gaps = np.bincount(bins, weights=correct - confidences, minlength=NUM_BINS)  # summed, not yet divided by N
-    return float(np.abs(gaps).sum() / len(labels))
+    bins = np.clip(np.ceil(confidences * NUM_BINS).astype(int) - 1, 0, NUM_BINS - 1)
+    counts = np.bincount(bins, minlength=NUM_BINS)
+    sums = (np.bincount(bins, weights=values, minlength=NUM_BINS) for values in (confidences, correct))
+    mean_confidences, accuracies = (total / np.maximum(counts, 1) for total in sums)
+    return Reliability(counts=counts, confidences=mean_confidences, accuracies=accuracies)
+
+
+def confusion_matrix(probabilities: NDArray[np.floating], labels: NDArray[np.integer]) -> NDArray[np.int64]:
+    """Count images by class (row) and answer (column): (K, K)."""
+    num_classes = probabilities.shape[1]
+    pairs = labels * num_classes + probabilities.argmax(axis=1)
+    return np.bincount(pairs, minlength=num_classes**2).reshape(num_classes, num_classes)

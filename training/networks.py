@@ -48,14 +48,31 @@ class Scale(nn.Module):
 
 
 def mnist_mlp(
-    mean: Sequence[float], std: Sequence[float], *, hidden: Sequence[int] = (256, 128), drop_rate: float = 0.3
+    mean: Sequence[float],
+    std: Sequence[float],
+    *,
+    hidden: Sequence[int] = (256, 128),
+    batch_norm: bool = False,
+    drop_rate: float = 0.3,
 ) -> nn.Sequential:
     """Multilayer perceptron: (N, 28, 28) uint8 -> (N, 10) logits."""
     layers: list[nn.Module] = [PixelNormalizer(mean, std), nn.Flatten()]
     widths = [28 * 28, *hidden]
     for narrow, wide in pairwise(widths):
-        layers += [nn.Linear(narrow, wide), nn.ReLU(), nn.Dropout(drop_rate)]
+        layers.append(nn.Linear(narrow, wide))
+        if batch_norm:
+            layers.append(nn.BatchNorm1d(wide))
+        layers += [nn.ReLU(), nn.Dropout(drop_rate)]
     return nn.Sequential(*layers, nn.Linear(widths[-1], 10))
+
+
+def mnist_cnn(mean: Sequence[float], std: Sequence[float], *, drop_rate: float = 0.3) -> nn.Sequential:
+    """The course's SimpleCNN, with batch norm: (N, 28, 28) uint8 -> (N, 10) logits."""
+    layers: list[nn.Module] = [PixelNormalizer(mean, std), nn.Unflatten(1, (1, 28))]
+    for narrow, wide in pairwise((1, 32, 64)):
+        layers += [_conv(narrow, wide), nn.BatchNorm2d(wide), nn.ReLU(), nn.MaxPool2d(2)]
+    layers += [nn.Flatten(), nn.Linear(64 * 7 * 7, 128, bias=False), nn.BatchNorm1d(128), nn.ReLU()]
+    return nn.Sequential(*layers, nn.Dropout(drop_rate), nn.Linear(128, 10))
 
 
 class ConvGroup(nn.Module):

@@ -9,11 +9,13 @@ from training.recipes import Recipe
 
 
 def make_optimizer(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
-    """Create the recipe's optimiser; biases may learn faster, and are decayed as slowly as weights all the same."""
+    """Create the recipe's optimiser; biases of norms may learn faster, and are decayed no faster than the rest."""
+    norms = [layer for layer in network.modules() if isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d)]
+    biases = {norm.bias for norm in norms}
     trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
     groups = [
-        _group([weights for weights in trained if weights.ndim > 1], 1.0, recipe.weight_decay),
-        _group([biases for biases in trained if biases.ndim <= 1], recipe.bias_lr_factor, recipe.weight_decay),
+        _group([parameter for parameter in trained if parameter not in biases], 1.0, recipe.weight_decay),
+        _group([parameter for parameter in trained if parameter in biases], recipe.bias_lr_factor, recipe.weight_decay),
     ]
     match recipe.optimizer:
         case "sgd":

@@ -1,10 +1,8 @@
-"""Where a model comes from: commit, libraries, and the ledger of published runs."""
+"""Where a model comes from: the commit of the code, and the versions of the libraries."""
 
-import json
 import subprocess
 from importlib import import_module
 from pathlib import Path
-from typing import Any
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 LIBRARIES = ("numpy", "onnx", "onnxruntime", "onnxscript", "torch", "torchvision")
@@ -23,13 +21,6 @@ def git_commit() -> str:
 def library_versions() -> dict[str, str]:
     """Return the versions of what trains and exports."""
     return {library: str(import_module(library).__version__) for library in LIBRARIES}
-
-
-def append_run(ledger: Path, run: dict[str, Any]) -> None:
-    """Add one line to the ledger that cards and tables are rendered from."""
-    ledger.parent.mkdir(parents=True, exist_ok=True)
-    with ledger.open("a") as lines:
-        lines.write(json.dumps(run) + "\n")
 
 
 def _git(*arguments: str) -> str:

@@ -1,76 +1,96 @@
-"""Publish a classifier: export, measure and gate it in a hidden folder, then give it its version in one rename."""
+"""A version: exported, measured and gated in a hidden folder, then published in one rename."""
 
 import shutil
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+from tqdm import tqdm
+
 from models.card import Metrics, ModelCard
-from models.layout import MODEL_FILE
+from models.layout import INT8_GOLDEN_FILE, INT8_MODEL_FILE, MODEL_FILE
 from training.data import Split
 from training.export import CalibratedClassifier, export_onnx, predict_onnx, write_card
 from training.folders import writable_folder
-from training.gate import GateError, check_accuracy, check_golden, write_golden
+from training.gate import GateError, check_accuracy, check_golden, check_int8, write_golden
 from training.metrics import measure
+from training.quantization import quantize
 
 NUM_GOLDEN = 16
 
-CardMaker = Callable[[str, Metrics], ModelCard]  # from the version and what was measured on the test split
-Describer = Callable[[Path, ModelCard], None]  # adds files for people to the folder
+
+@dataclass(frozen=True, kw_only=True)
+class Staged:
+    """A version in the making."""
+
+    path: Path
+    version: str
+
+    @property
+    def published(self) -> Path:
+        """Where it will be."""
+        return self.path.parent / self.version
 
 
-def publish(
+def write_version(
+    folder: Path,
     classifier: CalibratedClassifier,
     *,
-    out: Path,
-    name: str,
     test: Split,
     min_accuracy: float,
-    make_card: CardMaker,
-    describe: Describer = lambda _folder, _card: None,
-) -> tuple[Path, ModelCard]:
-    """Write ``out/name/<next version>/`` whole, or nothing.
+    make_card: Callable[[Metrics], ModelCard],
+    calibration: Tensor | None = None,
+) -> ModelCard:
+    """Write the ONNX files and golden images of a version, each checked and measured; return the card.
 
     Args:
+        folder: staged, see :func:`staged_version`.
         classifier: is moved to the CPU and to evaluation mode.
-        out: the repository of models.
-        name: of the model.
         test: measured here, once, by the ONNX file itself.
         min_accuracy: of the ONNX file on ``test``, 0..1.
-        make_card: makes the model card.
-        describe: adds to the folder before it is published.
+        make_card: makes the model card from what was measured.
+        calibration: training images by which an int8 graph is made too; it is left out where it loses accuracy.
 
     Raises:
-        FolderError: ``out/name/`` cannot be written to.
         ExportError: the file is not valid or differs from PyTorch.
-        GateError: its golden images differ, its accuracy is too low, or the version exists by now.
+        GateError: its golden images differ, or its accuracy is too low.
     """
     images = test.images.cpu()
-    with staged_version(out / name) as (folder, version):
-        export_onnx(classifier, folder / MODEL_FILE, images)
-        metrics = measure(predict_onnx(folder / MODEL_FILE, images.numpy()), test.labels.cpu().numpy())
-        check_accuracy(metrics, min_accuracy)
-        card = make_card(version, metrics)
-        write_card(folder / MODEL_FILE, card)
-        write_golden(folder, classifier, images[:NUM_GOLDEN])
-        check_golden(folder)
-        describe(folder, card)
-    return out / name / version, card
+    export_onnx(classifier, folder / MODEL_FILE, images)
+    metrics = measure(predict_onnx(folder / MODEL_FILE, images.numpy()), test.labels.cpu().numpy())
+    check_accuracy(metrics, min_accuracy)
+    card = make_card(metrics)
+    write_card(folder / MODEL_FILE, card)
+    write_golden(folder, classifier, images[:NUM_GOLDEN])
+    check_golden(folder)
+    if calibration is not None:
+        _add_int8(folder, card, calibration.cpu().numpy(), test)
+    return card
 
 
 @contextmanager
-def staged_version(model_folder: Path) -> Iterator[tuple[Path, str]]:
-    """Yield a hidden folder and the version that it becomes; remove it if anything goes wrong."""
+def staged_version(model_folder: Path) -> Iterator[Staged]:
+    """Yield a hidden folder that becomes the next version; remove it if anything goes wrong.
+
+    Raises:
+        FolderError: ``model_folder`` cannot be written to.
+        GateError: the version was published by someone else meanwhile.
+    """
     with writable_folder(model_folder, option="--out"):
         version = next_version(model_folder)
-        staging = Path(tempfile.mkdtemp(prefix=f".{version}-", dir=model_folder))
+        staged = Staged(path=Path(tempfile.mkdtemp(prefix=f".{version}-", dir=model_folder)), version=version)
         try:
-            yield staging, version
-            staging.chmod(0o755)  # mkdtemp's are for their owner alone
-            _rename(staging, model_folder / version)
+            yield staged
+            staged.path.chmod(0o755)  # mkdtemp's are for their owner alone
+            _rename(staged.path, staged.published)
         except BaseException:
-            shutil.rmtree(staging, ignore_errors=True)
+            shutil.rmtree(staged.path, ignore_errors=True)
             raise
 
 
@@ -78,6 +98,22 @@ def next_version(model_folder: Path) -> str:
     """Return one more than the highest version, a folder whose name is all digits; the first is 1."""
     names = (entry.name for entry in model_folder.iterdir() if entry.is_dir())
     return str(max((int(name) for name in names if name.isascii() and name.isdigit()), default=0) + 1)
+
+
+def _add_int8(folder: Path, card: ModelCard, calibration: NDArray[np.uint8], test: Split) -> None:
+    """Write the int8 graph with a card and golden images of its own, or say why there is none."""
+    path, images = folder / INT8_MODEL_FILE, test.images.cpu().numpy()
+    quantize(folder / MODEL_FILE, path, calibration)
+    metrics = measure(predict_onnx(path, images), test.labels.cpu().numpy())
+    try:
+        check_int8(metrics, card.test)
+    except GateError as error:
+        path.unlink()
+        tqdm.write(f"{card.name}: no {INT8_MODEL_FILE}: {error}", file=sys.stderr)
+        return
+    write_card(path, replace(card, test=metrics, precision="int8"))
+    golden = images[:NUM_GOLDEN]
+    np.savez_compressed(folder / INT8_GOLDEN_FILE, images=golden, probabilities=predict_onnx(path, golden))
 
 
 def _rename(staging: Path, folder: Path) -> None:

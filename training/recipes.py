@@ -16,10 +16,11 @@ class Recipe:
     epochs: int
     widths: tuple[int, ...] = (256, 128)  # of an MLP's hidden layers or a CNN's groups
     depth: int = 2  # convolutions in a group; the third makes it residual
+    batch_norm: bool = False  # in an MLP
     batch_size: int = 128
     optimizer: Optimizer = "adam"
     lr: float = 1e-3  # peak of the schedule
-    bias_lr_factor: float = 1.0  # by which biases learn faster than weights
+    bias_lr_factor: float = 1.0  # by which the biases of batch norms learn faster
     momentum: float = 0.9  # of sgd, Nesterov's
     weight_decay: float = 0.0
     lookahead: bool = False
@@ -34,20 +35,39 @@ class Recipe:
     augmentation: Augmentation = field(default_factory=Augmentation)
 
 
+DEFORMATION = Augmentation(degrees=12, scale=0.12, shear=0.12, translate=1.5, elastic=1.4)  # after Simard et al. (2003)
+
 MNIST_RECIPES = {
     "published": Recipe(
-        epochs=120,
+        epochs=100,
+        widths=(1024, 1024),
+        batch_norm=True,
         batch_size=256,
         optimizer="adamw",
         lr=2e-3,
         weight_decay=0.01,
+        lookahead=True,
         schedule="triangular",
         drop_rate=0.1,
-        mixed_precision=False,
-        patience=30,
-        augmentation=Augmentation(degrees=12, scale=0.12, shear=0.12, translate=2),
+        patience=100,
+        augmentation=DEFORMATION,
     ),
     "course": Recipe(epochs=20, drop_rate=0.3, mixed_precision=False),
+}
+
+MNIST_CNN_RECIPES = {
+    "published": Recipe(
+        epochs=40,
+        batch_size=256,
+        optimizer="adamw",
+        lr=2e-3,
+        weight_decay=0.01,
+        lookahead=True,
+        schedule="triangular",
+        drop_rate=0.2,
+        patience=40,
+        augmentation=DEFORMATION,
+    ),
 }
 
 CIFAR10_RECIPES = {

@@ -1,43 +1,71 @@
-"""What a version tells people: the model card README.md, the curves, and every epoch as JSON."""
+"""What a version tells people: the model card README.md and its figures, from its files and the ledger."""
 
 import json
+import statistics
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+import numpy as np
+import onnx
+from numpy.typing import NDArray
 
 from models.card import Metrics, ModelCard
-from models.layout import MODEL_FILE
-from training.fitting import Epoch, Fit
+from models.layout import INT8_MODEL_FILE, MODEL_FILE
+from training.data import Split
+from training.export import predict_onnx
+from training.figures import draw_confusion, draw_curves, draw_mistakes, draw_reliability
+from training.fitting import Epoch
+from training.ledger import Run
+from training.metrics import confusion_matrix
 from training.zoo import TrainableModel
+
+HISTORY_FILE = "history.json"
 
 CARD = """\
 # {card.name}, version {card.version}
 
-{model.title}. {parameters:,} parameters, {multiply_adds:,.1f} million multiply-adds an image,
-one ONNX file of {size:.2f} MB.
+{model.title}. {card.parameters:,} parameters, {multiply_adds:,.1f} million multiply-adds an image, one ONNX file of
+{size:.2f} MB.
 
 - **Made for** {model.made_for}
 - **Not for** {model.not_for}
 
 ## Results
 
-Measured once, on the ONNX file, in a single pass over all {card.test.num_images:,} test images; one seed, {card.seed}.
+Of this version, seed {card.seed}: measured once, on the ONNX file, in a single pass over all
+{card.test.num_images:,} test images.
 
-| split | images | accuracy | negative log-likelihood | calibration error (15 bins) |
-|---|---|---|---|---|
+| graph | split | images | accuracy | negative log-likelihood | calibration error (15 bins) |
+|---|---|---|---|---|---|
 {results}
 
 Logits are divided by the temperature {card.temperature:.3f}, fitted on the validation split (Guo et al. 2017).
 
-![loss, accuracy and learning rate of every epoch](curves.png)
+{spread}
+
+{speed}
+
+![accuracy by confidence](reliability.png)
+
+| class | images | recall | precision |
+|---|---|---|---|
+{classes}
+
+![which class was taken for which](confusion.png)
+
+The wrong answers that were surest of themselves:
+
+![the test images with their answers](mistakes.png)
 
 ## How it was trained
 
-On {hardware} in {minutes:.1f} minutes: {epochs} epochs, of which epoch {best} had the best validation accuracy and
-was kept. Every epoch is in `history.json`. The recipe `{recipe_name}`:
+On {run.hardware} in {run.minutes:.1f} minutes: {run.epochs} epochs, of which epoch {run.best_epoch} had the best
+validation accuracy and was kept. Every epoch is in `{history}`.
+
+![loss, accuracy and learning rate of every epoch](curves.png)
+
+{ablations}The recipe `{run.recipe}`:
 
 | setting | value |
 |---|---|
@@ -57,74 +85,154 @@ Data files, by MD5:
 at commit {card.git_commit}, with {libraries}.
 """
 
+ABLATIONS = """\
+What each part is worth: seed {seed}, {epochs} epochs each instead of {all_epochs}, validation and test accuracy.
 
-def write_report(
-    folder: Path, model: TrainableModel, card: ModelCard, fit: Fit, *, val: Metrics, hardware: str
-) -> None:
-    """Add README.md, curves.png and history.json to a version."""
-    (folder / "history.json").write_text(json.dumps([asdict(epoch) for epoch in fit.history], indent=1) + "\n")
-    draw_curves(folder / "curves.png", fit.history, best=fit.best.epoch)
+| recipe | validation | test | minutes |
+|---|---|---|---|
+{rows}
+
+"""
+
+
+def write_report(folder: Path, model: TrainableModel, run: Run, runs: Sequence[Run], test: Split) -> None:
+    """Add README.md and its figures to a version that has its ONNX files and its history.
+
+    Args:
+        folder: of the version.
+        model: that it is a version of.
+        run: that made it.
+        runs: the ledger, from which spread and ablations are taken.
+        test: the test split.
+    """
+    card = read_card(folder / MODEL_FILE)
+    images, labels = test.images.cpu().numpy(), test.labels.cpu().numpy()
+    probabilities = predict_onnx(folder / MODEL_FILE, images)
+    draw_curves(folder / "curves.png", read_history(folder), best=run.best_epoch)
+    draw_confusion(folder / "confusion.png", probabilities, labels, card.class_names)
+    draw_reliability(folder / "reliability.png", probabilities, labels)
+    draw_mistakes(folder / "mistakes.png", images, probabilities, labels, card.class_names)
     size = (folder / MODEL_FILE).stat().st_size / 1e6
-    (folder / "README.md").write_text(render_card(model, card, fit, val=val, hardware=hardware, size=size))
+    counts = confusion_matrix(probabilities, labels)
+    (folder / "README.md").write_text(render_card(model, card, run, runs, counts=counts, size=size))
 
 
-def render_card(model: TrainableModel, card: ModelCard, fit: Fit, *, val: Metrics, hardware: str, size: float) -> str:
-    """Return the model card for people; ``size`` is the ONNX file's in megabytes."""
-    recipe = {name: value for name, value in card.recipe.items() if name != "name"}
+def render_card(
+    model: TrainableModel, card: ModelCard, run: Run, runs: Sequence[Run], *, counts: NDArray[np.int64], size: float
+) -> str:
+    """Return the model card for people.
+
+    Args:
+        model: that it is a version of.
+        card: of the ONNX file.
+        run: that made it.
+        runs: the ledger.
+        counts: confusion matrix of the test split.
+        size: of the ONNX file in megabytes.
+    """
+    settings = {name: value for name, value in card.recipe.items() if name != "name"}
+    graphs = [("float32", "test", run.test), ("int8", "test", run.int8), ("float32", "validation", run.val)]
     return CARD.format(
         model=model,
         card=card,
-        parameters=card.parameters,
+        run=run,
         multiply_adds=card.multiply_adds / 1e6,
         size=size,
-        results="\n".join(_row(split, metrics) for split, metrics in (("test", card.test), ("val", val))),
-        hardware=hardware,
-        minutes=fit.seconds / 60,
-        epochs=len(fit.history),
-        best=fit.best.epoch,
-        recipe_name=card.recipe["name"],
-        recipe="\n".join(f"| {name} | {_setting(value)} |" for name, value in recipe.items()),
-        md5s="\n".join(f"- `{name}` {md5}" for name, md5 in card.dataset.items()),
-        command=reproduce(model, card),
+        results=_lines(_result(graph, split, metrics) for graph, split, metrics in graphs if metrics),
+        spread=describe_spread(run, runs),
+        speed=_speed(run),
+        classes=_lines(_class(name, counts, index) for index, name in enumerate(card.class_names)),
+        history=HISTORY_FILE,
+        ablations=_ablations(run, runs),
+        recipe=_lines(f"| {name} | {_setting(value)} |" for name, value in settings.items()),
+        md5s=_lines(f"- `{name}` {md5}" for name, md5 in card.dataset.items()),
+        command=reproduce(model, run),
         libraries=", ".join(f"{name} {version}" for name, version in card.libraries.items()),
     )
 
 
-def reproduce(model: TrainableModel, card: ModelCard) -> str:
-    """Return the command that trains this model again."""
-    name = card.recipe["name"]
-    command = f"uv run --group train python -m training retrain {model.name} --seed {card.seed} --recipe {name}"
-    epochs = card.recipe["epochs"]
-    return command if epochs == model.recipes[name].epochs else f"{command} --epochs {epochs}"
-
-
-def draw_curves(path: Path, history: list[Epoch], *, best: int) -> None:
-    """Draw loss, accuracy and learning rate over epochs as a PNG; a dotted line marks the epoch that was kept."""
-    epochs = [epoch.epoch for epoch in history]
-    figure = Figure(figsize=(12, 3.6), layout="constrained")
-    FigureCanvasAgg(figure)
-    curves = {
-        "loss": ("train_loss", "val_loss"),
-        "accuracy": ("train_accuracy", "val_accuracy"),
-        "learning rate": ("lr",),
+def describe_spread(run: Run, runs: Sequence[Run]) -> str:
+    """Say what the same recipe gave with every seed that was tried, by the ledger."""
+    repeats = {
+        other.seed: other for other in [*runs, run] if other.is_of(run.model, run.settings, ablation=run.ablation)
     }
-    for panel, (title, names) in zip(figure.subplots(1, 3), curves.items(), strict=True):
-        for name in names:
-            label = "validation" if name.startswith("val") else "training, augmented"
-            panel.plot(epochs, [getattr(epoch, name) for epoch in history], marker=".", label=label)
-        panel.axvline(best, color="grey", linestyle=":")
-        panel.set(title=title, xlabel="epoch")
-        panel.xaxis.set_major_locator(MaxNLocator(integer=True))
-        if len(names) > 1:
-            panel.legend()
-    figure.savefig(path, dpi=80, metadata={"Software": None})
+    if len(repeats) == 1:
+        return "One seed was tried."
+    seeds = ", ".join(map(str, sorted(repeats)))
+    return (
+        f"The recipe with {len(repeats)} seeds ({seeds}): accuracy {_spread(repeats, lambda one: one.test.accuracy)}, "
+        f"calibration error {_spread(repeats, lambda one: one.test.ece)} (mean ± standard deviation)."
+    )
 
 
-def _row(split: str, metrics: Metrics) -> str:
-    return f"| {split} | {metrics.num_images:,} | {metrics.accuracy:.2%} | {metrics.nll:.4f} | {metrics.ece:.2%} |"
+def reproduce(model: TrainableModel, run: Run) -> str:
+    """Return the command that trains this model again."""
+    command = f"uv run --group train python -m training retrain {model.name} --seed {run.seed} --recipe {run.recipe}"
+    epochs = run.settings["epochs"]
+    return command if epochs == model.recipes[run.recipe].epochs else f"{command} --epochs {epochs}"
+
+
+def read_card(path: Path) -> ModelCard:
+    """Read the card out of an ONNX file."""
+    return ModelCard.from_metadata({entry.key: entry.value for entry in onnx.load(path).metadata_props})
+
+
+def read_history(folder: Path) -> list[Epoch]:
+    """Read every epoch of the run that made a version."""
+    return [Epoch(**epoch) for epoch in json.loads((folder / HISTORY_FILE).read_text())]
+
+
+def write_history(folder: Path, history: Sequence[Epoch]) -> None:
+    """Keep every epoch of the run that made a version."""
+    (folder / HISTORY_FILE).write_text(json.dumps([asdict(epoch) for epoch in history], indent=1) + "\n")
+
+
+def _result(graph: str, split: str, metrics: Metrics) -> str:
+    figures = f"{metrics.accuracy:.2%} | {metrics.nll:.4f} | {metrics.ece:.2%}"
+    return f"| {graph} | {split} | {metrics.num_images:,} | {figures} |"
+
+
+def _speed(run: Run) -> str:
+    names = {"float32": f"`{MODEL_FILE}`", "int8": f"`{INT8_MODEL_FILE}`"}
+    rows = [f"| {names[name]} | {times['1']:.3f} | {times['64']:.3f} |" for name, times in run.ms_per_image.items()]
+    return "\n".join(
+        ["| ms an image, one core, ONNX Runtime | one at a time | in batches of 64 |", "|---|---|---|", *rows]
+    )
+
+
+def _class(name: str, counts: NDArray[np.int64], index: int) -> str:
+    hits, images, answers = counts[index, index], counts[index].sum(), counts[:, index].sum()
+    return f"| {name} | {images:,} | {_share(hits, images)} | {_share(hits, answers)} |"
+
+
+def _ablations(run: Run, runs: Sequence[Run]) -> str:
+    rows = {other.ablation: other for other in runs if other.model == run.model and other.ablation}
+    if not rows:
+        return ""
+    one = next(iter(rows.values()))
+    table = (
+        f"| {name} | {row.val.accuracy:.2%} | {row.test.accuracy:.2%} | {row.minutes:.1f} |"
+        for name, row in rows.items()
+    )
+    return ABLATIONS.format(
+        seed=one.seed, epochs=one.settings["epochs"], all_epochs=run.settings["epochs"], rows=_lines(table)
+    )
+
+
+def _spread(repeats: dict[int, Run], figure: Callable[[Run], float]) -> str:
+    figures = [figure(one) * 100 for one in repeats.values()]
+    return f"{statistics.mean(figures):.2f} ± {statistics.stdev(figures):.2f} %"
+
+
+def _share(part: int, whole: int) -> str:
+    return f"{part / whole:.2%}" if whole else "-"
 
 
 def _setting(value: object) -> str:
     if isinstance(value, dict):
         return ", ".join(f"{name} {setting}" for name, setting in value.items() if setting) or "none"
     return str(value)
+
+
+def _lines(lines: Iterable[str]) -> str:
+    return "\n".join(lines)

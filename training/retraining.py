@@ -9,21 +9,24 @@ import torch
 from torch import nn
 
 from models.card import Metrics, ModelCard
+from models.layout import INT8_MODEL_FILE, MODEL_FILE
 from training.calibration import fit_temperature
 from training.checkpoints import describe_run, load_checkpoint, own_checkpoint, save_checkpoint
-from training.data import DataSet
+from training.data import DataSet, Split
 from training.device import describe_hardware
 from training.export import CalibratedClassifier
 from training.fitting import Fit, Fitting, predict_logits
 from training.folders import writable_folder
 from training.initialization import initialize
+from training.ledger import Run, append_run, read_runs
 from training.metrics import measure
 from training.networks import count_multiply_adds, count_parameters
-from training.provenance import REPOSITORY, append_run, git_commit, library_versions
-from training.publishing import publish
+from training.provenance import REPOSITORY, git_commit, library_versions
+from training.publishing import staged_version, write_version
 from training.recipes import Recipe
-from training.report import write_report
+from training.report import read_card, write_history, write_report
 from training.selection import HardestImages
+from training.timing import milliseconds_per_image
 from training.zoo import TrainableModel
 
 MODELS_DIR = REPOSITORY / "models"
@@ -44,15 +47,28 @@ class Retraining:
     checkpoint_dir: Path
     resume: bool
     min_accuracy: float
+    experiment: bool = False  # of which only its line in the ledger is kept
+    ablation: str = ""  # what this run changes in the recipe
 
     @property
     def checkpoint_path(self) -> Path:
-        """Each model, recipe and seed has its own."""
-        return self.checkpoint_dir / f"{self.model.name}-{self.recipe_name}-seed{self.seed}.pt"
+        """Each model, recipe, ablation and seed has its own."""
+        words = [self.model.name, self.recipe_name, *self.ablation.split(), f"seed{self.seed}"]
+        return self.checkpoint_dir / f"{'-'.join(words)}.pt"
 
 
-def retrain(asked: Retraining, *, stopped: Callable[[], bool]) -> tuple[Path, ModelCard, Fit]:
-    """Train, calibrate and publish; return the version's folder, its card and how it was fitted.
+@dataclass(frozen=True, kw_only=True)
+class Published:
+    """What a run gave."""
+
+    folder: Path  # of the version
+    card: ModelCard
+    fit: Fit
+    run: Run
+
+
+def retrain(asked: Retraining, *, stopped: Callable[[], bool]) -> Published:
+    """Train, calibrate and publish.
 
     Args:
         asked: the run.
@@ -65,7 +81,7 @@ def retrain(asked: Retraining, *, stopped: Callable[[], bool]) -> tuple[Path, Mo
     with (
         writable_folder(asked.out / asked.model.name, option="--out"),
         writable_folder(asked.checkpoint_dir, option="--checkpoint-dir"),
-        own_checkpoint(asked.checkpoint_path, resume=asked.resume),
+        own_checkpoint(asked.checkpoint_path, resume=asked.resume or asked.experiment),
     ):
         return _retrain(asked, stopped)
 
@@ -122,45 +138,52 @@ def make_card(
     )
 
 
-def summarize(asked: Retraining, card: ModelCard, fit: Fit, *, val: Metrics, hardware: str) -> dict[str, object]:
-    """Return the run as one line of the ledger."""
-    return {
-        "model": card.name,
-        "version": card.version,
-        "date": card.date,
-        "recipe": asked.recipe_name,
-        "seed": card.seed,
-        "test": asdict(card.test),
-        "val": asdict(val),
-        "temperature": card.temperature,
-        "epochs": len(fit.history),
-        "best_epoch": fit.best.epoch,
-        "minutes": round(fit.seconds / 60, 2),
-        "hardware": hardware,
-        "git_commit": card.git_commit,
-        "settings": card.recipe,
-    }
-
-
-def _retrain(asked: Retraining, stopped: Callable[[], bool]) -> tuple[Path, ModelCard, Fit]:
+def _retrain(asked: Retraining, stopped: Callable[[], bool]) -> Published:
     data = asked.model.load(asked.data_dir)
     network, fit = train(asked, data, stopped=stopped)
     val_logits = predict_logits(network, data.val.images.to(asked.device)).cpu()
     classifier = CalibratedClassifier(network.cpu(), fit_temperature(val_logits, data.val.labels))
     val_probabilities = torch.softmax(val_logits / classifier.temperature, dim=1)
     val = measure(val_probabilities.numpy(), data.val.labels.numpy())
-    hardware = describe_hardware(asked.device)
-    folder, card = publish(
-        classifier,
-        out=asked.out,
-        name=asked.model.name,
-        test=data.test,
-        min_accuracy=asked.min_accuracy,
-        make_card=lambda version, test: make_card(asked, data, classifier, version=version, test=test),
-        describe=lambda folder, card: write_report(folder, asked.model, card, fit, val=val, hardware=hardware),
-    )
-    if asked.out.resolve() == MODELS_DIR:
-        append_run(LEDGER, summarize(asked, card, fit, val=val, hardware=hardware))
+    with staged_version(asked.out / asked.model.name) as staged:
+        card = write_version(
+            staged.path,
+            classifier,
+            test=data.test,
+            min_accuracy=asked.min_accuracy,
+            make_card=lambda test: make_card(asked, data, classifier, version=staged.version, test=test),
+            calibration=data.train.images if asked.model.int8 else None,
+        )
+        write_history(staged.path, fit.history)
+        run = make_run(asked, staged.path, card, fit, val=val, test=data.test)
+        write_report(staged.path, asked.model, run, read_runs(LEDGER), data.test)
+    if asked.experiment or asked.out.resolve() == MODELS_DIR:
+        append_run(LEDGER, run)
     if not fit.stopped:  # a run that was stopped can go on with --resume
         asked.checkpoint_path.unlink(missing_ok=True)
-    return folder, card, fit
+    return Published(folder=staged.published, card=card, fit=fit, run=run)
+
+
+def make_run(asked: Retraining, folder: Path, card: ModelCard, fit: Fit, *, val: Metrics, test: Split) -> Run:
+    """Return the run as the ledger keeps it, with the speed of the files in ``folder``."""
+    graphs = {"float32": folder / MODEL_FILE, "int8": folder / INT8_MODEL_FILE}
+    graphs = {precision: path for precision, path in graphs.items() if path.exists()}
+    return Run(
+        model=card.name,
+        version="" if asked.experiment else card.version,
+        date=card.date,
+        recipe=asked.recipe_name,
+        ablation=asked.ablation,
+        seed=asked.seed,
+        settings=card.recipe,
+        test=card.test,
+        val=val,
+        int8=read_card(graphs["int8"]).test if "int8" in graphs else None,
+        temperature=card.temperature,
+        epochs=len(fit.history),
+        best_epoch=fit.best.epoch,
+        minutes=round(fit.seconds / 60, 2),
+        hardware=describe_hardware(asked.device),
+        ms_per_image=milliseconds_per_image(graphs, test.images.cpu().numpy()),
+        git_commit=card.git_commit,
+    )

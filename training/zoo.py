@@ -1,15 +1,15 @@
 """The models that can be trained: each a name, its data, its network and its recipes."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from torch import nn
 
 from models.card import Preparation
 from training.data import DataSet, load_cifar10, load_mnist
-from training.networks import cifar10_cnn, mnist_mlp
-from training.recipes import CIFAR10_RECIPES, MNIST_RECIPES, Recipe
+from training.networks import cifar10_cnn, mnist_cnn, mnist_mlp
+from training.recipes import CIFAR10_RECIPES, MNIST_CNN_RECIPES, MNIST_RECIPES, Recipe
 
 DEFAULT_RECIPE = "published"
 
@@ -27,6 +27,7 @@ class TrainableModel:
     load: Callable[[Path], DataSet]
     build: Callable[[Sequence[float], Sequence[float], Recipe], nn.Sequential]  # from mean and std of the pixels
     recipes: Mapping[str, Recipe]
+    int8: bool  # whether an int8 graph is made too
     min_accuracy: float  # of the ONNX file on the test split, 0..1; below it nothing is published
 
 
@@ -41,9 +42,22 @@ MNIST = TrainableModel(
     class_names=tuple("0123456789"),
     preparation="digit",
     load=load_mnist,
-    build=lambda mean, std, recipe: mnist_mlp(mean, std, hidden=recipe.widths, drop_rate=recipe.drop_rate),
+    build=lambda mean, std, recipe: mnist_mlp(
+        mean, std, hidden=recipe.widths, batch_norm=recipe.batch_norm, drop_rate=recipe.drop_rate
+    ),
     recipes=MNIST_RECIPES,
+    int8=True,
     min_accuracy=0.98,
+)
+
+MNIST_CNN = replace(
+    MNIST,
+    name="mnist-cnn",
+    title="Handwritten digits (MNIST), by the course's SimpleCNN",
+    build=lambda mean, std, recipe: mnist_cnn(mean, std, drop_rate=recipe.drop_rate),
+    recipes=MNIST_CNN_RECIPES,
+    int8=False,  # hardly faster: its convolutions are few and narrow
+    min_accuracy=0.99,
 )
 
 CIFAR10 = TrainableModel(
@@ -59,7 +73,8 @@ CIFAR10 = TrainableModel(
     load=load_cifar10,
     build=lambda mean, std, recipe: cifar10_cnn(mean, std, widths=recipe.widths, depth=recipe.depth),
     recipes=CIFAR10_RECIPES,
+    int8=True,
     min_accuracy=0.90,
 )
 
-ZOO: Mapping[str, TrainableModel] = {model.name: model for model in (MNIST, CIFAR10)}
+ZOO: Mapping[str, TrainableModel] = {model.name: model for model in (MNIST, MNIST_CNN, CIFAR10)}

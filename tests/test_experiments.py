@@ -1,0 +1,120 @@
+"""Seeds and ablations: each becomes a line of the ledger, once, and the card is rendered from them."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from test_retraining import DATA, ask
+
+from training import experiments, retraining
+from training.__main__ import main
+from training.ablations import ABLATIONS
+from training.experiments import ablate, rewrite_card, train_seeds
+from training.ledger import read_runs
+from training.recipes import Recipe
+from training.retraining import retrain
+from training.zoo import MNIST, ZOO
+
+
+@pytest.fixture
+def repository(tmp_path, monkeypatch):
+    """A repository of the test's own: its ledger and its models/."""
+    for module in (retraining, experiments):
+        monkeypatch.setattr(module, "LEDGER", tmp_path / "docs" / "runs.jsonl")
+        monkeypatch.setattr(module, "MODELS_DIR", tmp_path / "models")
+    return tmp_path
+
+
+def runs_of(repository):
+    return read_runs(repository / "docs" / "runs.jsonl")
+
+
+def test_every_seed_is_a_line_and_no_seed_is_trained_twice(repository):
+    asked, reported = ask(repository, epochs=1), []
+    train_seeds(asked, [1, 2], report=lambda name, published: reported.append((name, published is None)))
+    train_seeds(asked, [2, 3], report=lambda name, published: reported.append((name, published is None)))
+    assert reported == [("seed 1", False), ("seed 2", False), ("seed 2", True), ("seed 3", False)]
+    assert [(run.seed, run.version) for run in runs_of(repository)] == [(1, ""), (2, ""), (3, "")]
+    assert not (repository / "models").exists()
+    assert list((repository / "checkpoints").iterdir()) == []
+
+
+def test_an_interrupted_seed_goes_on_from_its_checkpoint(repository, monkeypatch):
+    asked = ask(repository, epochs=3)
+
+    def stop_after_two(path, checkpoint):
+        save(path, checkpoint)
+        if len(checkpoint.history) == 2:
+            raise KeyboardInterrupt
+
+    save = retraining.save_checkpoint
+    monkeypatch.setattr(retraining, "save_checkpoint", stop_after_two)
+    with pytest.raises(KeyboardInterrupt):
+        train_seeds(asked, [1], report=lambda _name, _published: None)
+    epochs = []
+    monkeypatch.setattr(retraining, "save_checkpoint", lambda _path, checkpoint: epochs.append(len(checkpoint.history)))
+    train_seeds(asked, [1], report=lambda _name, _published: None)
+    assert epochs == [3]
+    assert [run.epochs for run in runs_of(repository)] == [3]
+
+
+def test_an_ablation_changes_one_thing_of_the_recipe_and_takes_a_third_of_its_epochs(repository, monkeypatch):
+    rows = {"as published": {}, "no dropout": {"drop_rate": 0.0}}
+    monkeypatch.setattr(experiments, "ABLATIONS", {"mnist": rows})
+    ablate(ask(repository, epochs=3), epochs=None, report=lambda _name, _published: None)
+    whole, without = runs_of(repository)
+    assert (whole.ablation, without.ablation) == ("as published", "no dropout")
+    assert (whole.epochs, without.epochs) == (1, 1)
+    changed = {name for name in whole.settings if whole.settings[name] != without.settings[name]}
+    assert changed == {"drop_rate"}
+
+
+def test_a_share_of_the_images_is_weighed_against_all_of_them_on_as_many_steps(repository, monkeypatch):
+    monkeypatch.setattr(experiments, "ABLATIONS", {"mnist": {"every image": {"hardest": 1.0}}})
+    asked, recipes = ask(repository), []
+    monkeypatch.setattr(experiments, "retrain", lambda asked, stopped: recipes.append(asked.recipe))
+    hard = replace(asked, recipe=replace(asked.recipe, hardest=0.5, epochs=12))
+    ablate(hard, epochs=None, report=lambda _name, _published: None)
+    assert [recipe.epochs for recipe in recipes] == [2]
+
+
+def test_every_ablation_is_of_a_model_and_changes_its_recipe():
+    assert set(ABLATIONS) <= set(ZOO)
+    for name, rows in ABLATIONS.items():
+        published = ZOO[name].recipes["published"]
+        assert [row for row, changes in rows.items() if replace(published, **changes) == published] == ["as published"]
+
+
+def test_the_card_gains_spread_and_ablations_when_it_is_rendered_again(repository, monkeypatch):
+    folder = retrain(ask(repository, epochs=1), stopped=lambda: False).folder
+    before = (folder / "README.md").read_text()
+    assert "One seed was tried." in before
+    train_seeds(ask(repository, epochs=1), [1, 2], report=lambda _name, _published: None)
+    monkeypatch.setattr(experiments, "ABLATIONS", {"mnist": {"no dropout": {"drop_rate": 0.0}}})
+    ablate(ask(repository, epochs=1), epochs=1, report=lambda _name, _published: None)
+    model = (folder / "model.onnx").read_bytes()
+    assert rewrite_card(MNIST, DATA) == folder
+    after = (folder / "README.md").read_text()
+    accuracies = [run.test.accuracy * 100 for run in runs_of(repository) if not run.ablation]
+    assert f"with 3 seeds (0, 1, 2): accuracy {sum(accuracies) / 3:.2f} ± " in after
+    assert "| no dropout | " in after
+    assert (folder / "model.onnx").read_bytes() == model
+
+
+@pytest.mark.usefixtures("repository")
+def test_a_card_of_nothing_is_one_clear_error(capsys):
+    assert main(["card", "mnist", "--data-dir", str(DATA)]) == 1
+    assert capsys.readouterr().err.startswith("mnist: no version in ")
+
+
+def test_the_commands_answer_one_line_a_run(repository, monkeypatch, capsys):
+    monkeypatch.setitem(ZOO, "mnist", replace(MNIST, recipes={"published": Recipe(epochs=1)}))
+    places = ["--data-dir", str(DATA), "--checkpoint-dir", str(repository / "checkpoints")]
+    for _ in range(2):
+        assert main(["seeds", "mnist", "--seeds", "4", *places]) == 0
+    first, again = capsys.readouterr().out.splitlines()
+    assert first.startswith("seed 4: accuracy ")
+    assert again == "seed 4: in docs/runs.jsonl already"
+    (line,) = Path(repository / "docs" / "runs.jsonl").read_text().splitlines()
+    assert json.loads(line)["seed"] == 4

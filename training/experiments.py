@@ -1,0 +1,73 @@
+"""Runs that publish nothing: several seeds of a recipe, and the recipe without its parts, each a line of the ledger."""
+
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+
+from training.ablations import ABLATIONS
+from training.errors import TrainingError
+from training.ledger import read_runs
+from training.report import write_report
+from training.retraining import LEDGER, MODELS_DIR, Published, Retraining, retrain
+from training.zoo import TrainableModel
+
+ABLATION_SHARE = 1 / 3  # of the recipe's epochs
+
+Report = Callable[[str, Published | None], None]  # a run's name, and what it gave; None if the ledger had it already
+
+
+class NothingToRenderError(TrainingError):
+    """There is no version, or the ledger does not know it."""
+
+
+def train_seeds(asked: Retraining, seeds: Sequence[int], *, report: Report) -> None:
+    """Train the same recipe with several seeds.
+
+    Raises:
+        TrainingError: a run failed; those before it are in the ledger.
+    """
+    for seed in seeds:
+        report(f"seed {seed}", _record(replace(asked, seed=seed)))
+
+
+def ablate(asked: Retraining, *, epochs: int | None, report: Report) -> None:
+    """Train the recipe without each of its parts, on a third of its epochs unless told otherwise.
+
+    Raises:
+        TrainingError: a run failed; those before it are in the ledger.
+    """
+    for name, changes in ABLATIONS.get(asked.model.name, {}).items():
+        recipe = replace(asked.recipe, **changes)
+        share = (1.0 if epochs else ABLATION_SHARE) * asked.recipe.hardest / recipe.hardest
+        recipe = replace(recipe, epochs=max(1, round(recipe.epochs * share)))
+        row = replace(asked, model=replace(asked.model, int8=False), recipe=recipe, ablation=name)
+        report(name, _record(row))
+
+
+def rewrite_card(model: TrainableModel, data_dir: Path) -> Path:
+    """Render the card of a model's newest version again, with all that the ledger knows by now; return its folder.
+
+    Raises:
+        NothingToRenderError: no version is published, or the ledger does not know it.
+        DataError: there are no test images.
+    """
+    versions = [path for path in (MODELS_DIR / model.name).glob("*") if path.name.isascii() and path.name.isdigit()]
+    runs = read_runs(LEDGER)
+    version = max(versions, key=lambda path: int(path.name), default=None)
+    made = [run for run in runs if version and (run.model, run.version) == (model.name, version.name)]
+    if version is None or not made:
+        raise NothingToRenderError(f"no version in {MODELS_DIR / model.name} is of a run in {LEDGER}; retrain it first")
+    write_report(version, model, made[-1], runs, model.load(data_dir).test)
+    return version
+
+
+def _record(asked: Retraining) -> Published | None:
+    """Train and write the run down; None if it has been already."""
+    settings = {"name": asked.recipe_name, **asdict(asked.recipe)}
+    like = [run for run in read_runs(LEDGER) if run.is_of(asked.model.name, settings, ablation=asked.ablation)]
+    if asked.seed in {run.seed for run in like}:
+        return None
+    with tempfile.TemporaryDirectory() as out:
+        resume = asked.checkpoint_path.exists()
+        return retrain(replace(asked, out=Path(out), resume=resume, experiment=True), stopped=lambda: False)

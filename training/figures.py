@@ -1,0 +1,106 @@
+"""The pictures of a model card, each drawn from what a run left or from the ONNX file's own predictions."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+from numpy.typing import NDArray
+
+from training.fitting import Epoch
+from training.metrics import NUM_BINS, confusion_matrix, reliability
+
+CURVES = {
+    "loss": ("train_loss", "val_loss"),
+    "accuracy": ("train_accuracy", "val_accuracy"),
+    "learning rate": ("lr",),
+}
+MISTAKES = (3, 8)  # rows and columns of the sheet
+
+
+def draw_curves(path: Path, history: Sequence[Epoch], *, best: int) -> None:
+    """Draw loss, accuracy and learning rate over epochs; a dotted line marks the epoch that was kept."""
+    epochs = [epoch.epoch for epoch in history]
+    figure, panels = _figure(12, 3.6, columns=3)
+    for panel, (title, names) in zip(panels, CURVES.items(), strict=True):
+        for name in names:
+            label = "validation" if name.startswith("val") else "training, augmented"
+            panel.plot(epochs, [getattr(epoch, name) for epoch in history], marker=".", label=label)
+        panel.axvline(best, color="grey", linestyle=":")
+        panel.set(title=title, xlabel="epoch")
+        panel.xaxis.set_major_locator(MaxNLocator(integer=True))
+        if len(names) > 1:
+            panel.legend()
+    _save(figure, path)
+
+
+def draw_confusion(
+    path: Path, probabilities: NDArray[np.floating], labels: NDArray[np.integer], class_names: Sequence[str]
+) -> None:
+    """Draw how many images of each class were taken for which; colour shows the mistakes, which the hits would hide."""
+    counts = confusion_matrix(probabilities, labels)
+    mistakes = np.where(np.eye(len(counts), dtype=bool), 0, counts)
+    figure, (panel,) = _figure(6.4, 5.6)
+    panel.imshow(mistakes, cmap="Reds", vmax=max(1, mistakes.max() * 1.4))
+    for row, column in np.ndindex(*counts.shape):
+        weight = "bold" if row == column else "normal"
+        if counts[row, column]:
+            panel.text(column, row, str(counts[row, column]), ha="center", va="center", fontsize=9, fontweight=weight)
+    panel.set_xticks(range(len(class_names)), class_names, rotation=45 if max(map(len, class_names)) > 2 else 0)
+    panel.set_yticks(range(len(class_names)), class_names)
+    panel.set(xlabel="answer", ylabel="truth")
+    _save(figure, path)
+
+
+def draw_reliability(path: Path, probabilities: NDArray[np.floating], labels: NDArray[np.integer]) -> None:
+    """Draw accuracy against confidence, and how many answers have which confidence (Guo et al. 2017)."""
+    bins = reliability(probabilities, labels)
+    figure, (gaps, counts) = _figure(9, 3.8, columns=2)
+    edges = np.arange(NUM_BINS) / NUM_BINS
+    filled = bins.counts > 0
+    gaps.plot([0, 1], [0, 1], color="grey", linestyle=":")
+    gaps.bar(edges[filled], bins.accuracies[filled], width=1 / NUM_BINS, align="edge", edgecolor="white")
+    gaps.plot(bins.confidences[filled], bins.accuracies[filled], "k.", label="mean confidence of the bin")
+    gaps.set(title="what an answer's confidence is worth", xlabel="confidence", ylabel="accuracy", xlim=(0, 1))
+    gaps.legend()
+    counts.bar(edges, bins.counts, width=1 / NUM_BINS, align="edge", edgecolor="white")
+    counts.set(title="how many answers have it", xlabel="confidence", yscale="log", xlim=(0, 1))
+    _save(figure, path)
+
+
+def draw_mistakes(
+    path: Path,
+    images: NDArray[np.uint8],
+    probabilities: NDArray[np.floating],
+    labels: NDArray[np.integer],
+    class_names: Sequence[str],
+) -> None:
+    """Draw the wrong answers that were surest of themselves."""
+    found = probabilities.argmax(axis=1)
+    confidences = probabilities.max(axis=1)
+    (wrong,) = np.nonzero(found != labels)
+    worst = wrong[np.argsort(-confidences[wrong], kind="stable")]
+    rows, columns = MISTAKES
+    figure, panels = _figure(12, 1.75 * rows, rows=rows, columns=columns)
+    for panel in panels:
+        panel.axis("off")
+    for panel, index in zip(panels, worst, strict=False):
+        panel.imshow(images[index], cmap="gray", vmin=0, vmax=255)
+        says = f"{class_names[found[index]]} {confidences[index]:.0%}"
+        panel.set_title(f"{says}\nis {class_names[labels[index]]}", fontsize=9)
+    _save(figure, path)
+
+
+def _figure(width: float, height: float, *, rows: int = 1, columns: int = 1) -> tuple[Figure, list[Axes]]:
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    panels: Any = figure.subplots(rows, columns, squeeze=False)
+    return figure, list(panels.flat)
+
+
+def _save(figure: Figure, path: Path) -> None:
+    figure.savefig(path, dpi=80, metadata={"Software": None})

@@ -1,0 +1,42 @@
+"""How long a graph takes for an image on one core."""
+
+import statistics
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import onnxruntime as ort
+from numpy.typing import NDArray
+
+BATCH_SIZES = (1, 64)
+SECONDS = 1.0  # spent on each graph and batch size
+
+
+def milliseconds_per_image(graphs: Mapping[str, Path], images: NDArray[np.uint8]) -> dict[str, dict[str, float]]:
+    """Return the median time by name of the graph and batch size, the graphs taking turns, as other work disturbs both.
+
+    Args:
+        graphs: ONNX files by name.
+        images: (N, ...) as the graphs take them.
+    """
+    sessions = {name: _open_on_one_core(path) for name, path in graphs.items()}
+    found: dict[str, dict[str, float]] = {name: {} for name in graphs}
+    for batch_size in BATCH_SIZES:
+        batch = {"images": images[np.arange(batch_size) % len(images)]}
+        times: dict[str, list[float]] = {name: [] for name in graphs}
+        until = time.perf_counter() + SECONDS * len(graphs)
+        while time.perf_counter() < until:
+            for name, session in sessions.items():
+                started = time.perf_counter()
+                session.run(["probabilities"], batch)
+                times[name].append(time.perf_counter() - started)
+        for name, seconds in times.items():
+            found[name][str(batch_size)] = round(statistics.median(seconds) / batch_size * 1e3, 4)
+    return found
+
+
+def _open_on_one_core(path: Path) -> ort.InferenceSession:
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = 1
+    return ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
