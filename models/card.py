@@ -51,6 +51,9 @@ class ModelCard:
         if self.preparation not in get_args(Preparation):
             known = " or ".join(get_args(Preparation))
             raise ModelCardError(f"preparation: expected {known}, got {self.preparation!r}")
+        if self.precision not in get_args(Precision):
+            known = " or ".join(get_args(Precision))
+            raise ModelCardError(f"precision: expected {known}, got {self.precision!r}")
         if len(set(self.class_names)) != len(self.class_names) or not self.class_names:
             raise ModelCardError(f"class_names: expected distinct names, got {self.class_names}")
 

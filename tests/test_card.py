@@ -43,7 +43,14 @@ def test_a_field_that_the_card_does_not_know_is_an_error():
 
 
 @pytest.mark.parametrize(
-    ("field", "value"), [("version", "v1"), ("preparation", "resize"), ("class_names", ("a", "a")), ("class_names", ())]
+    ("field", "value"),
+    [
+        ("version", "v1"),
+        ("preparation", "resize"),
+        ("precision", "int4"),
+        ("class_names", ("a", "a")),
+        ("class_names", ()),
+    ],
 )
 def test_a_wrong_value_is_named(field, value):
     with pytest.raises(ModelCardError, match=field):

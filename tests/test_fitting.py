@@ -7,31 +7,29 @@ from pathlib import Path
 import pytest
 import torch
 
+from training import retraining
 from training.averaging import Lookahead
 from training.checkpoints import CheckpointError, describe_run, load_checkpoint, save_checkpoint
-from training.fitting import Fitting, predict_logits
+from training.fitting import predict_logits
 from training.norms import recalibrate_norms
 from training.optimization import learning_rate, make_optimizer, set_learning_rate
 from training.recipes import Recipe
-from training.retraining import make_network
 from training.selection import HardestImages
 from training.zoo import CIFAR10, MNIST
 
 DATA = Path(__file__).parent / "data"
 CPU = torch.device("cpu")
 QUICK = Recipe(epochs=6, batch_size=32, lr=1e-3)
-SMALL_CNN = replace(CIFAR10.recipes["published"], epochs=4, batch_size=32, widths=(16, 16, 16), lr=0.05)
+SMALL_CNN = replace(
+    CIFAR10.recipes["published"], epochs=4, batch_size=32, widths=(16, 16, 16), selector_widths=(8, 8, 8), lr=0.05
+)
 SMALL_MLP = replace(MNIST.recipes["published"], epochs=4, batch_size=32, widths=(32, 16))
 
 
 def make_fitting(model=MNIST, recipe=QUICK, *, seed=0, initial_seed=0):
-    data = model.load(DATA)
-    torch.manual_seed(initial_seed)
-    network = make_network(model, recipe, data)
-    selector = None
-    if recipe.hardest < 1:
-        selector = HardestImages(make_network(model, replace(recipe, widths=(8, 8, 8)), data), recipe, device=CPU)
-    return Fitting(network, data, recipe, seed=seed, device=CPU, selector=selector)
+    fitting = retraining.make_fitting(model, recipe, model.load(DATA), seed=initial_seed, device=CPU)
+    fitting.seed = seed
+    return fitting
 
 
 def run(fitting, *, epochs=None, after_epoch=lambda: None):

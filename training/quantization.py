@@ -21,7 +21,7 @@ class _Batches(CalibrationDataReader):  # type: ignore[misc]  # untyped
 
 
 def quantize(source: Path, target: Path, images: NDArray[np.uint8]) -> None:
-    """Write the int8 graph of a float graph: static, QDQ, per channel, 8-bit signed weights and activations.
+    """Write the int8 graph of a float graph: static, QDQ, signed 8-bit weights by channel, unsigned activations.
 
     Args:
         source: ONNX file whose batch norms are folded.
@@ -37,7 +37,7 @@ def quantize(source: Path, target: Path, images: NDArray[np.uint8]) -> None:
         quant_format=QuantFormat.QDQ,
         op_types_to_quantize=QUANTIZED,
         per_channel=True,
-        activation_type=QuantType.QInt8,
+        activation_type=QuantType.QUInt8,  # whose least value is 0: ReLU costs nothing more
         weight_type=QuantType.QInt8,
     )
     prepared.unlink()

@@ -88,15 +88,7 @@ def retrain(asked: Retraining, *, stopped: Callable[[], bool]) -> Published:
 
 def train(asked: Retraining, data: DataSet, *, stopped: Callable[[], bool]) -> tuple[nn.Module, Fit]:
     """Build the network and fit it, keeping a checkpoint after every epoch."""
-    torch.manual_seed(asked.seed)
-    network = make_network(asked.model, asked.recipe, data).to(asked.device)
-    selector = None
-    if asked.recipe.hardest < 1:
-        small = replace(asked.recipe, widths=asked.recipe.selector_widths, depth=2)
-        selector = HardestImages(make_network(asked.model, small, data), asked.recipe, device=asked.device)
-    fitting = Fitting(
-        network, data.to(asked.device), asked.recipe, seed=asked.seed, device=asked.device, selector=selector
-    )
+    fitting = make_fitting(asked.model, asked.recipe, data, seed=asked.seed, device=asked.device)
     run = describe_run(model=asked.model.name, recipe=asked.recipe, seed=asked.seed, md5s=dict(data.md5s))
     if asked.resume:
         fitting.restore(load_checkpoint(asked.checkpoint_path, run=run, device=asked.device))
@@ -106,7 +98,17 @@ def train(asked: Retraining, data: DataSet, *, stopped: Callable[[], bool]) -> t
     )
     if fit is None:
         raise KeyboardInterrupt
-    return network, fit
+    return fitting.network, fit
+
+
+def make_fitting(model: TrainableModel, recipe: Recipe, data: DataSet, *, seed: int, device: torch.device) -> Fitting:
+    """Build a recipe's networks, initialised for the data, and what trains them."""
+    torch.manual_seed(seed)
+    network, selector = make_network(model, recipe, data).to(device), None
+    if recipe.hardest < 1:
+        small = make_network(model, replace(recipe, widths=recipe.selector_widths, depth=2), data)
+        selector = HardestImages(small, recipe, device=device)
+    return Fitting(network, data.to(device), recipe, seed=seed, device=device, selector=selector)
 
 
 def make_network(model: TrainableModel, recipe: Recipe, data: DataSet) -> nn.Sequential:

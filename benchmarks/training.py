@@ -1,0 +1,128 @@
+"""How fast a recipe trains on the machine at hand, where the time goes, and how long it takes to an accuracy.
+
+uv run --group train python -m benchmarks.training                        # images/s and a profile, on random images
+uv run --group train python -m benchmarks.training --until 0.94 --seeds 0 1 2 3 4
+"""
+
+import argparse
+import statistics
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from torch.profiler import ProfilerActivity, profile
+
+from training.data import DataSet, Split
+from training.device import choose_device, describe_hardware, keep_freed_memory
+from training.fitting import Fitting
+from training.provenance import REPOSITORY
+from training.retraining import make_fitting
+from training.zoo import ZOO, TrainableModel
+
+ROWS = 12  # of the profile
+PRODUCTS = ("conv", "mm", "gemm", "cudnn", "cutlass")
+WAITS = ("aten::item", "cudaStreamSynchronize", "cudaDeviceSynchronize")
+
+
+def main() -> None:
+    """Print the figures that were asked for."""
+    options = parse_arguments()
+    keep_freed_memory()
+    device, model = choose_device(options.device), ZOO[options.model]
+    print(f"{model.name}, recipe published, on {describe_hardware(device)}, torch {torch.__version__}")
+    if options.until:
+        measure_time_to(model, options.until, options.seeds, data_dir=options.data_dir, device=device)
+    else:
+        measure_speed(model, steps=options.steps, device=device)
+
+
+def parse_arguments() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.training", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add("--model", choices=ZOO, default="cifar10")
+    add("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    add("--steps", type=int, default=20, help="that are timed, and again profiled (default 20)")
+    add("--until", type=float, help="train until this accuracy on the validation images, 0..1, and tell the time")
+    add("--seeds", type=int, nargs="+", default=[0])
+    add("--data-dir", type=Path, default=REPOSITORY / "data", help="of the data sets, for --until")
+    return parser.parse_args()
+
+
+def measure_speed(model: TrainableModel, *, steps: int, device: torch.device) -> None:
+    """Time an epoch of so many steps on random images, which cost as much as real ones, and profile another."""
+    recipe = replace(model.recipes["published"], epochs=2, patience=2)
+    data = random_data(model, num_images=steps * recipe.batch_size)
+    fit = make_fitting(model, recipe, data, seed=0, device=device).run(stopped=never, after_epoch=nothing)
+    assert fit is not None
+    speed = fit.history[-1].images_per_s  # the first epoch warms up
+    print(f"{speed:,.0f} images/s over {steps} steps of {recipe.batch_size} images")
+    activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if device.type == "cuda" else [])]
+    with profile(activities=activities) as profiler:
+        make_fitting(model, recipe, data, seed=0, device=device).run(stopped=never, after_epoch=nothing)
+    print_profile(profiler, device)
+
+
+def print_profile(profiler: profile, device: torch.device) -> None:
+    """Print the operations that took most of the device's own time, and how often the host waited for a GPU."""
+    events = profiler.key_averages()
+    kind = "device" if device.type == "cuda" else "cpu"
+    times = {event.key: getattr(event, f"self_{kind}_time_total") for event in events}
+    total = sum(times.values())
+    products = sum(microseconds for name, microseconds in times.items() if any(word in name for word in PRODUCTS))
+    print(f"convolutions and matrix products: {products / total:.0%} of the time on the {kind}")
+    for name, microseconds in sorted(times.items(), key=lambda item: -item[1])[:ROWS]:
+        print(f"  {microseconds / total:6.1%}  {name[:90]}")
+    if device.type == "cuda":
+        waits = {event.key: event.count for event in events if event.key in WAITS}
+        print(f"the host waited for the GPU: {waits or 'never'}")
+
+
+def measure_time_to(
+    model: TrainableModel, accuracy: float, seeds: Sequence[int], *, data_dir: Path, device: torch.device
+) -> None:
+    """Train each seed until an epoch reaches the accuracy on the validation images."""
+    data = model.load(data_dir)
+    found: list[float] = []
+    for seed in seeds:
+        fitting = make_fitting(model, model.recipes["published"], data, seed=seed, device=device)
+
+        def reached(fitting: Fitting = fitting) -> bool:
+            return bool(fitting.history) and fitting.history[-1].val_accuracy >= accuracy
+
+        fit = fitting.run(stopped=reached, after_epoch=nothing)
+        assert fit is not None
+        after = f"on the validation images after {len(fit.history)} epochs, {fit.seconds:.1f} s"
+        print(f"seed {seed}: {fit.best.val_accuracy:.2%} {after}", flush=True)
+        if reached():
+            found.append(fit.seconds)
+    if found:
+        spread = f"{min(found):.1f} to {max(found):.1f}, n = {len(found)}"
+        print(f"{accuracy:.0%}: median {statistics.median(found):.1f} s, {spread}")
+
+
+def random_data(model: TrainableModel, *, num_images: int) -> DataSet:
+    """Make images of the model's size, the few that are validated among them."""
+    shape = (28, 28) if model.preparation == "digit" else (32, 32, 3)
+
+    def make(count: int) -> Split:
+        images = torch.randint(256, (count, *shape), dtype=torch.uint8)
+        return Split(images=images, labels=torch.arange(count) % len(model.class_names))
+
+    return DataSet(train=make(num_images), val=make(64), test=make(64), md5s={})
+
+
+def never() -> bool:
+    """Let a run go on."""
+    return False
+
+
+def nothing() -> None:
+    """Keep no checkpoint."""
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,78 @@
+"""What the committed models claim: recomputed on all test images where they are, on a committed sample elsewhere."""
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from served import ROOT
+
+from models.layout import INT8_MODEL_FILE, MODEL_FILE
+from training.export import predict_onnx
+from training.ledger import read_runs
+from training.metrics import measure
+from training.report import HISTORY_FILE, read_card, render_card
+from training.zoo import ZOO
+
+SAMPLES = {"digit": "mnist-test-500.npz", "photo": "cifar10-test-200.npz"}
+DATA = {"digit": ROOT / "data" / "MNIST", "photo": ROOT / "data" / "cifar-10-batches-py"}
+VERSIONS = sorted(path.parent for path in (ROOT / "models").glob(f"*/*/{MODEL_FILE}"))
+FILES = [path for folder in VERSIONS for path in sorted(folder.glob("*.onnx"))]
+CLASS_ROW = re.compile(r"^\| [^|]+ \| ([\d,]+) \| ([\d.]+)% \| [\d.]+% \|$", re.MULTILINE)
+RUNS = read_runs(ROOT / "docs" / "runs.jsonl")
+
+
+def run_of(folder):
+    """Return the line of the ledger that says how a version was made."""
+    return next(run for run in reversed(RUNS) if (run.model, run.version) == folder.parts[-2:])
+
+
+def name(path):
+    return "/".join(path.parts[-3:])
+
+
+@pytest.mark.parametrize("path", FILES, ids=name)
+def test_the_accuracy_that_a_card_claims_is_found_again(path):
+    card = read_card(path)
+    if DATA[card.preparation].is_dir():
+        test = ZOO[card.name].load(ROOT / "data").test
+        found = measure(predict_onnx(path, test.images.numpy()), test.labels.numpy())
+        assert found.num_images == card.test.num_images
+        assert found.accuracy == pytest.approx(card.test.accuracy, abs=2e-4)  # another CPU may round two images over
+        assert found.ece == pytest.approx(card.test.ece, abs=1e-3)
+        return
+    with np.load(Path(__file__).parent / "data" / SAMPLES[card.preparation]) as sample:
+        found = measure(predict_onnx(path, sample["images"]), sample["labels"])
+    error = np.sqrt(card.test.accuracy * (1 - card.test.accuracy) / found.num_images)
+    assert abs(found.accuracy - card.test.accuracy) <= 3 * error
+
+
+@pytest.mark.parametrize("folder", VERSIONS, ids=name)
+def test_a_version_is_whole_and_of_files_of_a_few_megabytes(folder):
+    names = {path.name for path in folder.iterdir()}
+    assert {MODEL_FILE, "README.md", "golden.npz", HISTORY_FILE, "curves.png"} <= names
+    assert (INT8_MODEL_FILE in names) == ("golden.int8.npz" in names)
+    assert not [name for name in names if name.endswith(".data")]
+    assert all(path.stat().st_size <= 20e6 for path in folder.iterdir())
+    assert json.loads((folder / HISTORY_FILE).read_text())
+
+
+def test_every_model_has_one_version():
+    assert len(VERSIONS) == len({folder.parent for folder in VERSIONS})
+
+
+@pytest.mark.parametrize("folder", VERSIONS, ids=name)
+def test_the_card_for_people_says_what_the_files_and_the_ledger_say(folder):
+    text, card, run = (folder / "README.md").read_text(), read_card(folder / MODEL_FILE), run_of(folder)
+    assert (run.test, run.temperature, run.seed) == (card.test, card.temperature, card.seed)
+    if (folder / INT8_MODEL_FILE).exists():
+        assert run.int8 == read_card(folder / INT8_MODEL_FILE).test
+    hits = [int(images.replace(",", "")) * float(recall) / 100 for images, recall in CLASS_ROW.findall(text)]
+    assert len(hits) == len(card.class_names)
+    assert sum(hits) / card.test.num_images == pytest.approx(card.test.accuracy, abs=1e-4)
+    counts = np.diag([1000] * len(card.class_names))
+    size = (folder / MODEL_FILE).stat().st_size / 1e6
+    rendered = render_card(ZOO[card.name], card, run, RUNS, counts=counts, size=size)
+    without_classes = [CLASS_ROW.sub("", part) for part in (text, rendered)]
+    assert without_classes[0] == without_classes[1], f"python -m training card {card.name} renders it again"
