@@ -9,10 +9,11 @@ import pytest
 from served import ROOT
 
 from models.layout import INT8_MODEL_FILE, MODEL_FILE
+from training.card import HISTORY_FILE, render_card
 from training.export import predict_onnx
 from training.ledger import read_runs
 from training.metrics import measure
-from training.report import HISTORY_FILE, read_card, render_card
+from training.report import read_card
 from training.zoo import ZOO
 
 SAMPLES = {"digit": "mnist-test-500.npz", "photo": "cifar10-test-200.npz"}

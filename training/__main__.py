@@ -10,12 +10,9 @@ from training.device import choose_device, keep_freed_memory
 from training.errors import TrainingError
 from training.experiments import ablate, rewrite_card, train_seeds
 from training.interruption import Interruption
-from training.provenance import REPOSITORY
+from training.options import add_command, add_data_dir, add_run_options, seed, share
 from training.retraining import MODELS_DIR, Published, Retraining, retrain
 from training.zoo import DEFAULT_RECIPE, ZOO, TrainableModel
-
-MAX_SEED = 2**32 - 1  # of every epoch one is made, which must fit 64 bits (training/fitting.py)
-MAX_EPOCHS = 1_000_000
 
 RETRAIN_EPILOG = """\
 Ctrl-C once: the best epoch so far is calibrated, checked and published; --resume can still continue the run.
@@ -46,7 +43,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m training", description="Train the models that the service serves.")
     commands = parser.add_subparsers(required=True, metavar="command")
 
-    add = _command(
+    add = add_command(
         commands,
         "retrain",
         run=_retrain,
@@ -55,13 +52,13 @@ def make_parser() -> argparse.ArgumentParser:
         "models/<model>/<next version>/.",
         epilog=RETRAIN_EPILOG,
     )
-    _add_run_options(add)
-    add("--seed", type=_seed, default=0, help="of initialisation, order and augmentation (default 0)")
+    add_run_options(add)
+    add("--seed", type=seed, default=0, help="of initialisation, order and augmentation (default 0)")
     add("--out", type=Path, help="where versions are published (models/; only the recipe published may go there)")
-    add("--min-accuracy", type=_share, metavar="0..1", help="publish nothing worse (default: the model's own floor)")
+    add("--min-accuracy", type=share, metavar="0..1", help="publish nothing worse (default: the model's own floor)")
     add("--resume", action="store_true", help="go on with an interrupted run of the same settings")
 
-    add = _command(
+    add = add_command(
         commands,
         "seeds",
         run=_train_seeds,
@@ -69,10 +66,10 @@ def make_parser() -> argparse.ArgumentParser:
         description="Train a recipe with several seeds, one after the other.",
         epilog=EXPERIMENT_EPILOG,
     )
-    _add_run_options(add)
-    add("--seeds", type=_seed, nargs="+", required=True, metavar="N")
+    add_run_options(add)
+    add("--seeds", type=seed, nargs="+", required=True, metavar="N")
 
-    add = _command(
+    add = add_command(
         commands,
         "ablate",
         run=_ablate,
@@ -81,9 +78,9 @@ def make_parser() -> argparse.ArgumentParser:
         "epochs (training/ablations.py).",
         epilog=EXPERIMENT_EPILOG,
     )
-    _add_run_options(add, recipe=False)
+    add_run_options(add, recipe=False)
 
-    add = _command(
+    add = add_command(
         commands,
         "card",
         run=_card,
@@ -91,7 +88,7 @@ def make_parser() -> argparse.ArgumentParser:
         description="Render README.md and the figures of the newest version in models/ again, from its files, the "
         "test images and docs/runs.jsonl.",
     )
-    _add_data_dir(add)
+    add_data_dir(add)
     return parser
 
 
@@ -174,57 +171,6 @@ def _asked(parser: argparse.ArgumentParser, options: argparse.Namespace) -> Retr
         resume=False,
         min_accuracy=0.0,
     )
-
-
-def _command(
-    commands: "argparse._SubParsersAction[argparse.ArgumentParser]",
-    name: str,
-    *,
-    run: Callable[[argparse.ArgumentParser, argparse.Namespace], int],
-    **texts: str,
-) -> Callable[..., argparse.Action]:
-    """Add a command that takes a model; return what adds an option to it."""
-    parser = commands.add_parser(name, formatter_class=argparse.RawDescriptionHelpFormatter, **texts)  # type: ignore[arg-type]
-    parser.set_defaults(run=run, recipe=DEFAULT_RECIPE)
-    parser.add_argument("model", choices=ZOO, help=" or ".join(ZOO))
-    return parser.add_argument
-
-
-def _add_run_options(add: Callable[..., argparse.Action], *, recipe: bool = True) -> None:
-    if recipe:
-        recipes = "; ".join(f"{model.name}: {', '.join(model.recipes)}" for model in ZOO.values())
-        add("--recipe", default=DEFAULT_RECIPE, help=f"how to train ({recipes}; default {DEFAULT_RECIPE})")
-    add("--epochs", type=_whole_number(1, MAX_EPOCHS), help="instead of the recipe's")
-    add("--device", choices=("auto", "cpu", "cuda"), default="auto", help="auto is the GPU where there is one")
-    _add_data_dir(add)
-    add("--checkpoint-dir", type=Path, default=REPOSITORY / ".checkpoints", help="default .checkpoints/")
-
-
-def _add_data_dir(add: Callable[..., argparse.Action]) -> None:
-    add("--data-dir", type=Path, default=REPOSITORY / "data", help="of the data sets, downloaded if missing (data/)")
-
-
-def _whole_number(low: int, high: int) -> Callable[[str], int]:
-    def parse(text: str) -> int:
-        digits = text.isascii() and text.isdigit() and len(text) <= len(str(high))
-        if not digits or not low <= int(text) <= high:
-            raise argparse.ArgumentTypeError(f"expected a whole number from {low} to {high}, got {text!r}")
-        return int(text)
-
-    return parse
-
-
-_seed = _whole_number(0, MAX_SEED)
-
-
-def _share(text: str) -> float:
-    try:
-        share = float(text)
-    except ValueError:
-        share = -1.0
-    if not 0 <= share <= 1:
-        raise argparse.ArgumentTypeError(f"expected a number from 0 to 1, got {text!r}")
-    return share
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from training.fitting import Epoch
+from training.history import Epoch
 from training.metrics import NUM_BINS, confusion_matrix, reliability
 
 CURVES = {

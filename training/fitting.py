@@ -5,7 +5,7 @@ import math
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 
 import torch
 from torch import Tensor, nn
@@ -17,33 +17,11 @@ from training.averaging import Lookahead
 from training.checkpoints import Checkpoint
 from training.data import DataSet, Split
 from training.device import mixed_precision
+from training.history import Epoch, Fit, best_epoch, describe_epoch
 from training.norms import recalibrate_norms
 from training.optimization import learning_rate, make_optimizer, set_learning_rate
 from training.recipes import Recipe
 from training.selection import HardestImages
-
-
-@dataclass(frozen=True, kw_only=True)
-class Epoch:
-    """What one epoch gave; training figures are of the augmented images, while the network changed."""
-
-    epoch: int  # from 1
-    train_loss: float
-    train_accuracy: float  # 0..1
-    val_loss: float
-    val_accuracy: float  # 0..1
-    lr: float  # at its end
-    images_per_s: float
-
-
-@dataclass(frozen=True, kw_only=True)
-class Fit:
-    """What a run left in the network: its best epoch."""
-
-    history: list[Epoch]
-    best: Epoch
-    seconds: float
-    stopped: bool  # before its last epoch and the end of its patience
 
 
 class Fitting:
@@ -85,7 +63,7 @@ class Fitting:
                 if epoch is None:
                     break
                 after_epoch()
-                bar.write(_describe(epoch, recipe.epochs), file=sys.stderr)
+                bar.write(describe_epoch(epoch, recipe.epochs), file=sys.stderr)
         if not self.history:
             return None
         self.network.load_state_dict(self.best_weights)
@@ -196,11 +174,6 @@ class Fitting:
         return epoch
 
 
-def best_epoch(history: list[Epoch]) -> Epoch:
-    """Return the epoch of the highest validation accuracy, of equals the one of the lowest loss."""
-    return max(history, key=lambda epoch: (epoch.val_accuracy, -epoch.val_loss))
-
-
 @torch.inference_mode()
 def predict_logits(network: nn.Module, images: Tensor, *, batch_size: int = 1024) -> Tensor:
     """Run a network, left in evaluation mode, over images of any number: (N, ...) uint8 -> (N, K) float32."""
@@ -210,11 +183,3 @@ def predict_logits(network: nn.Module, images: Tensor, *, batch_size: int = 1024
 
 def _accuracy(logits: Tensor, labels: Tensor) -> float:
     return float((logits.argmax(dim=1) == labels).float().mean())
-
-
-def _describe(epoch: Epoch, epochs: int) -> str:
-    return (
-        f"epoch {epoch.epoch}/{epochs}  train loss {epoch.train_loss:.4f} accuracy {epoch.train_accuracy:.4f}  "
-        f"val loss {epoch.val_loss:.4f} accuracy {epoch.val_accuracy:.4f}  lr {epoch.lr:.2e}  "
-        f"{epoch.images_per_s:,.0f} images/s"
-    )

@@ -15,8 +15,9 @@ from training.checkpoints import describe_run, load_checkpoint, own_checkpoint, 
 from training.data import DataSet, Split
 from training.device import describe_hardware
 from training.export import CalibratedClassifier
-from training.fitting import Fit, Fitting, predict_logits
+from training.fitting import Fitting, predict_logits
 from training.folders import writable_folder
+from training.history import Fit
 from training.initialization import initialize
 from training.ledger import Run, append_run, read_runs
 from training.metrics import measure
