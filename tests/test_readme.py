@@ -1,8 +1,9 @@
 """README's blocks, run as printed: only the port, and for training the data, epochs and folder, are replaced.
 
 The word after a block's language says what it is: `serve` starts the server that the plain blocks call, `train` is
-training, `bench` a benchmark, `error` a call that is answered with a problem; `bento` is test_bento's, `container`
-needs an engine that CI has not, and `test` would run this very test.
+training, `experiment` a run that is only recorded, `bench` and `speed` benchmarks of serving and of training, `error` a
+call that is answered with a problem; `bento` is test_bento's, `container` needs an engine that CI has not, and `test`
+would run this very test.
 """
 
 import json
@@ -15,9 +16,12 @@ import pytest
 from served import ROOT, environment, serve
 
 from service.settings import Settings
+from training.__main__ import make_parser
+from training.card import describe_repeats
+from training.ledger import read_runs
 
 BLOCK = re.compile(r"^```(\w+)(?: (\w+))?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-KINDS = {None, "serve", "error", "train", "bench", "bento", "container", "test"}
+KINDS = {None, "serve", "error", "train", "experiment", "bench", "speed", "bento", "container", "test"}
 README = (ROOT / "README.md").read_text()
 BLOCKS = [(found[1], found[2], found[3]) for found in BLOCK.finditer(README)]
 
@@ -78,11 +82,25 @@ def test_a_training_command_publishes_a_version(script, tmp_path):
     assert (tmp_path / name / "1" / "model.onnx").is_file()
 
 
+@pytest.mark.parametrize("script", [line for block in blocks("experiment", "sh") for line in block.splitlines()])
+def test_a_command_for_experiments_is_one(script):
+    arguments = script.split("#")[0].split()
+    assert arguments[:5] == ["uv", "run", "--group", "train", "python"]
+    assert make_parser().parse_args(arguments[7:]).run
+
+
 @pytest.mark.parametrize("script", blocks("bench", "sh"))
 def test_a_benchmark_prints_its_table(script):
     if shutil.which("wrk") is None:
         pytest.skip("wrk is not installed")
     assert "us CPU/request" in run(f"{script.strip()} --seconds 1 --runs 1 --connections 2")
+
+
+@pytest.mark.parametrize("script", blocks("speed", "sh"))
+def test_the_speed_of_training_is_printed_with_its_profile(script):
+    printed = run(f"{script.strip()} --steps 1")
+    assert re.search(r"^[\d,]+ images/s over 1 steps of 1024 images$", printed, re.MULTILINE)
+    assert re.search(r"^convolutions and matrix products: \d+% of the time on the", printed, re.MULTILINE)
 
 
 @pytest.mark.parametrize("script", blocks(None, "python"))
@@ -114,9 +132,18 @@ def test_the_metrics_table_is_what_the_service_counts(service):
 
 
 def test_the_results_table_is_what_the_runs_gave():
-    runs = [json.loads(line) for line in (ROOT / "docs" / "runs.jsonl").read_text().splitlines()]
-    latest = {run["model"]: run["test"] for run in runs}
-    rows = dict(re.findall(r"^\| `(\w+)` \| [^|]+ \| ([\d.]+ % \| [\d.]+ %) \|", README, re.MULTILINE))
-    assert rows == {
-        name: f"{test['accuracy']:.2%} | {test['ece']:.2%}".replace("%", " %") for name, test in latest.items()
+    runs = read_runs(ROOT / "docs" / "runs.jsonl")
+    versions = {path.parts[-3:-1] for path in (ROOT / "models").glob("*/*/model.onnx")}
+    published = {run.model: run for run in runs if (run.model, run.version) in versions}
+    expected = {
+        name: [
+            f"{run.test.accuracy:.2%}",
+            describe_repeats(run, runs, lambda run: run.test.accuracy),
+            f"{run.test.ece:.2%}",
+            f"{run.int8.accuracy:.2%}" if run.int8 else "",
+        ]
+        for name, run in published.items()
     }
+    rows = [line.split("|")[1:-1] for line in README.splitlines() if re.match(r"\| `[\w-]+` \| (MLP|CNN)", line)]
+    found = {cells[0].strip(" `"): [cell.strip().replace(" %", "%") for cell in cells[2:6]] for cells in rows}
+    assert found == {name: [cell.replace(" %", "%") for cell in cells] for name, cells in expected.items()}

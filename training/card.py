@@ -122,16 +122,22 @@ def render_card(
 
 def describe_spread(run: Run, runs: Sequence[Run]) -> str:
     """Say what the same recipe gave with every seed that was tried, by the ledger."""
-    repeats = {
-        other.seed: other for other in [*runs, run] if other.is_of(run.model, run.settings, ablation=run.ablation)
-    }
-    if len(repeats) == 1:
+    seeds = sorted({other.seed for other in _repeats(run, runs)})
+    if len(seeds) == 1:
         return "One seed was tried."
-    seeds = ", ".join(map(str, sorted(repeats)))
     return (
-        f"The recipe with {len(repeats)} seeds ({seeds}): accuracy {_spread(repeats, lambda one: one.test.accuracy)}, "
-        f"calibration error {_spread(repeats, lambda one: one.test.ece)} (mean ± standard deviation)."
+        f"The recipe with the seeds {', '.join(map(str, seeds))}, mean and standard deviation: accuracy "
+        f"{describe_repeats(run, runs, lambda one: one.test.accuracy)}, calibration error "
+        f"{describe_repeats(run, runs, lambda one: one.test.ece)}."
     )
+
+
+def describe_repeats(run: Run, runs: Sequence[Run], figure: Callable[[Run], float]) -> str:
+    """Return mean, standard deviation and number of a figure, 0..1, over the seeds of a run's recipe."""
+    figures = [figure(one) * 100 for one in _repeats(run, runs)]
+    if len(figures) == 1:
+        return "n = 1"
+    return f"{statistics.mean(figures):.2f} ± {statistics.stdev(figures):.2f} %, n = {len(figures)}"
 
 
 def reproduce(model: TrainableModel, run: Run) -> str:
@@ -173,9 +179,10 @@ def _ablations(run: Run, runs: Sequence[Run]) -> str:
     )
 
 
-def _spread(repeats: dict[int, Run], figure: Callable[[Run], float]) -> str:
-    figures = [figure(one) * 100 for one in repeats.values()]
-    return f"{statistics.mean(figures):.2f} ± {statistics.stdev(figures):.2f} %"
+def _repeats(run: Run, runs: Sequence[Run]) -> list[Run]:
+    """Return the runs of the same recipe, the last of each seed."""
+    same = [other for other in [*runs, run] if other.is_of(run.model, run.settings, ablation=run.ablation)]
+    return list({other.seed: other for other in same}.values())
 
 
 def _share(part: int, whole: int) -> str:

@@ -3,6 +3,7 @@
 TrainingError
 ├── DataError          data.py: the data set is not there, or not readable
 ├── DeviceError        device.py: the device that was asked for is not there
+├── TeacherError       distillation.py: the model that shall teach is not published
 ├── FolderError        folders.py: a folder of the run cannot be written to
 ├── CheckpointError    checkpoints.py: nothing to resume, it belongs to another run, or it cannot be written
 ├── ExportError        export.py: the ONNX file is not valid, or computes something else

@@ -8,6 +8,7 @@ from pathlib import Path
 from training.ablations import ABLATIONS
 from training.errors import TrainingError
 from training.ledger import read_runs
+from training.publishing import newest_version
 from training.report import write_report
 from training.retraining import LEDGER, MODELS_DIR, Published, Retraining, retrain
 from training.zoo import TrainableModel
@@ -52,9 +53,7 @@ def rewrite_card(model: TrainableModel, data_dir: Path) -> Path:
         NothingToRenderError: no version is published, or the ledger does not know it.
         DataError: there are no test images.
     """
-    versions = [path for path in (MODELS_DIR / model.name).glob("*") if path.name.isascii() and path.name.isdigit()]
-    runs = read_runs(LEDGER)
-    version = max(versions, key=lambda path: int(path.name), default=None)
+    version, runs = newest_version(MODELS_DIR / model.name), read_runs(LEDGER)
     made = [run for run in runs if version and (run.model, run.version) == (model.name, version.name)]
     if version is None or not made:
         raise NothingToRenderError(f"no version in {MODELS_DIR / model.name} is of a run in {LEDGER}; retrain it first")

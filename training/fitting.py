@@ -17,6 +17,7 @@ from training.averaging import Lookahead
 from training.checkpoints import Checkpoint
 from training.data import DataSet, Split
 from training.device import mixed_precision
+from training.distillation import Teacher
 from training.history import Epoch, Fit, best_epoch, describe_epoch
 from training.norms import recalibrate_norms
 from training.optimization import learning_rate, make_optimizer, set_learning_rate
@@ -39,9 +40,10 @@ class Fitting:
         seed: int,
         device: torch.device,
         selector: HardestImages | None = None,
+        teacher: Teacher | None = None,
     ) -> None:
         self.network, self.data, self.recipe, self.seed, self.device = network, data, recipe, seed, device
-        self.selector = selector
+        self.selector, self.teacher = selector, teacher
         self.optimizer = make_optimizer(network, recipe)
         self.lookahead = Lookahead(network) if recipe.lookahead else None
         coins = torch.rand(len(data.train), generator=torch.Generator().manual_seed(seed))
@@ -154,7 +156,10 @@ class Fitting:
         set_learning_rate(self.optimizer, lr)
         with mixed_precision(self.device, enabled=self.recipe.mixed_precision):
             logits = self.network(batch.images).float()
-        loss = functional.cross_entropy(logits, batch.labels, label_smoothing=self.recipe.label_smoothing)
+        targets = batch.labels
+        if self.teacher:
+            targets = self.teacher.targets(batch.images, batch.labels, share=self.recipe.teacher_share)
+        loss = functional.cross_entropy(logits, targets, label_smoothing=self.recipe.label_smoothing)
         self.optimizer.zero_grad()
         torch.autograd.backward(loss)
         self.optimizer.step()

@@ -83,7 +83,7 @@ def staged_version(model_folder: Path) -> Iterator[Staged]:
         GateError: the version was published by someone else meanwhile.
     """
     with writable_folder(model_folder, option="--out"):
-        version = next_version(model_folder)
+        version = _next_version(model_folder)
         staged = Staged(path=Path(tempfile.mkdtemp(prefix=f".{version}-", dir=model_folder)), version=version)
         try:
             yield staged
@@ -94,10 +94,15 @@ def staged_version(model_folder: Path) -> Iterator[Staged]:
             raise
 
 
-def next_version(model_folder: Path) -> str:
-    """Return one more than the highest version, a folder whose name is all digits; the first is 1."""
-    names = (entry.name for entry in model_folder.iterdir() if entry.is_dir())
-    return str(max((int(name) for name in names if name.isascii() and name.isdigit()), default=0) + 1)
+def newest_version(model_folder: Path) -> Path | None:
+    """Return the folder of the highest version, a name that is all digits; None if there is none."""
+    versions = (path for path in model_folder.glob("*") if path.name.isascii() and path.name.isdigit())
+    return max((path for path in versions if path.is_dir()), key=lambda path: int(path.name), default=None)
+
+
+def _next_version(model_folder: Path) -> str:
+    newest = newest_version(model_folder)
+    return str(int(newest.name) + 1) if newest else "1"
 
 
 def _add_int8(folder: Path, card: ModelCard, calibration: NDArray[np.uint8], test: Split) -> None:

@@ -16,6 +16,7 @@ class Recipe:
     epochs: int
     widths: tuple[int, ...] = (256, 128)  # of an MLP's hidden layers or a CNN's groups
     depth: int = 2  # convolutions in a group; the third makes it residual
+    whitened: bool = True  # a CNN begins with a whitening layer and identities, not with random filters
     batch_norm: bool = False  # in an MLP
     batch_size: int = 128
     optimizer: Optimizer = "adam"
@@ -29,6 +30,8 @@ class Recipe:
     drop_rate: float = 0.0
     label_smoothing: float = 0.0
     mixed_precision: bool = True  # bfloat16 where the hardware has it
+    teacher: str = ""  # published model whose probabilities are mixed into the labels
+    teacher_share: float = 0.5
     hardest: float = 1.0  # share of each batch that is trained on, chosen by a small network of these
     selector_widths: tuple[int, ...] = (32, 64, 64)
     patience: int = 10  # epochs without a better validation accuracy before the run stops

@@ -14,6 +14,7 @@ from training.calibration import fit_temperature
 from training.checkpoints import describe_run, load_checkpoint, own_checkpoint, save_checkpoint
 from training.data import DataSet, Split
 from training.device import describe_hardware
+from training.distillation import Teacher
 from training.export import CalibratedClassifier
 from training.fitting import Fitting, predict_logits
 from training.folders import writable_folder
@@ -109,13 +110,15 @@ def make_fitting(model: TrainableModel, recipe: Recipe, data: DataSet, *, seed: 
     if recipe.hardest < 1:
         small = make_network(model, replace(recipe, widths=recipe.selector_widths, depth=2), data)
         selector = HardestImages(small, recipe, device=device)
-    return Fitting(network, data.to(device), recipe, seed=seed, device=device, selector=selector)
+    teacher = Teacher(MODELS_DIR / recipe.teacher) if recipe.teacher else None
+    return Fitting(network, data.to(device), recipe, seed=seed, device=device, selector=selector, teacher=teacher)
 
 
 def make_network(model: TrainableModel, recipe: Recipe, data: DataSet) -> nn.Sequential:
     """Build a recipe's network, initialised for the data."""
     network = model.build(*data.pixel_statistics(), recipe)
-    initialize(network, data.train.images)
+    if recipe.whitened:
+        initialize(network, data.train.images)
     return network
 
 

@@ -1,0 +1,44 @@
+"""A published model as teacher: what it says of a deformed image is a better target than the label of the original."""
+
+from pathlib import Path
+
+import onnxruntime as ort
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from models.layout import MODEL_FILE
+from training.errors import TrainingError
+from training.publishing import newest_version
+
+
+class TeacherError(TrainingError):
+    """The model that shall teach is not published."""
+
+
+class Teacher:
+    """Probabilities of a published model on the images that the student sees (Hinton et al. 2015)."""
+
+    def __init__(self, model_folder: Path) -> None:
+        """Open the newest version.
+
+        Raises:
+            TeacherError: there is none.
+        """
+        version = newest_version(model_folder)
+        if version is None:
+            raise TeacherError(f"no version in {model_folder} to learn from; retrain {model_folder.name} first")
+        self.session = ort.InferenceSession(version / MODEL_FILE, providers=["CPUExecutionProvider"])
+
+    def targets(self, images: Tensor, labels: Tensor, *, share: float) -> Tensor:
+        """Mix the teacher's probabilities with the labels: (N, K) float32.
+
+        Args:
+            images: (N, ...) as augmented, 0..255.
+            labels: (N,) class ids.
+            share: of the teacher, 0..1.
+        """
+        pixels = images.round().to(torch.uint8).cpu().numpy()
+        probabilities = torch.from_numpy(self.session.run(["probabilities"], {"images": pixels})[0]).to(labels.device)
+        own = functional.one_hot(labels, probabilities.shape[1])
+        return share * probabilities + (1 - share) * own
