@@ -70,6 +70,14 @@ class Service:
         self.replace(name, batcher=batcher)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def brief_timing():
+    """Do not wait for figures that nobody reads."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("training.timing.SECONDS", 0.02)
+        yield
+
+
 @pytest.fixture(scope="session")
 def models_dir(tmp_path_factory):
     folder = tmp_path_factory.mktemp("models")

@@ -10,8 +10,9 @@ from test_retraining import DATA, ask
 from training import experiments, retraining
 from training.__main__ import main
 from training.ablations import ABLATIONS
+from training.comparisons import describe_ablations
 from training.experiments import ablate, rewrite_card, train_seeds
-from training.ledger import read_runs
+from training.ledger import LedgerError, read_runs
 from training.recipes import Recipe
 from training.retraining import retrain
 from training.zoo import MNIST, ZOO
@@ -119,3 +120,85 @@ def test_the_commands_answer_one_line_a_run(repository, monkeypatch, capsys):
     assert again == "seed 4: in docs/runs.jsonl already"
     (line,) = Path(repository / "docs" / "runs.jsonl").read_text().splitlines()
     assert json.loads(line)["seed"] == 4
+
+
+def test_a_run_that_was_stopped_counts_for_nothing(repository):
+    asked = ask(repository, epochs=3)
+    stop = asked.checkpoint_path.exists
+    assert retrain(asked, stopped=stop).run.stopped
+    reported = []
+    train_seeds(asked, [0], report=lambda _name, published: reported.append(published))
+    assert reported[0] is not None
+    first, second = runs_of(repository)
+    assert (first.stopped, second.stopped) == (True, False)
+    assert not first.is_repeat_of(second)
+
+
+def test_other_data_are_another_run(repository):
+    train_seeds(ask(repository, epochs=1), [1], report=lambda _name, _published: None)
+    (run,) = runs_of(repository)
+    assert run.is_repeat_of(replace(run, seed=5, minutes=9.0))
+    for change in (
+        {"dataset": {"train": "0"}},
+        {"ablation": "no dropout"},
+        {"model": "cifar10"},
+        {"settings": {**run.settings, "lr": 0.5}},
+    ):
+        assert not run.is_repeat_of(replace(run, **change))
+
+
+def test_a_setting_that_came_later_leaves_earlier_runs_comparable(repository):
+    train_seeds(ask(repository, epochs=1), [1], report=lambda _name, _published: None)
+    (run,) = runs_of(repository)
+    older = {name: value for name, value in run.settings.items() if name != "precise_norms"}
+    assert run.is_repeat_of(replace(run, settings=older))
+
+
+def test_the_table_of_parts_has_one_row_each_of_the_same_effort(repository):
+    train_seeds(ask(repository, epochs=4), [0], report=lambda _name, _published: None)
+    (whole,) = runs_of(repository)
+
+    def row(ablation, *, epochs=2, accuracy=0.5, **changes):
+        settings = {**whole.settings, "epochs": epochs, **changes}
+        val = replace(whole.val, accuracy=accuracy)
+        return replace(whole, ablation=ablation, epochs=epochs, settings=settings, val=val)
+
+    rows = [
+        row("as published", epochs=1, accuracy=0.1),  # a trial of the command
+        row("no dropout", epochs=1, accuracy=0.1, drop_rate=0.0),
+        row("as published", accuracy=0.4),
+        row("no dropout", drop_rate=0.0),
+        row("no dropout", accuracy=0.6, drop_rate=0.0),
+    ]
+    table = describe_ablations(whole, rows)
+    assert [line.split(" | ")[:3] for line in table.splitlines() if "%" in line] == [
+        ["| as published", "2", "40.00%"],
+        ["| no dropout", "2", "60.00%"],
+    ]
+    assert describe_ablations(replace(whole, settings={**whole.settings, "lr": 0.5}), rows) == ""
+
+
+def test_parts_of_a_recipe_that_nobody_named_are_one_clear_error(repository, capsys):
+    places = ["--data-dir", str(DATA), "--checkpoint-dir", str(repository / "checkpoints")]
+    assert main(["ablate", "mnist-cnn", *places]) == 1
+    assert "training/ablations.py has no rows for it" in capsys.readouterr().err
+
+
+def test_ctrl_c_ends_the_command_and_keeps_the_checkpoint(repository, monkeypatch, capsys):
+    def save_and_press(path, checkpoint):
+        save(path, checkpoint)
+        raise KeyboardInterrupt
+
+    save = retraining.save_checkpoint
+    monkeypatch.setattr(retraining, "save_checkpoint", save_and_press)
+    places = ["--data-dir", str(DATA), "--checkpoint-dir", str(repository / "checkpoints")]
+    assert main(["seeds", "mnist", "--seeds", "4", "--epochs", "2", *places]) == 130
+    assert "the same command goes on where it was" in capsys.readouterr().err
+    assert len(list((repository / "checkpoints").iterdir())) == 1
+
+
+def test_a_spoiled_ledger_is_reported_before_the_run_begins(repository):
+    (repository / "docs").mkdir()
+    (repository / "docs" / "runs.jsonl").write_text("no run\n")
+    with pytest.raises(LedgerError, match="restore it from git"):
+        retrain(ask(repository), stopped=lambda: False)

@@ -17,7 +17,7 @@ from served import ROOT, environment, serve
 
 from service.settings import Settings
 from training.__main__ import make_parser
-from training.card import describe_repeats
+from training.comparisons import describe_repeats
 from training.ledger import read_runs
 
 BLOCK = re.compile(r"^```(\w+)(?: (\w+))?\n(.*?)^```$", re.MULTILINE | re.DOTALL)

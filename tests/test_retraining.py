@@ -96,7 +96,7 @@ def test_the_readme_says_what_the_card_says(published):
     assert f"| float32 | test | 60 | {card.test.accuracy:.2%} | {card.test.nll:.4f} | {card.test.ece:.2%} |" in text
     assert f"| int8 | test | 60 | {read_card(published[0], 'model.int8.onnx').test.accuracy:.2%} |" in text
     assert f"temperature {card.temperature:.3f}" in text
-    assert "retrain mnist --seed 3 --recipe course --epochs 2" in text
+    assert "retrain mnist --seed 3 --recipe course --epochs 2 --out FOLDER" in text
     assert "{" not in text
 
 

@@ -7,7 +7,14 @@ import pytest
 import torch
 
 from training.calibration import fit_temperature
-from training.metrics import expected_calibration_error, measure, negative_log_likelihood
+from training.metrics import (
+    confusion_matrix,
+    expected_calibration_error,
+    measure,
+    negative_log_likelihood,
+    reliability,
+    worst_mistakes,
+)
 
 PROBABILITIES = np.array([[0.9, 0.1], [0.6, 0.4], [0.3, 0.7], [0.5, 0.5]], dtype=np.float32)
 LABELS = np.array([0, 1, 1, 1])  # right, wrong, right, wrong
@@ -67,3 +74,23 @@ def test_calibration_lowers_nll_and_ece_and_keeps_accuracy():
 
 def test_the_temperature_stays_bounded_where_every_answer_is_right():
     assert fit_temperature(torch.eye(10) * 5, torch.arange(10)) == pytest.approx(0.05, rel=0.01)
+
+
+THREE = np.array([[0.7, 0.2, 0.1], [0.6, 0.3, 0.1], [0.2, 0.5, 0.3], [0.1, 0.1, 0.8]])
+
+
+def test_a_confusion_matrix_has_truth_in_rows_and_answers_in_columns():
+    counts = confusion_matrix(THREE, np.array([0, 1, 1, 0]))
+    assert counts.tolist() == [[1, 0, 1], [1, 1, 0], [0, 0, 0]]
+
+
+def test_reliability_has_mean_confidence_and_accuracy_by_bin():
+    bins = reliability(THREE, np.array([0, 1, 1, 0]))
+    assert bins.counts.sum() == 4
+    assert bins.counts[[7, 8, 10, 11]].tolist() == [1, 1, 1, 1]  # 0.5, 0.6, 0.7, 0.8 in fifteenths
+    assert bins.confidences[[7, 8, 10, 11]] == pytest.approx([0.5, 0.6, 0.7, 0.8])
+    assert bins.accuracies[[7, 8, 10, 11]].tolist() == [1, 0, 1, 0]
+
+
+def test_the_worst_mistakes_are_the_surest_ones():
+    assert worst_mistakes(THREE, np.array([0, 1, 1, 0])).tolist() == [3, 1]

@@ -36,6 +36,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except TrainingError as error:
         print(f"{options.model}: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -140,7 +143,7 @@ def _experiment(run: Callable[[Callable[[str, Published | None], None]], None]) 
 
 
 def _card(_parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
-    print(f"wrote {rewrite_card(ZOO[options.model], options.data_dir)}")
+    print(f"wrote {rewrite_card(ZOO[options.model], options.data_dir) / 'README.md'} and its figures")
     return 0
 
 

@@ -3,8 +3,8 @@
 import torch
 from torch import nn
 
-EVERY = 5  # steps between two meetings of the network and its average
-MAX_DECAY = 0.95**EVERY  # of the average, reached with the cube of the progress: an early network is soon forgotten
+MEETING_STEPS = 5  # steps between two meetings of the network and its average
+MAX_DECAY = 0.95**MEETING_STEPS  # of the average, reached with the cube of progress: the early ones are forgotten
 
 
 class Lookahead:

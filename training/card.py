@@ -1,17 +1,30 @@
 """The model card as people read it, rendered from the ONNX file's own card and the ledger of runs."""
 
-import statistics
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
 
 import numpy as np
 from numpy.typing import NDArray
 
 from models.card import Metrics, ModelCard
 from models.layout import INT8_MODEL_FILE, MODEL_FILE
+from training.comparisons import describe_ablations, describe_spread
+from training.data import VAL_FRACTION
 from training.ledger import Run
-from training.zoo import TrainableModel
+from training.recipes import Recipe, read_recipe
+from training.zoo import DEFAULT_RECIPE, TrainableModel
 
 HISTORY_FILE = "history.json"
+SHOWN = {
+    "epochs",
+    "batch_size",
+    "optimizer",
+    "lr",
+    "weight_decay",
+    "drop_rate",
+    "label_smoothing",
+    "augmentation",
+}
 
 CARD = """\
 # {card.name}, version {card.version}
@@ -58,12 +71,12 @@ validation accuracy and was kept. Every epoch is in `{history}`.
 
 {ablations}The recipe `{run.recipe}`:
 
-| setting | value |
+| setting, where it is not the usual one | value |
 |---|---|
 {recipe}
 
-A twentieth of the training images, always the same, is held out for validation; nothing is chosen on the test split.
-Data files, by MD5:
+{val_share:.0%} of the training images, always the same, are held out for validation; nothing is chosen on the test
+split. Data files, by MD5:
 
 {md5s}
 
@@ -74,15 +87,6 @@ Data files, by MD5:
 ```
 
 at commit {card.git_commit}, with {libraries}.
-"""
-
-ABLATIONS = """\
-What each part is worth: seed {seed}, {epochs} epochs each instead of {all_epochs}, validation and test accuracy.
-
-| recipe | validation | test | minutes |
-|---|---|---|---|
-{rows}
-
 """
 
 
@@ -99,7 +103,10 @@ def render_card(
         counts: confusion matrix of the test split.
         size: of the ONNX file in megabytes.
     """
-    settings = {name: value for name, value in card.recipe.items() if name != "name"}
+    usual = asdict(Recipe(epochs=0))
+    settings = {
+        name: value for name, value in asdict(read_recipe(card.recipe)).items() if name in SHOWN or value != usual[name]
+    }
     graphs = [("float32", "test", run.test), ("int8", "test", run.int8), ("float32", "validation", run.val)]
     return CARD.format(
         model=model,
@@ -112,7 +119,8 @@ def render_card(
         speed=_speed(run),
         classes=_lines(_class(name, counts, index) for index, name in enumerate(card.class_names)),
         history=HISTORY_FILE,
-        ablations=_ablations(run, runs),
+        val_share=VAL_FRACTION,
+        ablations=describe_ablations(run, runs),
         recipe=_lines(f"| {name} | {_setting(value)} |" for name, value in settings.items()),
         md5s=_lines(f"- `{name}` {md5}" for name, md5 in card.dataset.items()),
         command=reproduce(model, run),
@@ -120,31 +128,12 @@ def render_card(
     )
 
 
-def describe_spread(run: Run, runs: Sequence[Run]) -> str:
-    """Say what the same recipe gave with every seed that was tried, by the ledger."""
-    seeds = sorted({other.seed for other in _repeats(run, runs)})
-    if len(seeds) == 1:
-        return "One seed was tried."
-    return (
-        f"The recipe with the seeds {', '.join(map(str, seeds))}, mean and standard deviation: accuracy "
-        f"{describe_repeats(run, runs, lambda one: one.test.accuracy)}, calibration error "
-        f"{describe_repeats(run, runs, lambda one: one.test.ece)}."
-    )
-
-
-def describe_repeats(run: Run, runs: Sequence[Run], figure: Callable[[Run], float]) -> str:
-    """Return mean, standard deviation and number of a figure, 0..1, over the seeds of a run's recipe."""
-    figures = [figure(one) * 100 for one in _repeats(run, runs)]
-    if len(figures) == 1:
-        return "n = 1"
-    return f"{statistics.mean(figures):.2f} ± {statistics.stdev(figures):.2f} %, n = {len(figures)}"
-
-
 def reproduce(model: TrainableModel, run: Run) -> str:
     """Return the command that trains this model again."""
     command = f"uv run --group train python -m training retrain {model.name} --seed {run.seed} --recipe {run.recipe}"
-    epochs = run.settings["epochs"]
-    return command if epochs == model.recipes[run.recipe].epochs else f"{command} --epochs {epochs}"
+    if run.settings["epochs"] != model.recipes[run.recipe].epochs:
+        command += f" --epochs {run.settings['epochs']}"
+    return command if run.recipe == DEFAULT_RECIPE else f"{command} --out FOLDER"
 
 
 def _result(graph: str, split: str, metrics: Metrics) -> str:
@@ -155,34 +144,13 @@ def _result(graph: str, split: str, metrics: Metrics) -> str:
 def _speed(run: Run) -> str:
     names = {"float32": f"`{MODEL_FILE}`", "int8": f"`{INT8_MODEL_FILE}`"}
     rows = [f"| {names[name]} | {times['1']:.3f} | {times['64']:.3f} |" for name, times in run.ms_per_image.items()]
-    return "\n".join(
-        ["| ms an image, one core, ONNX Runtime | one at a time | in batches of 64 |", "|---|---|---|", *rows]
-    )
+    head = f"| ms an image, one core of {run.timed_on}, ONNX Runtime | one at a time | in batches of 64 |"
+    return _lines([head, "|---|---|---|", *rows])
 
 
 def _class(name: str, counts: NDArray[np.int64], index: int) -> str:
     hits, images, answers = counts[index, index], counts[index].sum(), counts[:, index].sum()
     return f"| {name} | {images:,} | {_share(hits, images)} | {_share(hits, answers)} |"
-
-
-def _ablations(run: Run, runs: Sequence[Run]) -> str:
-    rows = {other.ablation: other for other in runs if other.model == run.model and other.ablation}
-    if not rows:
-        return ""
-    one = next(iter(rows.values()))
-    table = (
-        f"| {name} | {row.val.accuracy:.2%} | {row.test.accuracy:.2%} | {row.minutes:.1f} |"
-        for name, row in rows.items()
-    )
-    return ABLATIONS.format(
-        seed=one.seed, epochs=one.settings["epochs"], all_epochs=run.settings["epochs"], rows=_lines(table)
-    )
-
-
-def _repeats(run: Run, runs: Sequence[Run]) -> list[Run]:
-    """Return the runs of the same recipe, the last of each seed."""
-    same = [other for other in [*runs, run] if other.is_of(run.model, run.settings, ablation=run.ablation)]
-    return list({other.seed: other for other in same}.values())
 
 
 def _share(part: int, whole: int) -> str:

@@ -2,14 +2,13 @@
 
 from pathlib import Path
 
-import onnxruntime as ort
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from models.layout import MODEL_FILE
 from training.errors import TrainingError
-from training.publishing import newest_version
+from training.export import open_session
 
 
 class TeacherError(TrainingError):
@@ -19,16 +18,16 @@ class TeacherError(TrainingError):
 class Teacher:
     """Probabilities of a published model on the images that the student sees (Hinton et al. 2015)."""
 
-    def __init__(self, model_folder: Path) -> None:
-        """Open the newest version.
+    def __init__(self, version_folder: Path) -> None:
+        """Open a version, NAME/VERSION.
 
         Raises:
-            TeacherError: there is none.
+            TeacherError: it is not there, or no model.
         """
-        version = newest_version(model_folder)
-        if version is None:
-            raise TeacherError(f"no version in {model_folder} to learn from; retrain {model_folder.name} first")
-        self.session = ort.InferenceSession(version / MODEL_FILE, providers=["CPUExecutionProvider"])
+        try:
+            self.session = open_session(version_folder / MODEL_FILE)
+        except Exception as error:  # ONNX Runtime's exceptions have no other base class
+            raise TeacherError(f"no model in {version_folder} to learn from; retrain it first: {error}") from error
 
     def targets(self, images: Tensor, labels: Tensor, *, share: float) -> Tensor:
         """Mix the teacher's probabilities with the labels: (N, K) float32.

@@ -7,6 +7,9 @@ TrainingError
 ├── FolderError        folders.py: a folder of the run cannot be written to
 ├── CheckpointError    checkpoints.py: nothing to resume, it belongs to another run, or it cannot be written
 ├── ExportError        export.py: the ONNX file is not valid, or computes something else
+├── LedgerError        ledger.py: docs/runs.jsonl is spoiled
+├── NoAblationError    experiments.py: nobody has said which parts the recipe has
+├── NothingToRenderError  experiments.py: no version to render a card of
 └── GateError          gate.py: the model does not earn a version
 """
 

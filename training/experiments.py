@@ -7,7 +7,7 @@ from pathlib import Path
 
 from training.ablations import ABLATIONS
 from training.errors import TrainingError
-from training.ledger import read_runs
+from training.ledger import identify, read_runs
 from training.publishing import newest_version
 from training.report import write_report
 from training.retraining import LEDGER, MODELS_DIR, Published, Retraining, retrain
@@ -16,6 +16,10 @@ from training.zoo import TrainableModel
 ABLATION_SHARE = 1 / 3  # of the recipe's epochs
 
 Report = Callable[[str, Published | None], None]  # a run's name, and what it gave; None if the ledger had it already
+
+
+class NoAblationError(TrainingError):
+    """Nobody has said which parts the recipe has."""
 
 
 class NothingToRenderError(TrainingError):
@@ -38,7 +42,9 @@ def ablate(asked: Retraining, *, epochs: int | None, report: Report) -> None:
     Raises:
         TrainingError: a run failed; those before it are in the ledger.
     """
-    for name, changes in ABLATIONS.get(asked.model.name, {}).items():
+    if asked.model.name not in ABLATIONS:
+        raise NoAblationError(f"training/ablations.py has no rows for it, but for {', '.join(ABLATIONS)}")
+    for name, changes in ABLATIONS[asked.model.name].items():
         recipe = replace(asked.recipe, **changes)
         share = (1.0 if epochs else ABLATION_SHARE) * asked.recipe.hardest / recipe.hardest
         recipe = replace(recipe, epochs=max(1, round(recipe.epochs * share)))
@@ -63,10 +69,12 @@ def rewrite_card(model: TrainableModel, data_dir: Path) -> Path:
 
 def _record(asked: Retraining) -> Published | None:
     """Train and write the run down; None if it has been already."""
-    settings = {"name": asked.recipe_name, **asdict(asked.recipe)}
-    like = [run for run in read_runs(LEDGER) if run.is_of(asked.model.name, settings, ablation=asked.ablation)]
-    if asked.seed in {run.seed for run in like}:
+    dataset = asked.model.load(asked.data_dir).md5s
+    asked_for = identify(asked.model.name, asdict(asked.recipe), ablation=asked.ablation, dataset=dataset)
+    done = [run for run in read_runs(LEDGER) if not run.stopped and run.identity == asked_for]
+    if asked.seed in {run.seed for run in done}:
         return None
+    asked = replace(asked, experiment=True)
     with tempfile.TemporaryDirectory() as out:
         resume = asked.checkpoint_path.exists()
-        return retrain(replace(asked, out=Path(out), resume=resume, experiment=True), stopped=lambda: False)
+        return retrain(replace(asked, out=Path(out), resume=resume), stopped=lambda: False)

@@ -12,7 +12,7 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from training.history import Epoch
-from training.metrics import NUM_BINS, confusion_matrix, reliability
+from training.metrics import NUM_BINS, confusion_matrix, reliability, worst_mistakes
 
 CURVES = {
     "loss": ("train_loss", "val_loss"),
@@ -28,7 +28,7 @@ def draw_curves(path: Path, history: Sequence[Epoch], *, best: int) -> None:
     figure, panels = _figure(12, 3.6, columns=3)
     for panel, (title, names) in zip(panels, CURVES.items(), strict=True):
         for name in names:
-            label = "validation" if name.startswith("val") else "training, augmented"
+            label = "validation" if name.startswith("val") else "training images, as trained on"
             panel.plot(epochs, [getattr(epoch, name) for epoch in history], marker=".", label=label)
         panel.axvline(best, color="grey", linestyle=":")
         panel.set(title=title, xlabel="epoch")
@@ -80,15 +80,12 @@ def draw_mistakes(
     class_names: Sequence[str],
 ) -> None:
     """Draw the wrong answers that were surest of themselves."""
-    found = probabilities.argmax(axis=1)
-    confidences = probabilities.max(axis=1)
-    (wrong,) = np.nonzero(found != labels)
-    worst = wrong[np.argsort(-confidences[wrong], kind="stable")]
+    found, confidences = probabilities.argmax(axis=1), probabilities.max(axis=1)
     rows, columns = MISTAKES
     figure, panels = _figure(12, 1.75 * rows, rows=rows, columns=columns)
     for panel in panels:
         panel.axis("off")
-    for panel, index in zip(panels, worst, strict=False):
+    for panel, index in zip(panels, worst_mistakes(probabilities, labels), strict=False):
         panel.imshow(images[index], cmap="gray", vmin=0, vmax=255)
         says = f"{class_names[found[index]]} {confidences[index]:.0%}"
         panel.set_title(f"{says}\nis {class_names[labels[index]]}", fontsize=9)

@@ -12,8 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from tqdm import tqdm
 
-from training.averaging import EVERY as MEETING
-from training.averaging import Lookahead
+from training.averaging import MEETING_STEPS, Lookahead
 from training.checkpoints import Checkpoint
 from training.data import DataSet, Split
 from training.device import mixed_precision
@@ -123,21 +122,22 @@ class Fitting:
             else:
                 chosen = batch
             loss, logits = self._step(chosen, lr)
-            if self.lookahead and (step % MEETING == MEETING - 1 or step == steps - 1):
+            if self.lookahead and (step % MEETING_STEPS == MEETING_STEPS - 1 or step == steps - 1):
                 self.lookahead.meet(progress)
             loss_sum += loss * len(chosen)
             num_correct += (logits.argmax(dim=1) == chosen.labels).sum()
             num_trained += len(chosen)
-            if step % 10 == 0:  # reading a figure makes a GPU wait
+            if step % 10 == 0 and not bar.disable:  # reading a figure makes a GPU wait
                 bar.set_postfix(epoch=number, loss=f"{float(loss):.3f}", acc=f"{_accuracy(logits, chosen.labels):.3f}")
-        seconds = time.perf_counter() - started
+        train_loss, train_accuracy = float(loss_sum) / num_trained, float(num_correct) / num_trained
+        seconds = time.perf_counter() - started  # after reading them, which waits for a GPU
         val_loss, val_accuracy = self._validate()
         self.seconds += time.perf_counter() - started
         return self._keep(
             Epoch(
                 epoch=number,
-                train_loss=float(loss_sum) / num_trained,
-                train_accuracy=float(num_correct) / num_trained,
+                train_loss=train_loss,
+                train_accuracy=train_accuracy,
                 val_loss=val_loss,
                 val_accuracy=val_accuracy,
                 lr=lr,
@@ -167,7 +167,7 @@ class Fitting:
 
     def _validate(self) -> tuple[float, float]:
         with mixed_precision(self.device, enabled=self.recipe.mixed_precision):
-            if self.selector:  # or the statistics would be those of the hardest images
+            if self.recipe.precise_norms:
                 recalibrate_norms(self.network, self.data.train.images)
             logits = predict_logits(self.network, self.data.val.images)
         return float(functional.cross_entropy(logits, self.data.val.labels)), _accuracy(logits, self.data.val.labels)

@@ -26,6 +26,8 @@ def _fold(sequence: nn.Sequential) -> None:
         before = index - 1
         if isinstance(layers[before], nn.MaxPool2d) and bool((norm.weight > 0).all()):
             before -= 1
+        if before < 0:
+            continue
         layer = layers[before]
         if isinstance(layer, nn.Conv2d):
             sequence[before] = fuse_conv_bn_eval(layer, norm)

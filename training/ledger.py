@@ -7,6 +7,12 @@ from pathlib import Path
 from typing import Any, Self
 
 from models.card import Metrics
+from training.errors import TrainingError
+from training.recipes import read_recipe
+
+
+class LedgerError(TrainingError):
+    """The ledger is spoiled."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,7 +33,10 @@ class Run:
     minutes: float
     hardware: str
     git_commit: str
+    stopped: bool = False  # by Ctrl-C, before its last epoch
     ablation: str = ""  # what was left out of the recipe or put in, for a row of the card's table
+    dataset: Mapping[str, str] = field(default_factory=dict)  # file name -> MD5
+    timed_on: str = ""  # the processor of ms_per_image
     int8: Metrics | None = None  # of the int8 file on the test split
     ms_per_image: Mapping[str, Mapping[str, float]] = field(default_factory=dict)  # precision -> batch size -> one core
 
@@ -40,15 +49,35 @@ class Run:
                 fields[name] = Metrics(**fields[name])
         return cls(**fields)
 
-    def is_of(self, model: str, settings: Mapping[str, Any], *, ablation: str = "") -> bool:
-        """Tell whether only the seed and the machine may differ from another run's."""
-        same = _plain(settings) == _plain(self.settings)
-        return same and (model, ablation) == (self.model, self.ablation)
+    def is_repeat_of(self, other: "Run") -> bool:
+        """Tell whether only the seed and the machine differ, and the run came to its end."""
+        return not self.stopped and self.identity == other.identity
+
+    @property
+    def identity(self) -> tuple[object, ...]:
+        """What makes runs comparable: model, recipe, ablation and data, but neither seed nor machine."""
+        return identify(self.model, self.settings, ablation=self.ablation, dataset=self.dataset)
+
+
+def identify(
+    model: str, settings: Mapping[str, Any], *, ablation: str, dataset: Mapping[str, str]
+) -> tuple[object, ...]:
+    """Return what is equal for two runs that only seed and machine tell apart."""
+    return model, read_recipe(settings), ablation, dict(dataset)
 
 
 def read_runs(ledger: Path) -> list[Run]:
-    """Read every run, oldest first; none where there is no ledger."""
-    return [Run.from_json(line) for line in ledger.read_text().splitlines()] if ledger.exists() else []
+    """Read every run, oldest first; none where there is no ledger.
+
+    Raises:
+        LedgerError: a line is not readable.
+    """
+    if not ledger.exists():
+        return []
+    try:
+        return [Run.from_json(line) for line in ledger.read_text().splitlines()]
+    except (ValueError, TypeError) as error:
+        raise LedgerError(f"{ledger} has a line that is no run: {error}; restore it from git") from error
 
 
 def append_run(ledger: Path, run: Run) -> None:
@@ -56,8 +85,3 @@ def append_run(ledger: Path, run: Run) -> None:
     ledger.parent.mkdir(parents=True, exist_ok=True)
     with ledger.open("a") as lines:
         lines.write(json.dumps(asdict(run)) + "\n")
-
-
-def _plain(settings: Mapping[str, Any]) -> Any:  # noqa: ANN401  # JSON
-    """Return what is read again once it was written: tuples are lists by then."""
-    return json.loads(json.dumps(settings))

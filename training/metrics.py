@@ -67,3 +67,9 @@ def confusion_matrix(probabilities: NDArray[np.floating], labels: NDArray[np.int
     num_classes = probabilities.shape[1]
     pairs = labels * num_classes + probabilities.argmax(axis=1)
     return np.bincount(pairs, minlength=num_classes**2).reshape(num_classes, num_classes)
+
+
+def worst_mistakes(probabilities: NDArray[np.floating], labels: NDArray[np.integer]) -> NDArray[np.intp]:
+    """Return the rows of wrong answers, the surest first."""
+    (wrong,) = np.nonzero(probabilities.argmax(axis=1) != labels)
+    return wrong[np.argsort(-probabilities.max(axis=1)[wrong], kind="stable")]

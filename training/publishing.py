@@ -16,7 +16,7 @@ from tqdm import tqdm
 from models.card import Metrics, ModelCard
 from models.layout import INT8_GOLDEN_FILE, INT8_MODEL_FILE, MODEL_FILE
 from training.data import Split
-from training.export import CalibratedClassifier, export_onnx, predict_onnx, write_card
+from training.export import CalibratedClassifier, ExportError, export_onnx, predict_onnx, write_card
 from training.folders import writable_folder
 from training.gate import GateError, check_accuracy, check_golden, check_int8, write_golden
 from training.metrics import measure
@@ -108,12 +108,12 @@ def _next_version(model_folder: Path) -> str:
 def _add_int8(folder: Path, card: ModelCard, calibration: NDArray[np.uint8], test: Split) -> None:
     """Write the int8 graph with a card and golden images of its own, or say why there is none."""
     path, images = folder / INT8_MODEL_FILE, test.images.cpu().numpy()
-    quantize(folder / MODEL_FILE, path, calibration)
-    metrics = measure(predict_onnx(path, images), test.labels.cpu().numpy())
     try:
+        quantize(folder / MODEL_FILE, path, calibration)
+        metrics = measure(predict_onnx(path, images), test.labels.cpu().numpy())
         check_int8(metrics, card.test)
-    except GateError as error:
-        path.unlink()
+    except (ExportError, GateError) as error:
+        path.unlink(missing_ok=True)
         tqdm.write(f"{card.name}: no {INT8_MODEL_FILE}: {error}", file=sys.stderr)
         return
     write_card(path, replace(card, test=metrics, precision="int8"))

@@ -1,7 +1,8 @@
 """Recipes: everything that decides a training run except its seed, as data."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from training.augmentation import Augmentation
 
@@ -30,12 +31,25 @@ class Recipe:
     drop_rate: float = 0.0
     label_smoothing: float = 0.0
     mixed_precision: bool = True  # bfloat16 where the hardware has it
-    teacher: str = ""  # published model whose probabilities are mixed into the labels
+    precise_norms: bool = False  # statistics of batch norm are taken anew before validation (training/norms.py)
+    teacher: str = ""  # NAME/VERSION of a published model whose probabilities are mixed into the labels
     teacher_share: float = 0.5
     hardest: float = 1.0  # share of each batch that is trained on, chosen by a small network of these
     selector_widths: tuple[int, ...] = (32, 64, 64)
     patience: int = 10  # epochs without a better validation accuracy before the run stops
     augmentation: Augmentation = field(default_factory=Augmentation)
+
+
+def read_recipe(settings: Mapping[str, Any]) -> Recipe:
+    """Make a recipe of the settings that a ledger or a card keeps; what was no setting then has its default.
+
+    Raises:
+        TypeError: one of them is no setting any more.
+    """
+    settings = {name: tuple(value) if isinstance(value, list) else value for name, value in settings.items()}
+    augmentation = Augmentation(**settings.pop("augmentation", {}))
+    settings.pop("name", None)
+    return Recipe(**settings, augmentation=augmentation)
 
 
 DEFORMATION = Augmentation(degrees=12, scale=0.12, shear=0.12, translate=1.5, elastic=1.4)  # after Simard et al. (2003)
@@ -61,6 +75,7 @@ MNIST_RECIPES = {
 MNIST_CNN_RECIPES = {
     "published": Recipe(
         epochs=40,
+        whitened=False,
         batch_size=256,
         optimizer="adamw",
         lr=2e-3,
@@ -89,6 +104,7 @@ CIFAR10_RECIPES = {
         warmup=0.1,
         label_smoothing=0.2,
         hardest=0.5,
+        precise_norms=True,  # or they would be those of the hardest images
         patience=75,
         augmentation=Augmentation(flip=True, shift=4, cutout=12),
     ),

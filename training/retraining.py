@@ -1,5 +1,6 @@
 """One run from the data set to a published version: load, fit, calibrate, publish, write it down."""
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
@@ -54,9 +55,9 @@ class Retraining:
 
     @property
     def checkpoint_path(self) -> Path:
-        """Each model, recipe, ablation and seed has its own."""
-        words = [self.model.name, self.recipe_name, *self.ablation.split(), f"seed{self.seed}"]
-        return self.checkpoint_dir / f"{'-'.join(words)}.pt"
+        """Each model, recipe and seed has its own, and experiments have theirs."""
+        recipe = hashlib.sha256(repr((self.recipe, self.ablation, self.experiment)).encode()).hexdigest()[:8]
+        return self.checkpoint_dir / f"{self.model.name}-{self.recipe_name}-seed{self.seed}-{recipe}.pt"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,7 +124,7 @@ def make_network(model: TrainableModel, recipe: Recipe, data: DataSet) -> nn.Seq
 
 
 def make_card(
-    asked: Retraining, data: DataSet, classifier: CalibratedClassifier, *, version: str, test: Metrics
+    asked: Retraining, data: DataSet, classifier: CalibratedClassifier, *, version: str, test: Metrics, commit: str
 ) -> ModelCard:
     """Return the card that travels inside the ONNX file."""
     return ModelCard(
@@ -137,7 +138,7 @@ def make_card(
         parameters=count_parameters(classifier),
         multiply_adds=count_multiply_adds(classifier, data.test.images[:1]),
         date=datetime.now(UTC).isoformat(timespec="seconds"),
-        git_commit=git_commit(),
+        git_commit=commit,
         recipe={"name": asked.recipe_name, **asdict(asked.recipe)},
         dataset=dict(data.md5s),
         libraries=library_versions(),
@@ -145,7 +146,7 @@ def make_card(
 
 
 def _retrain(asked: Retraining, stopped: Callable[[], bool]) -> Published:
-    data = asked.model.load(asked.data_dir)
+    commit, runs, data = git_commit(), read_runs(LEDGER), asked.model.load(asked.data_dir)  # before hours go by
     network, fit = train(asked, data, stopped=stopped)
     val_logits = predict_logits(network, data.val.images.to(asked.device)).cpu()
     classifier = CalibratedClassifier(network.cpu(), fit_temperature(val_logits, data.val.labels))
@@ -157,12 +158,12 @@ def _retrain(asked: Retraining, stopped: Callable[[], bool]) -> Published:
             classifier,
             test=data.test,
             min_accuracy=asked.min_accuracy,
-            make_card=lambda test: make_card(asked, data, classifier, version=staged.version, test=test),
+            make_card=lambda test: make_card(asked, data, classifier, version=staged.version, test=test, commit=commit),
             calibration=data.train.images if asked.model.int8 else None,
         )
         write_history(staged.path, fit.history)
         run = make_run(asked, staged.path, card, fit, val=val, test=data.test)
-        write_report(staged.path, asked.model, run, read_runs(LEDGER), data.test)
+        write_report(staged.path, asked.model, run, runs, data.test)
     if asked.experiment or asked.out.resolve() == MODELS_DIR:
         append_run(LEDGER, run)
     if not fit.stopped:  # a run that was stopped can go on with --resume
@@ -188,8 +189,11 @@ def make_run(asked: Retraining, folder: Path, card: ModelCard, fit: Fit, *, val:
         temperature=card.temperature,
         epochs=len(fit.history),
         best_epoch=fit.best.epoch,
+        stopped=fit.stopped,
+        dataset=card.dataset,
         minutes=round(fit.seconds / 60, 2),
         hardware=describe_hardware(asked.device),
         ms_per_image=milliseconds_per_image(graphs, test.images.cpu().numpy()),
+        timed_on=describe_hardware(torch.device("cpu")),
         git_commit=card.git_commit,
     )
