@@ -150,7 +150,7 @@ def test_other_data_are_another_run(repository):
 def test_a_setting_that_came_later_leaves_earlier_runs_comparable(repository):
     train_seeds(ask(repository, epochs=1), [1], report=lambda _name, _published: None)
     (run,) = runs_of(repository)
-    older = {name: value for name, value in run.settings.items() if name != "precise_norms"}
+    older = {name: value for name, value in run.settings.items() if name != "teacher"}
     assert run.is_repeat_of(replace(run, settings=older))
 
 

@@ -12,7 +12,6 @@ from training import retraining
 from training.averaging import Lookahead
 from training.checkpoints import CheckpointError, describe_run, load_checkpoint, save_checkpoint
 from training.fitting import predict_logits
-from training.norms import recalibrate_norms
 from training.optimization import learning_rate, make_optimizer, set_learning_rate
 from training.recipes import Recipe
 from training.selection import HardestImages
@@ -242,25 +241,6 @@ def test_an_image_is_mirrored_in_every_other_epoch():
     assert torch.equal(seen[0], ~seen[1])
     assert torch.equal(seen[0], seen[2])
     assert 0.3 < seen[0].float().mean() < 0.7
-
-
-def test_norms_are_recalibrated_by_the_mean_and_variance_of_the_images():
-    norm = torch.nn.BatchNorm1d(2)
-    images = torch.randn(500, 2) * torch.tensor([2.0, 0.5]) + 7
-    recalibrate_norms(norm, images)
-    torch.testing.assert_close(norm.running_mean, images.mean(dim=0))
-    torch.testing.assert_close(norm.running_var, images.var(dim=0))
-    assert norm.momentum == 0.1
-
-
-@pytest.mark.parametrize("precise", [True, False])
-def test_precise_norms_have_the_statistics_of_the_images_as_they_are(precise):
-    fitting = make_fitting(CIFAR10, replace(SMALL_CNN, precise_norms=precise))
-    run(fitting, epochs=1)
-    found = copy.deepcopy(fitting.network.state_dict())
-    recalibrate_norms(fitting.network, fitting.data.train.images)
-    name = "4.first.2.running_mean"
-    assert torch.allclose(found[name], fitting.network.state_dict()[name], rtol=0.02, atol=0.02) == precise
 
 
 @pytest.mark.parametrize(

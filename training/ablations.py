@@ -22,7 +22,6 @@ ABLATIONS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {  # model -> name ->
     "cifar10": {
         "as published": {},
         "every image of a batch, half the epochs": {"hardest": 1.0},
-        "statistics of batch norm as trained": {"precise_norms": False},
         "no whitening, random filters": {"whitened": False},
         "biases of norms learn as fast as weights": {"bias_lr_factor": 1.0},
         "no lookahead": {"lookahead": False},

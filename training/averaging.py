@@ -1,22 +1,26 @@
 """Lookahead: the network follows a slower average of itself (Zhang et al. 2019, with airbench's schedule)."""
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 MEETING_STEPS = 5  # steps between two meetings of the network and its average
 MAX_DECAY = 0.95**MEETING_STEPS  # of the average, reached with the cube of progress: the early ones are forgotten
 
 
 class Lookahead:
-    """A slow copy of what is trained; at each meeting the network continues from it."""
+    """A slow copy of every weight and running statistic; at each meeting the network continues from it."""
 
     def __init__(self, network: nn.Module) -> None:
-        self.fast = {name: weights for name, weights in network.named_parameters() if weights.requires_grad}
-        self.slow = {name: weights.detach().clone() for name, weights in self.fast.items()}
+        self.network = network
+        self.slow = {name: value.clone() for name, value in _floats(network).items()}
 
     @torch.no_grad()
     def meet(self, progress: float) -> None:
         """Move the average towards the network and the network onto the average; ``progress`` of the run is 0..1."""
-        for name, weights in self.fast.items():
-            self.slow[name].lerp_(weights, 1 - MAX_DECAY * progress**3)
-            weights.copy_(self.slow[name])
+        for name, fast in _floats(self.network).items():
+            self.slow[name].lerp_(fast, 1 - MAX_DECAY * progress**3)
+            fast.copy_(self.slow[name])
+
+
+def _floats(network: nn.Module) -> dict[str, Tensor]:
+    return {name: value for name, value in network.state_dict().items() if value.is_floating_point()}

@@ -18,7 +18,6 @@ from training.data import DataSet, Split
 from training.device import mixed_precision
 from training.distillation import Teacher
 from training.history import Epoch, Fit, best_epoch, describe_epoch
-from training.norms import recalibrate_norms
 from training.optimization import learning_rate, make_optimizer, set_learning_rate
 from training.recipes import Recipe
 from training.selection import HardestImages
@@ -167,8 +166,6 @@ class Fitting:
 
     def _validate(self) -> tuple[float, float]:
         with mixed_precision(self.device, enabled=self.recipe.mixed_precision):
-            if self.recipe.precise_norms:
-                recalibrate_norms(self.network, self.data.train.images)
             logits = predict_logits(self.network, self.data.val.images)
         return float(functional.cross_entropy(logits, self.data.val.labels)), _accuracy(logits, self.data.val.labels)
 

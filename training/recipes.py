@@ -31,7 +31,6 @@ class Recipe:
     drop_rate: float = 0.0
     label_smoothing: float = 0.0
     mixed_precision: bool = True  # bfloat16 where the hardware has it
-    precise_norms: bool = False  # statistics of batch norm are taken anew before validation (training/norms.py)
     teacher: str = ""  # NAME/VERSION of a published model whose probabilities are mixed into the labels
     teacher_share: float = 0.5
     hardest: float = 1.0  # share of each batch that is trained on, chosen by a small network of these
@@ -104,7 +103,6 @@ CIFAR10_RECIPES = {
         warmup=0.1,
         label_smoothing=0.2,
         hardest=0.5,
-        precise_norms=True,  # or they would be those of the hardest images
         patience=75,
         augmentation=Augmentation(flip=True, shift=4, cutout=12),
     ),
