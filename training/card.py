@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 from models.card import Metrics, ModelCard
 from models.layout import INT8_MODEL_FILE, MODEL_FILE
 from training.comparisons import describe_ablations, describe_spread
-from training.data import VAL_FRACTION
 from training.ledger import Run
 from training.recipes import Recipe, read_recipe
 from training.zoo import DEFAULT_RECIPE, TrainableModel
@@ -75,8 +74,8 @@ validation accuracy and was kept. Every epoch is in `{history}`.
 |---|---|
 {recipe}
 
-{val_share:.0%} of the training images, always the same, are held out for validation; nothing is chosen on the test
-split. Data files, by MD5:
+{run.val.num_images:,} of the training images, always the same, are held out for validation; nothing is chosen on the
+test split. Data files, by MD5:
 
 {md5s}
 
@@ -119,7 +118,6 @@ def render_card(
         speed=_speed(run),
         classes=_lines(_class(name, counts, index) for index, name in enumerate(card.class_names)),
         history=HISTORY_FILE,
-        val_share=VAL_FRACTION,
         ablations=describe_ablations(run, runs),
         recipe=_lines(f"| {name} | {_setting(value)} |" for name, value in settings.items()),
         md5s=_lines(f"- `{name}` {md5}" for name, md5 in card.dataset.items()),
@@ -142,6 +140,8 @@ def _result(graph: str, split: str, metrics: Metrics) -> str:
 
 
 def _speed(run: Run) -> str:
+    if not run.ms_per_image:
+        return ""
     names = {"float32": f"`{MODEL_FILE}`", "int8": f"`{INT8_MODEL_FILE}`"}
     rows = [f"| {names[name]} | {times['1']:.3f} | {times['64']:.3f} |" for name, times in run.ms_per_image.items()]
     head = f"| ms an image, one core of {run.timed_on}, ONNX Runtime | one at a time | in batches of 64 |"
