@@ -92,7 +92,7 @@ def test_the_card_gains_spread_and_ablations_when_it_is_rendered_again(repositor
     before = (folder / "README.md").read_text()
     assert "One seed was tried." in before
     train_seeds(ask(repository, epochs=1), [1, 2], report=lambda _name, _published: None)
-    monkeypatch.setattr(experiments, "ABLATIONS", {"mnist": {"no dropout": {"drop_rate": 0.0}}})
+    monkeypatch.setattr(experiments, "ABLATIONS", {"mnist": {"as published": {}, "no dropout": {"drop_rate": 0.0}}})
     ablate(ask(repository, epochs=1), epochs=1, report=lambda _name, _published: None)
     model = (folder / "model.onnx").read_bytes()
     assert rewrite_card(MNIST, DATA) == folder

@@ -39,7 +39,7 @@ def without_speed(history):
     return [replace(epoch, images_per_s=0.0) for epoch in history]
 
 
-def test_it_learns_digits_from_180_of_them():
+def test_it_learns_digits_from_190_of_them():
     fit = run(make_fitting(recipe=replace(QUICK, epochs=15)))
     assert fit.best.val_accuracy >= 0.7
     assert fit.history[-1].train_loss < fit.history[0].train_loss / 3
