@@ -6,6 +6,7 @@ import logging
 import subprocess
 import sys
 import threading
+from contextlib import asynccontextmanager
 
 import httpx
 import numpy as np
@@ -128,15 +129,22 @@ def test_models_that_cannot_be_loaded_leave_the_worker_failed(start, digit_png, 
     assert problem(service.post(MNIST, content=digit_png)) == (503, "not_ready")
 
 
+@asynccontextmanager
+async def request_in_flight(service, content):
+    """Yield a client and its call, which the service has admitted."""
+    transport = httpx.ASGITransport(app=service.app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+        call = asyncio.create_task(client.post(MNIST, content=content))
+        while not service.worker.in_flight:
+            await asyncio.sleep(0)
+        yield client, call
+
+
 def test_a_draining_worker_answers_what_is_in_flight_and_refuses_the_rest(service, digit_png, gate, caplog):
     service.gate("mnist", lambda images, classify: gate.wait(10) and classify(images))
 
     async def main():
-        transport = httpx.ASGITransport(app=service.app)
-        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
-            early = asyncio.create_task(client.post(MNIST, content=digit_png))
-            while not service.worker.in_flight:
-                await asyncio.sleep(0)
+        async with request_in_flight(service, digit_png) as (client, early):
             drained = asyncio.create_task(service.worker.drain())
             await asyncio.sleep(0)
             late = await client.post(MNIST, content=digit_png)
@@ -156,11 +164,7 @@ def test_draining_waits_no_longer_than_it_may(start, digit_png, gate):
     service.gate("mnist", lambda images, classify: gate.wait(10) and classify(images))
 
     async def main():
-        transport = httpx.ASGITransport(app=service.app)
-        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
-            call = asyncio.create_task(client.post(MNIST, content=digit_png))
-            while not service.worker.in_flight:
-                await asyncio.sleep(0)
+        async with request_in_flight(service, digit_png) as (_client, call):
             await service.worker.drain()
             assert not call.done()
             gate.set()

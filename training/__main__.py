@@ -8,7 +8,7 @@ from pathlib import Path
 
 from training.device import choose_device, keep_freed_memory
 from training.errors import TrainingError
-from training.experiments import ablate, rewrite_card, train_seeds
+from training.experiments import Report, ablate, rewrite_card, train_seeds
 from training.interruption import Interruption
 from training.options import add_command, add_data_dir, add_run_options, seed, share
 from training.retraining import MODELS_DIR, Published, Retraining, retrain
@@ -130,7 +130,7 @@ def _ablate(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int
     return _experiment(lambda report: ablate(_asked(parser, options), epochs=options.epochs, report=report))
 
 
-def _experiment(run: Callable[[Callable[[str, Published | None], None]], None]) -> int:
+def _experiment(run: Callable[[Report], None]) -> int:
     def report(name: str, published: Published | None) -> None:
         print(f"{name}: {_describe(published) if published else 'in docs/runs.jsonl already'}", flush=True)
 

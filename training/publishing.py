@@ -63,7 +63,7 @@ def write_version(
     """
     images = test.images.cpu()
     export_onnx(classifier, folder / MODEL_FILE, images)
-    metrics = measure(predict_onnx(folder / MODEL_FILE, images.numpy()), test.labels.cpu().numpy())
+    metrics = _measure(folder / MODEL_FILE, test)
     check_accuracy(metrics, min_accuracy)
     card = make_card(metrics)
     write_card(folder / MODEL_FILE, card)
@@ -107,18 +107,23 @@ def _next_version(model_folder: Path) -> str:
 
 def _add_int8(folder: Path, card: ModelCard, calibration: NDArray[np.uint8], test: Split) -> None:
     """Write the int8 graph with a card and golden images of its own, or say why there is none."""
-    path, images = folder / INT8_MODEL_FILE, test.images.cpu().numpy()
+    path = folder / INT8_MODEL_FILE
     try:
         quantize(folder / MODEL_FILE, path, calibration)
-        metrics = measure(predict_onnx(path, images), test.labels.cpu().numpy())
+        metrics = _measure(path, test)
         check_int8(metrics, card.test)
     except (ExportError, GateError) as error:
         path.unlink(missing_ok=True)
         tqdm.write(f"{card.name}: no {INT8_MODEL_FILE}: {error}", file=sys.stderr)
         return
     write_card(path, replace(card, test=metrics, precision="int8"))
-    golden = images[:NUM_GOLDEN]
+    golden = test.images[:NUM_GOLDEN].cpu().numpy()
     np.savez_compressed(folder / INT8_GOLDEN_FILE, images=golden, probabilities=predict_onnx(path, golden))
+
+
+def _measure(path: Path, test: Split) -> Metrics:
+    """Measure an ONNX file on every image of the test split."""
+    return measure(predict_onnx(path, test.images.cpu().numpy()), test.labels.cpu().numpy())
 
 
 def _rename(staging: Path, folder: Path) -> None:

@@ -1,7 +1,7 @@
 """Recipes: everything that decides a training run except its seed, as data."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from training.augmentation import Augmentation
@@ -53,39 +53,27 @@ def read_recipe(settings: Mapping[str, Any]) -> Recipe:
 
 DEFORMATION = Augmentation(degrees=12, scale=0.12, shear=0.12, translate=1.5, elastic=1.4)  # after Simard et al. (2003)
 
+DEFORMED_DIGITS = Recipe(
+    epochs=40,
+    batch_size=256,
+    optimizer="adamw",
+    lr=2e-3,
+    weight_decay=0.01,
+    lookahead=True,
+    schedule="triangular",
+    drop_rate=0.2,
+    patience=40,
+    augmentation=DEFORMATION,
+)
+
 MNIST_RECIPES = {
-    "published": Recipe(
-        epochs=100,
-        widths=(1024, 1024),
-        batch_norm=True,
-        batch_size=256,
-        optimizer="adamw",
-        lr=2e-3,
-        weight_decay=0.01,
-        lookahead=True,
-        schedule="triangular",
-        drop_rate=0.1,
-        patience=100,
-        augmentation=DEFORMATION,
+    "published": replace(
+        DEFORMED_DIGITS, epochs=100, patience=100, widths=(1024, 1024), batch_norm=True, drop_rate=0.1
     ),
     "course": Recipe(epochs=20, drop_rate=0.3, mixed_precision=False),
 }
 
-MNIST_CNN_RECIPES = {
-    "published": Recipe(
-        epochs=40,
-        whitened=False,
-        batch_size=256,
-        optimizer="adamw",
-        lr=2e-3,
-        weight_decay=0.01,
-        lookahead=True,
-        schedule="triangular",
-        drop_rate=0.2,
-        patience=40,
-        augmentation=DEFORMATION,
-    ),
-}
+MNIST_CNN_RECIPES = {"published": replace(DEFORMED_DIGITS, whitened=False)}
 
 CIFAR10_RECIPES = {
     "published": Recipe(  # airbench96_faster (Jordan 2024), whose rate is per sum of 1024 losses, narrower and longer
