@@ -40,6 +40,7 @@ class ModelCard:
     multiply_adds: int  # an image
     date: str  # ISO 8601, UTC
     git_commit: str
+    floor: float = 0.0  # taken off the softmax, then normalised again
     precision: Precision = "float32"  # of weights and activations
     recipe: Mapping[str, Any] = field(default_factory=dict)
     dataset: Mapping[str, str] = field(default_factory=dict)  # file name -> MD5

@@ -4,6 +4,7 @@ import torch
 from torch import nn
 
 from models.card import ModelCard
+from training.calibration import Calibration
 from training.data import Split
 from training.export import CalibratedClassifier
 from training.networks import PixelNormalizer
@@ -17,7 +18,8 @@ def tiny_classifier(*, image_shape=(28, 28), num_classes=10, temperature=2.0, se
     torch.manual_seed(seed)
     pixels = int(torch.tensor(image_shape).prod())
     normalizer = PixelNormalizer([128.0] * (1 if len(image_shape) == 2 else 3), [64.0])
-    return CalibratedClassifier(nn.Sequential(normalizer, nn.Flatten(), nn.Linear(pixels, num_classes)), temperature)
+    network = nn.Sequential(normalizer, nn.Flatten(), nn.Linear(pixels, num_classes))
+    return CalibratedClassifier(network, Calibration(temperature=temperature))
 
 
 def random_split(*, image_shape=(28, 28), num_classes=10, count=20, seed=0):
@@ -51,7 +53,7 @@ def publish_tiny_model(
                 class_names=class_names,
                 preparation=preparation,
                 test=test,
-                temperature=classifier.temperature,
+                temperature=classifier.calibration.temperature,
                 seed=seed,
                 parameters=1,
                 multiply_adds=1,

@@ -11,6 +11,7 @@ from exported_models import publish_tiny_model, random_split, tiny_classifier
 from torch import nn
 
 from models.card import ModelCard
+from training.calibration import Calibration
 from training.export import (
     PARITY_BATCHES,
     CalibratedClassifier,
@@ -33,7 +34,8 @@ def exported(request, tmp_path_factory):
     """(path, classifier, images) of each network, untrained."""
     torch.manual_seed(0)
     path = tmp_path_factory.mktemp("exported") / "model.onnx"
-    classifier = CalibratedClassifier(NETWORKS[request.param](), temperature=1.7)
+    floor = 0.03 if len(request.param) == 3 else 0.0
+    classifier = CalibratedClassifier(NETWORKS[request.param](), Calibration(temperature=1.7, floor=floor))
     images = random_split(image_shape=request.param, count=64).images
     export_onnx(classifier, path, images)
     return path, classifier, images
@@ -49,13 +51,13 @@ def test_the_input_is_uint8_images_of_any_number(exported):
     assert tuple(dim.dim_value for dim in shape) == tuple(images.shape[1:])
 
 
-def test_the_outputs_are_probabilities_and_logits_before_temperature(exported):
-    path, _, images = exported
+def test_the_outputs_are_probabilities_and_logits_before_calibration(exported):
+    path, classifier, images = exported
     assert [output.name for output in open_session(path).get_outputs()] == ["probabilities", "logits"]
     probabilities, logits = open_session(path).run(None, {"images": images.numpy()})
     assert (probabilities.dtype, logits.dtype) == (np.float32, np.float32)
     assert np.allclose(probabilities.sum(axis=1), 1, atol=1e-6)
-    assert np.allclose(probabilities, torch.softmax(torch.tensor(logits) / 1.7, dim=1), atol=1e-6)
+    assert np.allclose(probabilities, classifier.calibration(torch.tensor(logits)), atol=1e-6)
 
 
 @pytest.mark.parametrize("batch_size", PARITY_BATCHES)
@@ -102,7 +104,7 @@ class Drifting(nn.Module):
 
 
 def test_a_file_that_differs_from_pytorch_is_refused(tmp_path):
-    classifier = CalibratedClassifier(Drifting(right_calls=1), temperature=1.0)
+    classifier = CalibratedClassifier(Drifting(right_calls=1), Calibration(temperature=1.0))
     with pytest.raises(ExportError, match=r"differs from PyTorch by .* at batch 2; at most 1e-05 is right"):
         export_onnx(classifier, tmp_path / "model.onnx", random_split().images)
 

@@ -8,6 +8,7 @@ from test_export import Drifting
 
 from models.card import ModelCard, ModelCardError
 from models.layout import GOLDEN_TOLERANCE
+from training.calibration import Calibration
 from training.export import PARITY_BATCHES, CalibratedClassifier, ExportError, open_session, predict_onnx
 from training.gate import GateError, check_golden
 from training.metrics import measure
@@ -44,7 +45,7 @@ def out(request, tmp_path):
 def test_whatever_fails_leaves_nothing_behind(out, reason, error, message):
     before = everything_in(out)
     if "right_calls" in reason:
-        reason = {"classifier": CalibratedClassifier(Drifting(**reason), temperature=1.0)}
+        reason = {"classifier": CalibratedClassifier(Drifting(**reason), Calibration(temperature=1.0))}
     with pytest.raises(error, match=message):
         publish_tiny_model(out, **reason)
     assert everything_in(out) == before

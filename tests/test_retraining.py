@@ -19,7 +19,7 @@ from torchvision import datasets
 
 from models.card import ModelCard
 from training.__main__ import main
-from training.calibration import fit_temperature
+from training.calibration import fit_calibration
 from training.export import open_session, predict_onnx
 from training.retraining import LEDGER, Retraining, retrain
 from training.zoo import MNIST, ZOO
@@ -157,11 +157,11 @@ def test_a_run_that_was_stopped_publishes_and_can_still_be_resumed_to_the_same_e
 
 
 def test_ctrl_c_after_the_last_epoch_publishes_a_complete_run(tmp_path, places, monkeypatch, capfd):
-    def press_and_fit(*arguments):
+    def press_and_fit(*arguments, **options):
         signal.raise_signal(signal.SIGINT)
-        return fit_temperature(*arguments)
+        return fit_calibration(*arguments, **options)
 
-    monkeypatch.setattr("training.retraining.fit_temperature", press_and_fit)
+    monkeypatch.setattr("training.retraining.fit_calibration", press_and_fit)
     command = ["retrain", "mnist", "--epochs", "1", "--min-accuracy", "0", "--data-dir", str(DATA), *places]
     assert main(command) == 0
     said = capfd.readouterr()

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from training.calibration import fit_temperature
+from training.calibration import Calibration, fit_calibration
 from training.metrics import (
     confusion_matrix,
     expected_calibration_error,
@@ -60,20 +60,52 @@ def overconfident_logits():
 
 
 def test_the_temperature_undoes_what_made_the_logits_overconfident():
-    assert fit_temperature(*overconfident_logits()) == pytest.approx(3, rel=0.03)
+    assert fit_calibration(*overconfident_logits(), smoothed=False).temperature == pytest.approx(3, rel=0.03)
 
 
 def test_calibration_lowers_nll_and_ece_and_keeps_accuracy():
     logits, labels = overconfident_logits()
     before = measure(logits.softmax(dim=1).numpy(), labels.numpy())
-    after = measure((logits / fit_temperature(logits, labels)).softmax(dim=1).numpy(), labels.numpy())
+    after = measure(fit_calibration(logits, labels, smoothed=False)(logits).numpy(), labels.numpy())
     assert after.nll < before.nll - 0.1
     assert after.ece < 0.02 < before.ece
     assert after.accuracy == before.accuracy
 
 
 def test_the_temperature_stays_bounded_where_every_answer_is_right():
-    assert fit_temperature(torch.eye(10) * 5, torch.arange(10)) == pytest.approx(0.05, rel=0.01)
+    right = torch.eye(10) * 5
+    assert fit_calibration(right, torch.arange(10), smoothed=False).temperature == pytest.approx(0.05, rel=0.01)
+
+
+def smoothed_logits(smoothing=0.2):
+    """What a network would answer that learned smoothed labels perfectly, and the labels."""
+    generator = torch.Generator().manual_seed(0)
+    truth = (torch.randn(5000, 10, generator=generator) * 5).softmax(dim=1)
+    labels = torch.multinomial(truth, 1, generator=generator)[:, 0]
+    return ((1 - smoothing) * truth + smoothing / 10).log(), labels, truth
+
+
+def test_the_floor_undoes_label_smoothing():
+    logits, labels, truth = smoothed_logits()
+    calibration = fit_calibration(logits, labels, smoothed=True)
+    assert calibration.floor == pytest.approx(0.02, abs=0.003)
+    assert calibration.temperature == pytest.approx(1, abs=0.05)
+    assert (calibration(logits) - truth).abs().max() < 0.05
+    alone = fit_calibration(logits, labels, smoothed=False)
+    nll_alone, nll = (negative_log_likelihood(fit(logits).numpy(), labels.numpy()) for fit in (alone, calibration))
+    assert nll < nll_alone - 0.01
+
+
+def test_no_floor_is_fitted_where_no_label_was_smoothed():
+    logits, labels, _truth = smoothed_logits()
+    assert fit_calibration(logits, labels, smoothed=False).floor == 0
+
+
+def test_the_floor_keeps_the_order_of_the_classes_and_probabilities_that_sum_to_1():
+    logits = torch.randn(100, 10, generator=torch.Generator().manual_seed(1)) * 4
+    probabilities = Calibration(temperature=1.3, floor=0.05)(logits)
+    assert probabilities.argsort(dim=1).equal(logits.argsort(dim=1))
+    assert probabilities.sum(dim=1).numpy() == pytest.approx(np.ones(100), abs=1e-6)
 
 
 THREE = np.array([[0.7, 0.2, 0.1], [0.6, 0.3, 0.1], [0.2, 0.5, 0.3], [0.1, 0.1, 0.8]])

@@ -43,7 +43,7 @@ Of this version, seed {card.seed}: measured once, on the ONNX file, in a single 
 |---|---|---|---|---|---|
 {results}
 
-Logits are divided by the temperature {card.temperature:.3f}, fitted on the validation split (Guo et al. 2017).
+{calibration}
 
 {spread}
 
@@ -114,6 +114,7 @@ def render_card(
         multiply_adds=card.multiply_adds / 1e6,
         size=size,
         results=_lines(_result(graph, split, metrics) for graph, split, metrics in graphs if metrics),
+        calibration=_calibration(card),
         spread=describe_spread(run, runs),
         speed=_speed(run),
         classes=_lines(_class(name, counts, index) for index, name in enumerate(card.class_names)),
@@ -137,6 +138,16 @@ def reproduce(model: TrainableModel, run: Run) -> str:
 def _result(graph: str, split: str, metrics: Metrics) -> str:
     figures = f"{metrics.accuracy:.2%} | {metrics.nll:.4f} | {metrics.ece:.2%}"
     return f"| {graph} | {split} | {metrics.num_images:,} | {figures} |"
+
+
+def _calibration(card: ModelCard) -> str:
+    temperature = f"Logits are divided by the temperature {card.temperature:.3f}"
+    if not card.floor:
+        return f"{temperature}, fitted on the validation split (Guo et al. 2017)."
+    return (
+        f"{temperature} (Guo et al. 2017), and {card.floor:.3f}, which label smoothing gave to every class, is taken\n"
+        "off its softmax again; both were fitted on the validation split."
+    )
 
 
 def _speed(run: Run) -> str:

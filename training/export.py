@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from models.card import ModelCard
+from training.calibration import Calibration
 from training.errors import TrainingError
 from training.folding import fold_batch_norms
 
@@ -22,17 +23,17 @@ class ExportError(TrainingError):
 
 
 class CalibratedClassifier(nn.Module):
-    """What is exported: (N, H, W) or (N, H, W, 3) uint8 -> probabilities (N, K) and the logits before temperature."""
+    """What is exported: (N, H, W) or (N, H, W, 3) uint8 -> probabilities (N, K) and the logits before calibration."""
 
-    def __init__(self, network: nn.Module, temperature: float) -> None:
+    def __init__(self, network: nn.Module, calibration: Calibration) -> None:
         super().__init__()
         self.network = network
-        self.temperature = temperature
+        self.calibration = calibration
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Classify a batch."""
         logits = self.network(images)
-        return torch.softmax(logits / self.temperature, dim=1), logits
+        return self.calibration(logits), logits
 
 
 def export_onnx(classifier: CalibratedClassifier, path: Path, images: Tensor) -> None:

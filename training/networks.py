@@ -70,9 +70,10 @@ def mnist_cnn(mean: Sequence[float], std: Sequence[float], *, drop_rate: float =
     """The course's SimpleCNN, with batch norm: (N, 28, 28) uint8 -> (N, 10) logits."""
     layers: list[nn.Module] = [PixelNormalizer(mean, std), nn.Unflatten(1, (1, 28))]
     for narrow, wide in pairwise((1, 32, 64)):
-        layers += [_conv(narrow, wide), nn.BatchNorm2d(wide), nn.ReLU(), nn.MaxPool2d(2)]
+        layers += [_conv(narrow, wide), nn.MaxPool2d(2), nn.BatchNorm2d(wide), nn.ReLU()]
     layers += [nn.Flatten(), nn.Linear(64 * 7 * 7, 128, bias=False), nn.BatchNorm1d(128), nn.ReLU()]
-    return nn.Sequential(*layers, nn.Dropout(drop_rate), nn.Linear(128, 10))
+    network = nn.Sequential(*layers, nn.Dropout(drop_rate), nn.Linear(128, 10))
+    return network.to(memory_format=torch.channels_last)  # trains almost twice as fast on a CPU
 
 
 class ConvGroup(nn.Module):

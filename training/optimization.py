@@ -21,9 +21,9 @@ def make_optimizer(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
         case "sgd":
             return torch.optim.SGD(groups, lr=recipe.lr, momentum=recipe.momentum, nesterov=True)
         case "adam":
-            return torch.optim.Adam(groups, lr=recipe.lr)
+            return torch.optim.Adam(groups, lr=recipe.lr, fused=True)
         case "adamw":
-            return torch.optim.AdamW(groups, lr=recipe.lr)
+            return torch.optim.AdamW(groups, lr=recipe.lr, fused=True)
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, lr: float) -> None:

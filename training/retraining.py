@@ -11,7 +11,7 @@ from torch import nn
 
 from models.card import Metrics, ModelCard
 from models.layout import INT8_MODEL_FILE, MODEL_FILE
-from training.calibration import fit_temperature
+from training.calibration import fit_calibration
 from training.checkpoints import describe_run, load_checkpoint, own_checkpoint, save_checkpoint
 from training.data import DataSet, Split
 from training.device import describe_hardware
@@ -133,7 +133,8 @@ def make_card(
         class_names=asked.model.class_names,
         preparation=asked.model.preparation,
         test=test,
-        temperature=classifier.temperature,
+        temperature=classifier.calibration.temperature,
+        floor=classifier.calibration.floor,
         seed=asked.seed,
         parameters=count_parameters(classifier),
         multiply_adds=count_multiply_adds(classifier, data.test.images[:1]),
@@ -149,9 +150,9 @@ def _retrain(asked: Retraining, stopped: Callable[[], bool]) -> Published:
     commit, runs, data = git_commit(), read_runs(LEDGER), asked.model.load(asked.data_dir)  # before hours go by
     network, fit = train(asked, data, stopped=stopped)
     val_logits = predict_logits(network, data.val.images.to(asked.device)).cpu()
-    classifier = CalibratedClassifier(network.cpu(), fit_temperature(val_logits, data.val.labels))
-    val_probabilities = torch.softmax(val_logits / classifier.temperature, dim=1)
-    val = measure(val_probabilities.numpy(), data.val.labels.numpy())
+    calibration = fit_calibration(val_logits, data.val.labels, smoothed=asked.recipe.label_smoothing > 0)
+    classifier = CalibratedClassifier(network.cpu(), calibration)
+    val = measure(calibration(val_logits).numpy(), data.val.labels.numpy())
     with staged_version(asked.out / asked.model.name) as staged:
         card = write_version(
             staged.path,
@@ -187,6 +188,7 @@ def make_run(asked: Retraining, folder: Path, card: ModelCard, fit: Fit, *, val:
         val=val,
         int8=read_card(graphs["int8"]).test if "int8" in graphs else None,
         temperature=card.temperature,
+        floor=card.floor,
         epochs=len(fit.history),
         best_epoch=fit.best.epoch,
         stopped=fit.stopped,
