@@ -8,7 +8,8 @@ from exported_models import publish_tiny_model, random_split, tiny_classifier
 
 from models.card import Metrics
 from training import publishing
-from training.export import export_onnx, predict_onnx
+from training.calibration import Calibration
+from training.export import export_onnx, open_session, predict_onnx
 from training.gate import GateError, check_int8
 from training.networks import mnist_cnn
 from training.quantization import quantize
@@ -21,6 +22,7 @@ def graphs(tmp_path_factory):
     torch.manual_seed(0)
     classifier = tiny_classifier()
     classifier.network = mnist_cnn([128.0], [74.0]).eval()
+    classifier.calibration = Calibration(temperature=0.5, floor=0.05)
     export_onnx(classifier, folder / "model.onnx", images)
     quantize(folder / "model.onnx", folder / "model.int8.onnx", images.numpy())
     return folder
@@ -39,6 +41,13 @@ def test_it_answers_nearly_as_the_float_graph_does_at_any_batch_size(graphs):
         found = predict_onnx(graphs / "model.int8.onnx", images[:count])
         assert np.abs(found - predict_onnx(graphs / "model.onnx", images[:count])).max() < 0.03
         assert np.allclose(found.sum(axis=1), 1, atol=1e-5)
+
+
+def test_calibration_is_left_in_floating_point(graphs):
+    images = random_split(count=70, seed=1).images.numpy()
+    probabilities, logits = open_session(graphs / "model.int8.onnx").run(None, {"images": images})
+    expected = Calibration(temperature=0.5, floor=0.05)(torch.from_numpy(logits))
+    np.testing.assert_allclose(probabilities, expected, atol=1e-6)
 
 
 def test_losing_more_than_a_fifth_of_a_point_is_refused():

@@ -94,7 +94,8 @@ def warp(
     grid = functional.affine_grid(matrices, [len(images), 1, height, width], align_corners=False)
     if displacements is not None:
         grid = grid + displacements * pixel
-    return functional.grid_sample(images[:, None].float(), grid, align_corners=False)[:, 0]
+    moved = functional.grid_sample(images[:, None].float(), grid, mode="bicubic", align_corners=False)[:, 0]
+    return moved.clamp(0, 255)  # bicubic keeps the edges of strokes sharp, and overshoots beside them
 
 
 def smooth_field(images: Tensor, *, sigma: float = 4.0) -> Tensor:

@@ -11,7 +11,7 @@ from torch.nn import functional
 BOUNDS = (0.05, 20.0)  # where every image is classified right, the best temperature would be none at all
 RATIO = (math.sqrt(5) - 1) / 2
 FLOORS = [thousandths / 1000 for thousandths in range(100)]  # below 1/K the likeliest class is always above it
-KEPT = 0.01  # of softmax, so that no class becomes impossible and their order stays
+KEPT = 0.01  # of softmax at least, so that no class becomes impossible and their order stays
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +30,7 @@ class Calibration:
         softmax = torch.softmax(logits / self.temperature, dim=1)
         if not self.floor:
             return softmax
-        shares = functional.relu(softmax - self.floor) + KEPT * softmax
+        shares = torch.maximum(softmax - self.floor, KEPT * softmax)
         return shares / shares.sum(dim=1, keepdim=True)
 
 
