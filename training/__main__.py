@@ -10,7 +10,7 @@ from training.device import choose_device, keep_freed_memory
 from training.errors import TrainingError
 from training.experiments import Report, ablate, rewrite_card, train_seeds
 from training.interruption import Interruption
-from training.options import add_command, add_data_dir, add_run_options, seed, share
+from training.options import Commands, add_command, add_data_dir, add_run_options, seed, share
 from training.retraining import MODELS_DIR, Published, Retraining, retrain
 from training.zoo import DEFAULT_RECIPE, ZOO, TrainableModel
 
@@ -45,7 +45,13 @@ def make_parser() -> argparse.ArgumentParser:
     """Return the parser of every command."""
     parser = argparse.ArgumentParser(prog="python -m training", description="Train the models that the service serves.")
     commands = parser.add_subparsers(required=True, metavar="command")
+    _add_retrain(commands)
+    _add_experiments(commands)
+    _add_card(commands)
+    return parser
 
+
+def _add_retrain(commands: Commands) -> None:
     add = add_command(
         commands,
         "retrain",
@@ -61,6 +67,8 @@ def make_parser() -> argparse.ArgumentParser:
     add("--min-accuracy", type=share, metavar="0..1", help="publish nothing worse (default: the model's own floor)")
     add("--resume", action="store_true", help="go on with an interrupted run of the same settings")
 
+
+def _add_experiments(commands: Commands) -> None:
     add = add_command(
         commands,
         "seeds",
@@ -83,6 +91,8 @@ def make_parser() -> argparse.ArgumentParser:
     )
     add_run_options(add, recipe=False)
 
+
+def _add_card(commands: Commands) -> None:
     add = add_command(
         commands,
         "card",
@@ -92,7 +102,6 @@ def make_parser() -> argparse.ArgumentParser:
         "test images and docs/runs.jsonl.",
     )
     add_data_dir(add)
-    return parser
 
 
 def _retrain(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:

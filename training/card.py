@@ -1,7 +1,6 @@
 """The model card as people read it, rendered from the ONNX file's own card and the ledger of runs."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,20 +9,11 @@ from models.card import Metrics, ModelCard
 from models.layout import INT8_MODEL_FILE, MODEL_FILE
 from training.comparisons import describe_ablations, describe_spread
 from training.ledger import Run
-from training.recipes import Recipe, read_recipe
+from training.recipe_table import describe_recipe
+from training.recipes import read_recipe
 from training.zoo import DEFAULT_RECIPE, TrainableModel
 
 HISTORY_FILE = "history.json"
-SHOWN = {
-    "epochs",
-    "batch_size",
-    "optimizer",
-    "lr",
-    "weight_decay",
-    "drop_rate",
-    "label_smoothing",
-    "augmentation",
-}
 
 CARD = """\
 # {card.name}, version {card.version}
@@ -70,8 +60,8 @@ validation accuracy and was kept. Every epoch is in `{history}`.
 
 {ablations}The recipe `{run.recipe}`:
 
-| setting, where it is not the usual one | value |
-|---|---|
+| setting, where it is not the usual one | value | source |
+|---|---|---|
 {recipe}
 
 {run.val.num_images:,} of the training images, always the same, are held out for validation; nothing is chosen on the
@@ -102,10 +92,6 @@ def render_card(
         counts: confusion matrix of the test split.
         size: of the ONNX file in megabytes.
     """
-    usual = asdict(Recipe(epochs=0))
-    settings = {
-        name: value for name, value in asdict(read_recipe(card.recipe)).items() if name in SHOWN or value != usual[name]
-    }
     graphs = [("float32", "test", run.test), ("int8", "test", run.int8), ("float32", "validation", run.val)]
     return CARD.format(
         model=model,
@@ -120,7 +106,7 @@ def render_card(
         classes=_lines(_class(name, counts, index) for index, name in enumerate(card.class_names)),
         history=HISTORY_FILE,
         ablations=describe_ablations(run, runs),
-        recipe=_lines(f"| {name} | {_setting(value)} |" for name, value in settings.items()),
+        recipe=describe_recipe(read_recipe(card.recipe)),
         md5s=_lines(f"- `{name}` {md5}" for name, md5 in card.dataset.items()),
         command=reproduce(model, run),
         libraries=", ".join(f"{name} {version}" for name, version in card.libraries.items()),
@@ -166,12 +152,6 @@ def _class(name: str, counts: NDArray[np.int64], index: int) -> str:
 
 def _share(part: int, whole: int) -> str:
     return f"{part / whole:.2%}" if whole else "-"
-
-
-def _setting(value: object) -> str:
-    if isinstance(value, dict):
-        return ", ".join(f"{name} {setting}" for name, setting in value.items() if setting) or "none"
-    return str(value)
 
 
 def _lines(lines: Iterable[str]) -> str:

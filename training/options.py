@@ -3,16 +3,19 @@
 import argparse
 from collections.abc import Callable
 from pathlib import Path
+from typing import TypeAlias
 
 from training.provenance import REPOSITORY
 from training.zoo import DEFAULT_RECIPE, ZOO
+
+Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 MAX_SEED = 2**32 - 1  # of every epoch one is made, which must fit 64 bits (training/fitting.py)
 MAX_EPOCHS = 1_000_000
 
 
 def add_command(
-    commands: "argparse._SubParsersAction[argparse.ArgumentParser]",
+    commands: Commands,
     name: str,
     *,
     run: Callable[[argparse.ArgumentParser, argparse.Namespace], int],

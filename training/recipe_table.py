@@ -1,0 +1,40 @@
+"""A recipe as a table for the model card: its settings, and where their method was published."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from typing import Any
+
+from training.recipes import Recipe
+
+SHOWN = {"epochs", "batch_size", "optimizer", "lr", "weight_decay", "drop_rate", "label_smoothing"}  # whatever they are
+SOURCES = {
+    "optimizer adam": "Kingma and Ba 2015",
+    "optimizer adamw": "Loshchilov and Hutter 2019",
+    "optimizer sgd": "Nesterov's momentum, Sutskever et al. 2013",
+    "schedule triangular": "Smith and Topin 2018",
+    "batch_norm": "Ioffe and Szegedy 2015",
+    "bias_lr_factor": "Page 2019",
+    "lookahead": "Zhang et al. 2019, as airbench has it",
+    "drop_rate": "Srivastava et al. 2014",
+    "label_smoothing": "Szegedy et al. 2016",
+    "depth 3": "residual, He et al. 2015",
+    "teacher": "Hinton et al. 2015",
+    "hardest": "airbench, Jordan 2024",
+    "flip": "alternating, Jordan 2024",
+    "cutout": "DeVries and Taylor 2017",
+    "elastic": "Simard et al. 2003",
+}
+
+
+def describe_recipe(recipe: Recipe) -> str:
+    """Return the rows of the settings that are not the usual ones, and of those that people look for."""
+    settings, usual = asdict(recipe), asdict(Recipe(epochs=0))
+    settings |= settings.pop("augmentation")
+    usual |= usual.pop("augmentation")
+    return "\n".join(_rows({name: value for name, value in settings.items() if name in SHOWN or value != usual[name]}))
+
+
+def _rows(settings: Mapping[str, Any]) -> Iterator[str]:
+    for name, value in settings.items():
+        source = (SOURCES.get(name) or SOURCES.get(f"{name} {value}", "")) if value else ""
+        yield f"| {name} | {value} | {source} |"
