@@ -63,6 +63,14 @@ def test_every_model_has_one_version():
     assert len(VERSIONS) == len({folder.parent for folder in VERSIONS})
 
 
+@pytest.mark.parametrize("folder", [path.parent for path in FILES if path.name == INT8_MODEL_FILE], ids=name)
+def test_the_int8_graph_was_measured_twice_as_fast_and_nearly_as_right(folder):
+    run = run_of(folder)
+    for batch_size, milliseconds in run.ms_per_image["int8"].items():
+        assert milliseconds <= run.ms_per_image["float32"][batch_size] / 2
+    assert run.int8.accuracy >= run.test.accuracy - 0.002
+
+
 @pytest.mark.parametrize("folder", VERSIONS, ids=name)
 def test_the_card_for_people_says_what_the_files_and_the_ledger_say(folder):
     text, card, run = (folder / "README.md").read_text(), read_card(folder / MODEL_FILE), run_of(folder)
