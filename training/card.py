@@ -53,8 +53,8 @@ The wrong answers that were surest of themselves:
 
 ## How it was trained
 
-On {run.hardware} in {run.minutes:.1f} minutes: {run.epochs} epochs, of which epoch {run.best_epoch} had the best
-validation accuracy and was kept. Every epoch is in `{history}`.
+On {run.hardware} in {run.minutes:.1f} minutes: {run.epochs} epochs, of which epoch {run.best_epoch} was kept,
+the best on validation. Every epoch is in `{history}`.
 
 ![loss, accuracy and learning rate of every epoch](curves.png)
 
