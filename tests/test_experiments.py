@@ -61,11 +61,11 @@ def test_an_interrupted_seed_goes_on_from_its_checkpoint(repository, monkeypatch
 
 
 def test_an_ablation_changes_one_thing_of_the_recipe_and_takes_a_third_of_its_epochs(repository, monkeypatch):
-    rows = {"as published": {}, "no dropout": {"drop_rate": 0.0}}
+    rows = {"as published": {}, "half dropped out": {"drop_rate": 0.5}}
     monkeypatch.setattr(experiments, "ABLATIONS", {"mnist": rows})
     ablate(ask(repository, epochs=3), epochs=None, report=lambda _name, _published: None)
     whole, without = runs_of(repository)
-    assert (whole.ablation, without.ablation) == ("as published", "no dropout")
+    assert (whole.ablation, without.ablation) == ("as published", "half dropped out")
     assert (whole.epochs, without.epochs) == (1, 1)
     changed = {name for name in whole.settings if whole.settings[name] != without.settings[name]}
     assert changed == {"drop_rate"}
@@ -92,7 +92,9 @@ def test_the_card_gains_spread_and_ablations_when_it_is_rendered_again(repositor
     before = (folder / "README.md").read_text()
     assert "One seed was tried." in before
     train_seeds(ask(repository, epochs=1), [1, 2], report=lambda _name, _published: None)
-    monkeypatch.setattr(experiments, "ABLATIONS", {"mnist": {"as published": {}, "no dropout": {"drop_rate": 0.0}}})
+    monkeypatch.setattr(
+        experiments, "ABLATIONS", {"mnist": {"as published": {}, "half dropped out": {"drop_rate": 0.5}}}
+    )
     ablate(ask(repository, epochs=1), epochs=1, report=lambda _name, _published: None)
     model = (folder / "model.onnx").read_bytes()
     assert rewrite_card(MNIST, DATA) == folder
@@ -100,7 +102,7 @@ def test_the_card_gains_spread_and_ablations_when_it_is_rendered_again(repositor
     accuracies = [run.test.accuracy * 100 for run in runs_of(repository) if not run.ablation]
     assert "with the seeds 0, 1, 2, mean" in after
     assert f"accuracy {sum(accuracies) / 3:.2f} ± " in after
-    assert "| no dropout | " in after
+    assert "| half dropped out | " in after
     assert (folder / "model.onnx").read_bytes() == model
 
 
@@ -140,7 +142,7 @@ def test_other_data_are_another_run(repository):
     assert run.is_repeat_of(replace(run, seed=5, minutes=9.0))
     for change in (
         {"dataset": {"train": "0"}},
-        {"ablation": "no dropout"},
+        {"ablation": "half dropped out"},
         {"model": "cifar10"},
         {"settings": {**run.settings, "lr": 0.5}},
     ):
@@ -165,15 +167,15 @@ def test_the_table_of_parts_has_one_row_each_of_the_same_effort(repository):
 
     rows = [
         row("as published", epochs=1, accuracy=0.1),  # a trial of the command
-        row("no dropout", epochs=1, accuracy=0.1, drop_rate=0.0),
+        row("half dropped out", epochs=1, accuracy=0.1, drop_rate=0.5),
         row("as published", accuracy=0.4),
-        row("no dropout", drop_rate=0.0),
-        row("no dropout", accuracy=0.6, drop_rate=0.0),
+        row("half dropped out", drop_rate=0.5),
+        row("half dropped out", accuracy=0.6, drop_rate=0.5),
     ]
     table = describe_ablations(whole, rows)
     assert [line.split(" | ")[:3] for line in table.splitlines() if "%" in line] == [
         ["| as published", "2", "40.00%"],
-        ["| no dropout", "2", "60.00%"],
+        ["| half dropped out", "2", "60.00%"],
     ]
     assert describe_ablations(replace(whole, settings={**whole.settings, "lr": 0.5}), rows) == ""
 

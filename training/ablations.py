@@ -16,7 +16,7 @@ ABLATIONS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {  # model -> name ->
         "no deformation at all": {"augmentation": Augmentation()},
         "no batch norm": {"batch_norm": False},
         "no lookahead": {"lookahead": False},
-        "no dropout": {"drop_rate": 0.0},
+        "a tenth dropped out": {"drop_rate": 0.1},
         "the course's widths, 256 and 128": {"widths": MNIST_RECIPES["course"].widths},
     },
     "cifar10": {
