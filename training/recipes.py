@@ -76,6 +76,9 @@ MNIST_CNN_RECIPES = {
     "published": replace(
         DEFORMED_DIGITS,
         whitened=False,
+        optimizer="sgd",
+        lr=0.1,
+        weight_decay=5e-4,
         drop_rate=0.2,
         augmentation=replace(DEFORMATION, translate=1.0, elastic=1.0),
     ),
