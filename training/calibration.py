@@ -19,7 +19,8 @@ class Calibration:
     """From logits to probabilities by a temperature (Guo et al. 2017) and, after label smoothing, a floor.
 
     Smoothed by ``a``, labels give each of K classes ``a / K`` even where it is out of the question (Szegedy et al.
-    2016), and a network learns to do so too. That floor is taken off again; no temperature could.
+    2016), and a network learns to do so too. No temperature takes that floor off again: max(softmax - floor, softmax /
+    100) does, normalised.
     """
 
     temperature: float = 1.0
@@ -57,7 +58,7 @@ def fit_calibration(logits: Tensor, labels: Tensor, *, smoothed: bool) -> Calibr
 
 
 def _minimum(function: Callable[[float], float], low: float, high: float) -> float:
-    """Golden-section search; the likelihood has one optimum, being convex in the inverse of a temperature."""
+    """Golden-section search. Without a floor the likelihood has one optimum, convex in the inverse temperature."""
     while high - low > 1e-4:
         left, right = high - RATIO * (high - low), low + RATIO * (high - low)
         low, high = (low, right) if function(left) <= function(right) else (left, high)
