@@ -12,7 +12,6 @@ from training import retraining
 from training.averaging import Lookahead
 from training.checkpoints import CheckpointError, describe_run, load_checkpoint, save_checkpoint
 from training.fitting import predict_logits
-from training.history import Epoch, best_epoch
 from training.optimization import learning_rate, make_optimizer, set_learning_rate
 from training.recipes import Recipe
 from training.selection import HardestImages
@@ -61,25 +60,6 @@ def test_the_best_epoch_is_kept_whatever_comes_after():
     assert all(torch.equal(kept[name], tensor) for name, tensor in weights[fit.best.epoch - 1].items())
     logits = predict_logits(fitting.network, fitting.data.val.images)
     assert float((logits.argmax(dim=1) == fitting.data.val.labels).float().mean()) == fit.best.val_accuracy
-
-
-def epochs_of(*accuracies, loss=0.1):
-    figures = {"train_loss": 0.1, "train_accuracy": 0.9, "val_loss": loss, "lr": 0.1, "images_per_s": 1.0}
-    return [Epoch(epoch=number, val_accuracy=accuracy, **figures) for number, accuracy in enumerate(accuracies, 1)]
-
-
-def test_a_lucky_epoch_is_not_better_than_a_good_plateau():
-    assert best_epoch(epochs_of(0.90, 0.91, 0.97, 0.90, 0.91, 0.95, 0.95, 0.95, 0.95, 0.95)).epoch == 10
-
-
-def test_an_epoch_that_fell_is_not_held_up_by_those_before_it():
-    assert best_epoch(epochs_of(0.95, 0.95, 0.95, 0.95, 0.95, 0.3)).epoch == 1
-
-
-def test_of_equal_epochs_the_one_of_the_lowest_loss_is_best():
-    history = epochs_of(0.9, 0.9, 0.9)
-    history[1] = replace(history[1], val_loss=0.05)
-    assert best_epoch(history).epoch == 2
 
 
 def test_it_stops_when_its_patience_is_over():

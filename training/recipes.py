@@ -53,33 +53,35 @@ def read_recipe(settings: Mapping[str, Any]) -> Recipe:
 
 DEFORMATION = Augmentation(degrees=12, scale=0.12, shear=0.12, translate=1.5, elastic=1.4)  # after Simard et al. (2003)
 
-DEFORMED_DIGITS = Recipe(
-    epochs=60,
-    batch_size=256,
-    optimizer="adamw",
-    lr=2e-3,
-    weight_decay=0.01,
-    lookahead=True,
-    schedule="triangular",
-    patience=60,
-    augmentation=DEFORMATION,
-)
-
 MNIST_RECIPES = {
-    "published": replace(
-        DEFORMED_DIGITS, epochs=150, patience=150, batch_size=512, lr=3e-3, widths=(1024, 1024), batch_norm=True
+    "published": Recipe(
+        epochs=150,
+        widths=(1024, 1024),
+        batch_norm=True,
+        batch_size=512,
+        optimizer="adamw",
+        lr=3e-3,
+        weight_decay=0.01,
+        lookahead=True,
+        schedule="triangular",
+        patience=150,
+        augmentation=DEFORMATION,
     ),
     "course": Recipe(epochs=20, drop_rate=0.3, mixed_precision=False),
 }
 
 MNIST_CNN_RECIPES = {
-    "published": replace(
-        DEFORMED_DIGITS,
+    "published": Recipe(
+        epochs=60,
         whitened=False,
+        batch_size=256,
         optimizer="sgd",
         lr=0.1,
         weight_decay=5e-4,
+        lookahead=True,
+        schedule="triangular",
         drop_rate=0.2,
+        patience=60,
         augmentation=replace(DEFORMATION, translate=1.0, elastic=1.0),
     ),
 }

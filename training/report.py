@@ -38,8 +38,7 @@ def write_report(folder: Path, model: TrainableModel, run: Run, runs: Sequence[R
     draw_mistakes(folder / "mistakes.png", images, probabilities, labels, card.class_names)
     size = (folder / MODEL_FILE).stat().st_size / 1e6
     counts = confusion_matrix(probabilities, labels)
-    text = render_card(model, card, run, runs, counts=counts, size=size)
-    (folder / "README.md").write_text(text)
+    (folder / "README.md").write_text(render_card(model, card, run, runs, counts=counts, size=size))
 
 
 def read_card(path: Path) -> ModelCard:
