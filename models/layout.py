@@ -1,7 +1,17 @@
 """What a version's folder holds, <name>/<version>/, and how closely whoever runs it must agree with PyTorch."""
 
+from pathlib import Path
+
 MODEL_FILE = "model.onnx"
 INT8_MODEL_FILE = "model.int8.onnx"  # the same function in 8 bits for the CPU, where it lost no accuracy
 GOLDEN_FILE = "golden.npz"  # `images` as the model takes them, and the `probabilities` (N, K) that PyTorch gave
 INT8_GOLDEN_FILE = "golden.int8.npz"  # likewise, with what the int8 graph itself gave where it was made
+GOLDEN_FILES = {"float32": GOLDEN_FILE, "int8": INT8_GOLDEN_FILE}
 GOLDEN_TOLERANCE = {"cpu": 1e-4, "cuda": 1e-3}  # largest |dp|; TF32 and other orders of summation cost the GPU a digit
+INT8_GOLDEN_TOLERANCE = 0.02  # other kernels round other sums to the next of 255 steps: 0.002 was seen
+
+
+def newest_version(model_folder: Path) -> Path | None:
+    """Return the folder of the highest version, a name that is all digits; None if there is none."""
+    versions = (path for path in model_folder.glob("*") if path.name.isascii() and path.name.isdigit())
+    return max((path for path in versions if path.is_dir()), key=lambda path: int(path.name), default=None)

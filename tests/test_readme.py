@@ -15,6 +15,7 @@ import sys
 import pytest
 from served import ROOT, environment, serve
 
+from benchmarks.figures import Cost, render_costs
 from service.settings import Settings
 from training.__main__ import make_parser
 from training.comparisons import describe_repeats
@@ -93,7 +94,7 @@ def test_a_command_for_experiments_is_one(script):
 def test_a_benchmark_prints_its_table(script):
     if shutil.which("wrk") is None:
         pytest.skip("wrk is not installed")
-    assert "us CPU/request" in run(f"{script.strip()} --seconds 1 --runs 1 --connections 2")
+    assert "| errors at 16 connections | 0 |" in run(f"{script.strip()} --only errors --seconds 1 --repeats 1")
 
 
 @pytest.mark.parametrize("script", blocks("speed", "sh"))
@@ -129,6 +130,13 @@ def test_the_metrics_table_is_what_the_service_counts(service):
     rows = {f"| `{name}` | {meaning} |" for name, meaning in families if not name.endswith("_created")}
     assert len(rows) == 9
     assert rows <= set(README.splitlines())
+
+
+def test_the_servers_table_is_what_was_measured():
+    measured = json.loads((ROOT / "docs" / "serving.json").read_text())
+    table = render_costs([Cost(**cost) for cost in measured["costs"]])
+    assert table in README
+    assert table in (ROOT / "docs" / "serving.md").read_text()
 
 
 def test_the_results_table_is_what_the_runs_gave():

@@ -4,12 +4,12 @@ import ctypes
 import platform
 import sys
 from contextlib import AbstractContextManager
-from pathlib import Path
 from typing import Literal
 
 import torch
 
 from training.errors import TrainingError
+from training.processor import describe_processor
 
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # of mallopt(3)
 
@@ -59,11 +59,4 @@ def describe_hardware(device: torch.device) -> str:
     """Name the processor or the GPU, as a table of results would."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    lines = _cpuinfo()
-    model = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.machine())
-    return f"{torch.get_num_threads()} cores of {model}"
-
-
-def _cpuinfo() -> list[str]:
-    path = Path("/proc/cpuinfo")
-    return path.read_text().splitlines() if path.exists() else []
+    return f"{torch.get_num_threads()} cores of {describe_processor()}"

@@ -5,10 +5,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
+from models.layout import newest_version
 from training.ablations import ABLATIONS
 from training.errors import TrainingError
 from training.ledger import identify, read_runs
-from training.publishing import newest_version
 from training.report import write_report
 from training.retraining import LEDGER, MODELS_DIR, Published, Retraining, retrain
 from training.zoo import TrainableModel

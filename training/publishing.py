@@ -14,7 +14,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from models.card import Metrics, ModelCard
-from models.layout import INT8_GOLDEN_FILE, INT8_MODEL_FILE, MODEL_FILE
+from models.layout import INT8_GOLDEN_FILE, INT8_MODEL_FILE, MODEL_FILE, newest_version
 from training.data import Split
 from training.export import CalibratedClassifier, ExportError, export_onnx, predict_onnx, write_card
 from training.folders import writable_folder
@@ -92,12 +92,6 @@ def staged_version(model_folder: Path) -> Iterator[Staged]:
         except BaseException:
             shutil.rmtree(staged.path, ignore_errors=True)
             raise
-
-
-def newest_version(model_folder: Path) -> Path | None:
-    """Return the folder of the highest version, a name that is all digits; None if there is none."""
-    versions = (path for path in model_folder.glob("*") if path.name.isascii() and path.name.isdigit())
-    return max((path for path in versions if path.is_dir()), key=lambda path: int(path.name), default=None)
 
 
 def _next_version(model_folder: Path) -> str:

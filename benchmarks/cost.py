@@ -1,0 +1,160 @@
+"""What a request costs: ours against the floor and the peers, a large model, a batch, a large photograph."""
+
+import io
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image
+
+from benchmarks.figures import Cost, Figure
+from benchmarks.generators import Body, ClosedLoop, form, load_closed
+from benchmarks.peers.onnx_model import OnnxModel
+from benchmarks.servers import FLOOR, OURS, PEERS, ROOT, Served, Server, newest_file, served
+
+WARM_UP_S = 2
+IMAGES = ROOT / "tests" / "images"
+DIGIT, PHOTO = IMAGES / "mnist-7.png", IMAGES / "cifar10-ship.png"
+BATCH = 256
+
+
+@dataclass(frozen=True, kw_only=True)
+class Effort:
+    """How long to measure."""
+
+    seconds: int = 10  # a run
+    repeats: int = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sample:
+    """One run against one server."""
+
+    load: ClosedLoop
+    cpu_us: float  # a request
+    memory_mib: float
+    ready_s: float
+
+
+def compare_servers(effort: Effort) -> tuple[list[Cost], list[Figure]]:
+    """Post a digit from 16 connections to each server in turn, and so in every repeat."""
+    cases = [(FLOOR, "raw"), (OURS, "raw"), (OURS, "form"), *((peer, "form") for peer in PEERS)]
+    samples: dict[tuple[str, str], list[Sample]] = {(server.name, body): [] for server, body in cases}
+    for _ in range(effort.repeats):
+        for server, body in cases:
+            samples[server.name, body].append(sample(server, body, effort))
+            print(f"{server.name}, {body}: {samples[server.name, body][-1].cpu_us:.0f} us CPU a request", flush=True)
+    costs = [summarize(name, body, found) for (name, body), found in samples.items()]
+    floor, raw, ours = (samples[key] for key in ((FLOOR.name, "raw"), (OURS.name, "raw"), (OURS.name, "form")))
+    figures = [Figure(name="CPU a request, raw body, against the bare handler", values=ratios(raw, floor), target=1.5)]
+    for peer, target in zip(PEERS, (2.2, 6.5, 12.0, 1.0), strict=True):
+        values = ratios(samples[peer.name, "form"], ours)
+        name = f"CPU a request, form: {peer.name}, against ours"
+        figures.append(Figure(name=name, values=values, target=target, at_least=True))
+    return costs, figures
+
+
+def sample(server: Server, body: str, effort: Effort) -> Sample:
+    """Start a server, warm it up, load it."""
+    with served(server) as running:
+        url = running.url(server.classify.format(model="mnist"))
+        content = Body(content=DIGIT.read_bytes()) if body == "raw" else form(server.field, [DIGIT.read_bytes()])
+        load, cpu_us = measure(running, url, content, effort.seconds)
+        return Sample(load=load, cpu_us=cpu_us, memory_mib=running.memory_mib(), ready_s=running.ready_s)
+
+
+def measure(running: Served, url: str, body: Body, seconds: int, *, connections: int = 16) -> tuple[ClosedLoop, float]:
+    """Warm up and load a server; return what the generator saw and the CPU microseconds a request."""
+    load_closed(url, body, connections=connections, seconds=WARM_UP_S)
+    before = running.cpu_s()
+    load = load_closed(url, body, connections=connections, seconds=seconds)
+    return load, (running.cpu_s() - before) / load.requests * 1e6
+
+
+def summarize(server: str, body: str, samples: Sequence[Sample]) -> Cost:
+    """Return the medians of a server's runs."""
+
+    def median(value: Callable[[Sample], float]) -> float:
+        return statistics.median(map(value, samples))
+
+    return Cost(
+        server=server,
+        body=body,
+        cpu_us=median(lambda one: one.cpu_us),
+        rate=median(lambda one: one.load.requests / one.load.seconds),
+        p50_ms=median(lambda one: one.load.p50_ms),
+        p99_ms=median(lambda one: one.load.p99_ms),
+        errors=sum(one.load.errors for one in samples),
+        memory_mib=median(lambda one: one.memory_mib),
+        ready_s=median(lambda one: one.ready_s),
+    )
+
+
+def ratios(those: Sequence[Sample], these: Sequence[Sample]) -> list[float]:
+    """Compare the costs of two servers, run by run."""
+    return [one.cpu_us / other.cpu_us for one, other in zip(those, these, strict=True)]
+
+
+def compare_large_model(effort: Effort) -> list[Figure]:
+    """Post a photograph to cifar10: what we add to decoding and ONNX Runtime, against what the floor adds."""
+    body, extra = Body(content=PHOTO.read_bytes()), []
+    for _ in range(effort.repeats):
+        costs = []
+        for server in (FLOOR, OURS):
+            with served(server, model="cifar10", precision="float32") as running:
+                url = running.url(server.classify.format(model="cifar10"))
+                costs.append(measure(running, url, body, effort.seconds)[1])
+        extra.append(costs[1] - costs[0])
+    return [Figure(name="CPU a cifar10 request beyond the bare handler's", values=extra, target=60, unit="µs")]
+
+
+def compare_batch(effort: Effort) -> list[Figure]:
+    """Post 256 digits at once: images a second against decoding and running them in this process."""
+    images, values = [DIGIT.read_bytes()] * BATCH, []
+    for _ in range(effort.repeats):
+        alone = classify_alone(images, effort.seconds)
+        with served(OURS) as running:
+            url = running.url("/v1/models/mnist/classify-batch")
+            load, _ = measure(running, url, form("images", images), effort.seconds, connections=2)
+        values.append(100 * load.requests * BATCH / load.seconds / alone)
+    name = "images/s of classify-batch with 256 digits, against decoding and ONNX Runtime alone"
+    return [Figure(name=name, values=values, target=85, unit="%", at_least=True)]
+
+
+def classify_alone(images: Sequence[bytes], seconds: float) -> float:
+    """Decode and classify batches in this process; return the images a second."""
+    model = OnnxModel(newest_file("mnist"))
+    started, count = time.perf_counter(), 0
+    while (passed := time.perf_counter() - started) < seconds:
+        model.run(np.stack([model.decode(image) for image in images]))
+        count += len(images)
+    return count / passed
+
+
+def compare_photograph(effort: Effort) -> list[Figure]:
+    """Post a JPEG of 12 megapixels to cifar10: CPU against Pillow's open, convert and resize."""
+    jpeg, values = photograph(), []
+    for _ in range(effort.repeats):
+        started, count = time.process_time(), 0
+        while time.process_time() - started < effort.seconds / 2:
+            np.asarray(Image.open(io.BytesIO(jpeg)).convert("RGB").resize((32, 32)))
+            count += 1
+        pillow_us = (time.process_time() - started) / count * 1e6
+        with served(OURS) as running:
+            url = running.url("/v1/models/cifar10/classify")
+            ours_us = measure(running, url, Body(content=jpeg), effort.seconds, connections=2)[1]
+        values.append(ours_us / pillow_us)
+    return [Figure(name="CPU of a 12-megapixel JPEG to cifar10, against Pillow alone", values=values, target=0.25)]
+
+
+def photograph(width: int = 4000, height: int = 3000) -> bytes:
+    """Make a JPEG with as much detail as a camera's: about 2 MB."""
+    random = np.random.default_rng(0)
+    coarse = Image.fromarray(random.integers(256, size=(height // 40, width // 40, 3), dtype=np.uint8))
+    fine = random.normal(0, 4, (height, width, 1))
+    pixels = np.clip(np.asarray(coarse.resize((width, height), Image.Resampling.BICUBIC)) + fine, 0, 255)
+    buffer = io.BytesIO()
+    Image.fromarray(pixels.astype(np.uint8)).save(buffer, "JPEG", quality=80)
+    return buffer.getvalue()

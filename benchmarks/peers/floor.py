@@ -1,0 +1,67 @@
+"""The floor: a bare ASGI handler that decodes, batches naturally, runs the model and answers, and nothing else.
+
+No limits, no errors, no metrics, no multipart: what a request must cost at least in Python. Run by uvicorn with uvloop
+and httptools.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.peers.onnx_model import load_model
+
+MAX_BATCH_SIZE = 64
+
+model = load_model()
+queue: list[tuple[NDArray[np.uint8], "asyncio.Future[NDArray[np.float32]]"]] = []
+
+
+async def app(
+    scope: dict[str, Any], receive: Callable[[], Awaitable[Any]], send: Callable[[dict[str, Any]], Awaitable[None]]
+) -> None:
+    """Answer any POST."""
+    if scope["type"] == "lifespan":
+        await answer_lifespan(receive, send)
+        return
+    body, more = b"", True
+    while more:
+        message = await receive()
+        body, more = body + message.get("body", b""), message.get("more_body", False)
+    answer = model.answer_json(await classify(model.decode(body))) if body else b"{}"
+    head = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(answer))]
+    await send({"type": "http.response.start", "status": 200, "headers": head})
+    await send({"type": "http.response.body", "body": answer})
+
+
+def classify(image: NDArray[np.uint8]) -> "asyncio.Future[NDArray[np.float32]]":
+    """Queue an image for the batch that runs once all requests of this turn of the loop are read."""
+    loop = asyncio.get_running_loop()
+    done = loop.create_future()
+    if not queue:
+        loop.call_soon(run_queue)
+    queue.append((image, done))
+    return done
+
+
+def run_queue() -> None:
+    """Run what is queued."""
+    while queue:
+        batch = queue[:MAX_BATCH_SIZE]
+        del queue[:MAX_BATCH_SIZE]
+        for (_, done), row in zip(batch, model.run(np.stack([image for image, _ in batch])), strict=True):
+            if not done.done():
+                done.set_result(row)
+
+
+async def answer_lifespan(
+    receive: Callable[[], Awaitable[Any]], send: Callable[[dict[str, Any]], Awaitable[None]]
+) -> None:
+    """Say yes to start and stop."""
+    while True:
+        message = await receive()
+        await send({"type": f"{message['type']}.complete"})
+        if message["type"] == "lifespan.shutdown":
+            return

@@ -1,0 +1,58 @@
+"""What every peer does with an image: decode it with Pillow, run our ONNX file, answer with the probabilities."""
+
+import io
+import json
+import os
+
+import numpy as np
+import onnxruntime as ort
+from numpy.typing import NDArray
+from PIL import Image
+
+from models.card import ModelCard
+
+MODEL = "PEER_MODEL"  # environment variable: the ONNX file
+
+
+class OnnxModel:
+    """Our file in ONNX Runtime, with the options that our service sets."""
+
+    def __init__(self, path: str) -> None:
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = os.cpu_count() or 1
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        self.session = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        self.labels = ModelCard.from_metadata(self.session.get_modelmeta().custom_metadata_map).class_names
+        self.height, self.width, *self.channels = self.session.get_inputs()[0].shape[1:]
+
+    def decode(self, body: bytes) -> NDArray[np.uint8]:
+        """Decode an image: (H, W) or (H, W, 3)."""
+        return self.prepare(Image.open(io.BytesIO(body)))
+
+    def prepare(self, picture: Image.Image) -> NDArray[np.uint8]:
+        """Make a picture the pixels that the model takes: (H, W) or (H, W, 3)."""
+        picture = picture.convert("RGB" if self.channels else "L")
+        if picture.size != (self.width, self.height):
+            picture = picture.resize((self.width, self.height))
+        return np.asarray(picture)
+
+    def run(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Classify a batch: (N, H, W) or (N, H, W, 3) -> (N, K)."""
+        probabilities: NDArray[np.float32] = self.session.run(["probabilities"], {"images": images})[0]
+        return probabilities
+
+    def answer(self, probabilities: NDArray[np.float32]) -> dict[str, object]:
+        """Return what a client gets for one image of (K,) probabilities."""
+        values = probabilities.tolist()
+        confidence = max(values)
+        label = self.labels[values.index(confidence)]
+        return {"label": label, "confidence": confidence, "probabilities": dict(zip(self.labels, values, strict=True))}
+
+    def answer_json(self, probabilities: NDArray[np.float32]) -> bytes:
+        """Return the same as JSON."""
+        return json.dumps(self.answer(probabilities)).encode()
+
+
+def load_model() -> OnnxModel:
+    """Load the file that the environment names."""
+    return OnnxModel(os.environ[MODEL])

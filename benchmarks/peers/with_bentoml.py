@@ -1,0 +1,19 @@
+"""BentoML's typed image API, as its quickstart writes a service."""
+
+import bentoml
+from PIL.Image import Image
+
+from benchmarks.peers.onnx_model import load_model
+
+
+@bentoml.service(workers=1)
+class TypedClassifier:
+    """One image a call."""
+
+    def __init__(self) -> None:
+        self.model = load_model()
+
+    @bentoml.api
+    def classify(self, image: Image) -> dict[str, object]:
+        """Classify one image."""
+        return self.model.answer(self.model.run(self.model.prepare(image)[None])[0])

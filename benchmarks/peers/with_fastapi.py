@@ -1,0 +1,20 @@
+"""FastAPI, as its page "Request Files" takes an upload; run by uvicorn with uvloop and httptools."""
+
+from fastapi import FastAPI, UploadFile
+
+from benchmarks.peers.onnx_model import load_model
+
+app = FastAPI()
+model = load_model()
+
+
+@app.get("/ready")
+async def ready() -> str:
+    """Answer once the model is loaded."""
+    return "ok"
+
+
+@app.post("/classify")
+async def classify(image: UploadFile) -> dict[str, object]:
+    """Classify one image."""
+    return model.answer(model.run(model.decode(await image.read())[None])[0])

@@ -1,0 +1,42 @@
+"""LitServe with batching, as its page "Batching" writes an API."""
+
+import argparse
+
+import litserve
+import numpy as np
+from fastapi import Request
+from numpy.typing import NDArray
+
+from benchmarks.peers.onnx_model import load_model
+
+
+class ClassifierAPI(litserve.LitAPI):
+    """Decode, batch, predict, encode."""
+
+    def setup(self, device: str) -> None:  # noqa: ARG002
+        """Load the model in the process that predicts."""
+        self.model = load_model()
+
+    def decode_request(self, request: Request) -> NDArray[np.uint8]:
+        """Take the upload out of the form, which LitServe has made of the request by then."""
+        return self.model.decode(request["image"].file.read())
+
+    def predict(self, x: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Run a batch."""
+        return self.model.run(x)
+
+    def unbatch(self, output: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+        """Give each request its row."""
+        return list(output)
+
+    def encode_response(self, output: NDArray[np.float32]) -> dict[str, object]:
+        """Answer one request."""
+        return self.model.answer(output)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--port", type=int, required=True)
+    api = ClassifierAPI(max_batch_size=64, batch_timeout=0.005, api_path="/classify")
+    server = litserve.LitServer(api, accelerator="cpu", workers_per_device=1)
+    server.run(host="127.0.0.1", port=parser.parse_args().port, num_api_servers=1, generate_client_file=False)

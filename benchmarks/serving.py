@@ -1,0 +1,88 @@
+"""Measure the service on loopback, beside its peers, and hold it to its targets: one table, one plot.
+
+    uv run --group bench python -m benchmarks.serving                     # everything, about an hour
+    uv run --group bench python -m benchmarks.serving --only servers tail --repeats 1
+
+Every server runs one worker on the CPU. The load comes from wrk and h2load (Debian: apt-get install wrk
+nghttp2-client), processes of their own that share the machine's cores with the server: trust CPU a request, user and
+system of the server's whole process tree, and ratios within one run more than requests a second.
+"""
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from benchmarks import cost, tail
+from benchmarks.cost import Effort
+from benchmarks.figures import Cost, Figure, as_json, draw_costs, render_costs, render_figures
+from benchmarks.generators import GeneratorError
+from benchmarks.servers import ServerError
+from training.processor import describe_processor
+
+SUITES: Mapping[str, Callable[[Effort], list[Figure]]] = {
+    "large-model": cost.compare_large_model,
+    "batch": cost.compare_batch,
+    "photograph": cost.compare_photograph,
+    "tail": tail.measure_tail,
+    "errors": tail.count_errors,
+    "overload": tail.overload,
+    "start": tail.measure_start,
+    "memory": tail.measure_memory,
+}
+SERVERS = "servers"
+
+
+def main() -> int:
+    """Measure, print and write down."""
+    options = parse_arguments()
+    effort = Effort(seconds=options.seconds, repeats=options.repeats)
+    costs: list[Cost] = []
+    figures: list[Figure] = []
+    try:
+        if SERVERS in options.only:
+            costs, figures = cost.compare_servers(effort)
+        for name, suite in SUITES.items():
+            if name in options.only:
+                print(f"measuring: {name}", file=sys.stderr, flush=True)
+                figures += suite(effort)
+    except (GeneratorError, ServerError) as error:
+        print(f"Error: {error}", file=sys.stderr)
+        return 1
+    machine = f"{os.cpu_count()} cores of {describe_processor()}, {datetime.now(UTC).date()}"
+    report(options.out, machine, costs, figures)
+    return 0 if all(figure.is_met for figure in figures) else 2
+
+
+def parse_arguments() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.serving", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    suites = [SERVERS, *SUITES]
+    parser.add_argument("--only", nargs="+", choices=suites, default=suites, help="default: all")
+    parser.add_argument("--seconds", type=int, default=10, help="a run, default: %(default)s")
+    parser.add_argument("--repeats", type=int, default=3, help="of everything, default: %(default)s")
+    parser.add_argument("--out", type=Path, help="a folder for serving.md, serving.json and serving.png")
+    return parser.parse_args()
+
+
+def report(out: Path | None, machine: str, costs: Sequence[Cost], figures: Sequence[Figure]) -> None:
+    """Print the tables, and write them where asked to."""
+    tables = [render_costs(costs), render_figures(figures)] if costs else [render_figures(figures)]
+    text = "\n\n".join([f"Measured on {machine}.", *tables])
+    print(text)
+    if out is None:
+        return
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "serving.md").write_text(text + "\n")
+    (out / "serving.json").write_text(json.dumps({"machine": machine} | as_json(costs, figures), indent=1) + "\n")
+    if costs:
+        draw_costs(out / "serving.png", costs, title=f"One digit a request, 16 connections; {machine}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
