@@ -13,14 +13,14 @@ import bentoml
 import PIL.Image
 from bentoml._internal.context import server_context
 
-from service.device import count_workers, gpu_index
+from service.device import cores_per_worker, count_workers, gpu_index
 from service.hot_routes import HotRoutes
 from service.logs import configure_logging
 from service.metrics import MULTIPROCESS_DIR
-from service.repository import check_model_files
+from service.model_files import choose_model_files, dump_model_files, parse_model_files
 from service.request import App
 from service.routes import create_routes
-from service.settings import METRICS_DIR, SettingsError, load_settings
+from service.settings import METRICS_DIR, MODEL_FILES, SettingsError, load_settings
 from service.worker import Worker
 
 try:
@@ -37,13 +37,14 @@ class _Classifier:
     @bentoml.on_deployment
     @staticmethod
     def check() -> None:
-        """Refuse to start with a model or a device that cannot serve; once, before the workers."""
+        """Refuse to start with a model or a device that cannot serve, and choose the files; once, for all workers."""
         context = get_context("fork" if sys.platform == "linux" else "spawn")
         with ProcessPoolExecutor(1, mp_context=context) as child:  # what it loads goes with it
             try:
-                child.submit(check_model_files, settings).result()
+                files = child.submit(choose_model_files, settings, threads=cores_per_worker(settings)).result()
             except Exception as error:
                 raise bentoml.exceptions.BentoMLException(str(error)) from None
+        os.environ[MODEL_FILES] = dump_model_files(files)
         folder = tempfile.mkdtemp(prefix="classifier-metrics-")  # BentoML's own is shared by all servers of a user
         atexit.register(shutil.rmtree, folder, ignore_errors=True)
         os.environ[METRICS_DIR] = folder
@@ -55,7 +56,8 @@ class _Classifier:
         if METRICS_DIR in os.environ:
             os.environ[MULTIPROCESS_DIR] = os.environ[METRICS_DIR]
         worker.drain_on_signals()
-        worker.start(gpu=gpu_index(server_context.worker_index or 1))
+        files = parse_model_files(os.environ[MODEL_FILES]) if MODEL_FILES in os.environ else None
+        worker.start(files, gpu=gpu_index(server_context.worker_index or 1))
 
     @bentoml.on_shutdown
     def stop(self) -> None:

@@ -9,7 +9,7 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from models.card import ModelCard, ModelCardError
-from models.layout import GOLDEN_FILE, GOLDEN_TOLERANCE
+from models.layout import GOLDEN_FILES, GOLDEN_TOLERANCE, INT8_GOLDEN_TOLERANCE
 from service.device import count_gpus
 
 Device = Literal["cpu", "cuda"]
@@ -59,19 +59,19 @@ class OnnxClassifier:
         return result[:count]
 
     def check_golden(self) -> None:
-        """Compare with the probabilities that PyTorch gave for the images in ``golden.npz`` beside the model.
+        """Compare with the probabilities that training kept for a few images beside the model.
 
         Raises:
-            ModelLoadError: the file is missing, or a probability differs by more than the device's tolerance.
+            ModelLoadError: the file is missing, or a probability differs by more than the tolerance.
         """
-        path = self.path.with_name(GOLDEN_FILE)
+        path = self.path.with_name(GOLDEN_FILES[self.card.precision])
         try:
             with np.load(path) as golden:
                 images, expected = golden["images"], golden["probabilities"]
         except (OSError, KeyError, ValueError) as error:
             raise ModelLoadError(f"cannot read {path}: {error}; export the model again") from error
         difference = float(np.abs(self.run(images) - expected).max())
-        tolerance = GOLDEN_TOLERANCE[self.device]
+        tolerance = INT8_GOLDEN_TOLERANCE if self.card.precision == "int8" else GOLDEN_TOLERANCE[self.device]
         if not difference <= tolerance:  # a NaN fails too
             raise ModelLoadError(
                 f"{self.path}: golden check failed, largest difference of a probability {difference:.1e}, "
@@ -83,12 +83,14 @@ class OnnxClassifier:
         top = batch_bucket(max_batch_size) if self.device == "cuda" else max_batch_size
         sizes = [2**power for power in range(top.bit_length())] if self.device == "cuda" else [1, top]
         for size in sizes:
-            seconds = self._timed(size)
-        return min(seconds, self._timed(top)) if seconds < 0.01 else seconds  # a first run is slower, by little
+            images = np.zeros((size, *self.image_shape), np.uint8)
+            seconds = self.timed(images)
+        return min(seconds, self.timed(images)) if seconds < 0.01 else seconds  # a first run is slower, by little
 
-    def _timed(self, count: int) -> float:
+    def timed(self, images: Images) -> float:
+        """Run the model and return the seconds that it took."""
         started = time.perf_counter()
-        self.run(np.zeros((count, *self.image_shape), np.uint8))
+        self.run(images)
         return time.perf_counter() - started
 
     def _read_card(self) -> ModelCard:

@@ -1,6 +1,5 @@
 """The models folder, loaded: <name>/<version>/model.onnx, as Triton and TensorFlow Serving lay it out."""
 
-import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,18 +9,16 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from models.card import ModelCard
-from models.layout import MODEL_FILE
 from models.preparation import preparer
 from service.batching import Batcher
-from service.classifier import ModelLoadError, OnnxClassifier
+from service.classifier import OnnxClassifier
 from service.metrics import ModelMetrics
+from service.model_files import ModelFiles, load_classifier
 from service.problems import UnknownModel, UnknownVersion
 from service.rendering import PredictionRenderer
 from service.settings import Settings
 
 INLINE_BELOW_S = 0.0005  # a full batch under this costs less than waking a thread and being woken by it
-
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,41 +77,6 @@ def highest(versions: Mapping[str, ServedModel]) -> str:
     return max(versions, key=int)
 
 
-def find_model_files(folder: Path) -> dict[str, dict[str, Path]]:
-    """List ``folder``'s model files by name and version, versions ascending.
-
-    Raises:
-        ModelLoadError: there is none.
-    """
-    files: dict[str, dict[str, Path]] = {}
-    for path in sorted(folder.glob(f"*/*/{MODEL_FILE}"), key=lambda path: (path.parts[-3], len(path.parts[-2]), path)):
-        name, version = path.parts[-3:-1]
-        if _NAME.fullmatch(name) and version.isascii() and version.isdigit():
-            files.setdefault(name, {})[version] = path
-    if not files:
-        raise ModelLoadError(f"no NAME/VERSION/{MODEL_FILE} under {folder}; set CLASSIFIER_MODELS_DIR, or train one")
-    return files
-
-
-def load_classifier(path: Path, settings: Settings, *, threads: int, gpu: int = 0) -> OnnxClassifier:
-    """Load one model file and hold it to its golden answers and to the folder it lies in.
-
-    Raises:
-        ModelLoadError: see OnnxClassifier; or the card names another model or version than the folder.
-        DeviceError: a GPU was demanded and cannot be had.
-    """
-    classifier = OnnxClassifier(path, device=settings.device, threads=threads, gpu=gpu)
-    found, expected = (classifier.card.name, classifier.card.version), path.parts[-3:-1]
-    if found != expected:
-        raise ModelLoadError(f"{path}: its card says {'/'.join(found)}, its folder {'/'.join(expected)}")
-    try:
-        preparer(classifier.card.preparation, classifier.image_shape)
-    except ValueError as error:
-        raise ModelLoadError(f"{path}: {error}") from error
-    classifier.check_golden()
-    return classifier
-
-
 def load_model(path: Path, settings: Settings, *, threads: int, gpu: int = 0) -> ServedModel:
     """Load, check and warm up one model file."""
     classifier = load_classifier(path, settings, threads=threads, gpu=gpu)
@@ -139,8 +101,8 @@ def load_model(path: Path, settings: Settings, *, threads: int, gpu: int = 0) ->
     )
 
 
-def load_repository(settings: Settings, *, threads: int, gpu: int = 0) -> ModelRepository:
-    """Load every model file of the settings' folder.
+def load_repository(files: ModelFiles, settings: Settings, *, threads: int, gpu: int = 0) -> ModelRepository:
+    """Load every one of the files.
 
     Raises:
         ModelLoadError, DeviceError: see load_classifier.
@@ -148,17 +110,6 @@ def load_repository(settings: Settings, *, threads: int, gpu: int = 0) -> ModelR
     return ModelRepository(
         {
             name: {version: load_model(path, settings, threads=threads, gpu=gpu) for version, path in versions.items()}
-            for name, versions in find_model_files(settings.models_dir).items()
+            for name, versions in files.items()
         }
     )
-
-
-def check_model_files(settings: Settings) -> None:
-    """Load every model file once and let it go again.
-
-    Raises:
-        ModelLoadError, DeviceError: see load_classifier.
-    """
-    for versions in find_model_files(settings.models_dir).values():
-        for path in versions.values():
-            load_classifier(path, settings, threads=1)

@@ -69,6 +69,7 @@ def _summary(name: str, models: ModelRepository) -> dict[str, Any]:
         "versions": list(versions),
         "default": default.card.version,
         "device": default.classifier.device,
+        "precision": default.card.precision,
         "classes": len(default.card.class_names),
         "accuracy": default.card.test.accuracy,
     }

@@ -11,7 +11,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 import models
 
 MIB = 1024 * 1024
-METRICS_DIR = "CLASSIFIER_METRICS_DIR"  # from the supervisor to its workers, not a setting
+METRICS_DIR, MODEL_FILES = "CLASSIFIER_METRICS_DIR", "CLASSIFIER_MODEL_FILES"  # to the workers, not settings
 _KUBERNETES = re.compile(r"CLASSIFIER_(SERVICE_|PORT)")  # what it sets in every pod beside a Service named classifier
 
 
@@ -29,6 +29,9 @@ class Settings(BaseSettings):
     )
     device: Literal["auto", "cuda", "cpu"] = Field(
         default="auto", description="`cuda` refuses to start without a working GPU, `auto` falls back to the CPU"
+    )
+    precision: Literal["auto", "float32", "int8"] = Field(
+        default="auto", description="on the CPU: `auto` serves a model's int8 file where it is the faster one"
     )
     workers: PositiveInt | None = Field(
         default=None, description="processes that share the port; unset: one a GPU, or one a CPU core"
@@ -54,7 +57,7 @@ def load_settings() -> Settings:
         SettingsError: naming each variable that is wrong, its value and the rule it breaks; or that is no setting.
     """
     names = {f"CLASSIFIER_{name.upper()}" for name in Settings.model_fields}
-    unknown = {name for name in os.environ if name.startswith("CLASSIFIER_")} - names - {METRICS_DIR}
+    unknown = {name for name in os.environ if name.startswith("CLASSIFIER_")} - names - {METRICS_DIR, MODEL_FILES}
     if strange := sorted(name for name in unknown if not _KUBERNETES.match(name)):
         raise SettingsError(f"{', '.join(strange)}: no such setting, expected one of {', '.join(sorted(names))}")
     try:

@@ -11,6 +11,7 @@ from types import FrameType
 from typing import Any, Literal
 
 from service.device import cores_per_worker
+from service.model_files import ModelFiles, choose_model_files
 from service.problems import Draining, NotReady
 from service.repository import ModelRepository, load_repository
 from service.request import BytesBudget
@@ -45,24 +46,33 @@ class Worker:
             raise NotReady(f"the service is not ready: {why}")
         return self._models
 
-    def start(self, *, gpu: int = 0) -> None:
+    def start(self, files: ModelFiles | None = None, *, gpu: int = 0) -> None:
         """Begin to load the models while the event loop goes on."""
-        self._loading = asyncio.get_running_loop().create_task(self.load(gpu=gpu))
+        self._loading = asyncio.get_running_loop().create_task(self.load(files, gpu=gpu))
         self._loading.add_done_callback(_freeze_garbage)
 
-    async def load(self, *, gpu: int = 0) -> None:
-        """Load, check and warm up every model off the event loop, then become ready."""
+    async def load(self, files: ModelFiles | None = None, *, gpu: int = 0) -> None:
+        """Load, check and warm up every model off the event loop, then become ready.
+
+        Args:
+            files: of the models; chosen here if nobody has chosen them for all workers.
+            gpu: index of the one to use, where one is used.
+        """
         threads = cores_per_worker(self.settings)
-        loop = asyncio.get_running_loop()
+
+        def load() -> ModelRepository:
+            chosen = choose_model_files(self.settings, threads=threads) if files is None else files
+            return load_repository(chosen, self.settings, threads=threads, gpu=gpu)
+
         try:
-            models = await loop.run_in_executor(None, lambda: load_repository(self.settings, threads=threads, gpu=gpu))
+            models = await asyncio.get_running_loop().run_in_executor(None, load)
         except Exception:
             self.state = "failed"  # liveness says so, and whoever runs the process restarts it
             logger.exception("the models could not be loaded")
             return
         self._models = models
         self.state = "ready"
-        served = [f"{model.card.name}/{model.card.version}" for model in models]
+        served = [f"{model.card.name}/{model.card.version} ({model.card.precision})" for model in models]
         devices = {model.classifier.device for model in models}
         logger.info("ready: serving %s on %s", ", ".join(served), ", ".join(sorted(devices)))
 

@@ -135,6 +135,7 @@ def test_the_models_are_listed(service):
         "versions": ["1", "2"],
         "default": "2",
         "device": "cpu",
+        "precision": "float32",
         "classes": 10,
         "accuracy": service.worker.models.find("mnist").card.test.accuracy,
     }
