@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from service.batching import ClientLeft, ModelFailed
 from service.classification import Classification, Timing
+from service.connection import client_left, send_at_once
 from service.metrics import RequestCounter
 from service.problems import (
     CONTENT_TYPE,
@@ -20,7 +21,7 @@ from service.problems import (
     Problem,
 )
 from service.repository import ModelRepository
-from service.request import REQUEST_ID, App, Headers, Message, Receive, Scope, Send, client_left, read_headers, read_top
+from service.request import REQUEST_ID, App, Headers, Message, Receive, Scope, Send, read_headers, read_top
 from service.upload import read_image, read_images, read_named_image
 from service.worker import Worker
 
@@ -147,11 +148,14 @@ class HotRoutes:
                 model = models.find(exchange.model, exchange.version)
                 exchange.requests = model.metrics.requests
                 model.batcher.check_room()
-            async with self._worker.budget.body(exchange.receive, exchange.headers, limit=limit) as body:
+            body = await self._worker.budget.read(exchange.receive, exchange.headers, limit=limit)
+            try:
                 exchange.body_complete = True
                 if self._deadline_s > self._body_s:
                     extend_time()
                 return await self._classify(exchange, models, body)
+            finally:
+                self._worker.budget.release(body)
 
     async def _classify(self, exchange: _Exchange, models: ModelRepository, body: bytes) -> bytes:
         content_type, name = exchange.headers.content_type, exchange.model
@@ -179,5 +183,5 @@ async def send_problem(send: Send, problem: Problem, request_id: bytes) -> None:
 
 async def _send(send: Send, status: int, head: list[tuple[bytes, bytes]], body: bytes) -> None:
     head.append((b"content-length", b"%d" % len(body)))
-    await send({"type": "http.response.start", "status": status, "headers": head})
-    await send({"type": "http.response.body", "body": body})
+    start = {"type": "http.response.start", "status": status, "headers": head}
+    await send_at_once(send, start, {"type": "http.response.body", "body": body})

@@ -3,10 +3,8 @@
 import itertools
 import re
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -76,9 +74,8 @@ class BytesBudget:
         self.limit = limit
         self.held = 0
 
-    @asynccontextmanager
-    async def body(self, receive: Receive, headers: Headers, *, limit: int) -> AsyncIterator[bytes]:
-        """Read a whole body, and hold its bytes in the budget until the block ends.
+    async def read(self, receive: Receive, headers: Headers, *, limit: int) -> bytes:
+        """Read a whole body; the caller releases its bytes when it is done with them.
 
         Raises:
             BodyTooLarge: it is longer than ``limit`` bytes, announced or found.
@@ -105,17 +102,11 @@ class BytesBudget:
                 chunks.append(chunk)
             if not length:
                 raise BadRequest("the body is empty, expected an image")
-            body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
-            chunks.clear()
-            yield body
-        finally:
+        except BaseException:
             self.held -= length
+            raise
+        return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
-
-def client_left(receive: Receive) -> Callable[[], bool]:
-    """Return a function that tells whether the client has closed its connection.
-
-    uvicorn's request knows without being awaited; awaiting ``receive`` beside every request would cost a task each.
-    Under another server the answer is always no, and the request is computed for nobody.
-    """
-    return partial(getattr, getattr(receive, "__self__", None), "disconnected", False)
+    def release(self, body: bytes) -> None:
+        """Give the bytes of a body back."""
+        self.held -= len(body)
