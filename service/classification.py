@@ -1,7 +1,6 @@
 """The work between a body and its answer: bytes to picture, picture to pixels, pixels to probabilities, to JSON."""
 
 import asyncio
-import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -74,8 +73,7 @@ class Classification:
         rows = iter(np.concatenate((await self._run(good)).rows)) if good else iter(())
         predict = self.model.renderer.prediction
         predictions = [
-            json.dumps(image.body()) if isinstance(image, Problem) else "{" + predict(next(rows), self.top)
-            for image in images
+            image.body() if isinstance(image, Problem) else predict(next(rows), self.top) for image in images
         ]
         return self.model.renderer.many(predictions)
 

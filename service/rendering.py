@@ -1,39 +1,38 @@
-"""Predictions as JSON: the text around the numbers is made once a model, each answer fills the numbers in."""
+"""Predictions as JSON."""
 
-import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
+import orjson
 from numpy.typing import NDArray
 
 
 class PredictionRenderer:
-    """Writes the answers of one model as UTF-8 JSON."""
+    """Writes the answers of one model."""
 
     def __init__(self, model: str, version: str, class_names: Sequence[str]) -> None:
-        self._head = f'{{"model":{json.dumps(model)},"version":{json.dumps(version)},'
-        self._labels = [json.dumps(name) for name in class_names]
-        probabilities = ",".join(f"{label.replace('%', '%%')}:%r" for label in self._labels)
-        self._all = f'"label":%s,"confidence":%r,"probabilities":{{{probabilities}}}}}'
+        self._named = {"model": model, "version": version}
+        self._class_names = class_names
 
-    def prediction(self, row: NDArray[np.float32], top: int | None = None) -> str:
-        """Render the probabilities (K,) of one image as an object's members, without its opening brace.
+    def prediction(self, row: NDArray[np.float32], top: int | None = None) -> dict[str, Any]:
+        """Return the prediction for one image of probabilities (K,).
 
         All classes in class order, or the ``top`` likeliest, likeliest first; unrounded.
         """
         values: list[float] = row.tolist()
         confidence = max(values)
-        label = self._labels[values.index(confidence)]
-        if top is None:
-            return self._all % (label, confidence, *values)
-        likeliest = sorted(range(len(values)), key=values.__getitem__, reverse=True)[:top]
-        probabilities = ",".join(f"{self._labels[class_id]}:{values[class_id]!r}" for class_id in likeliest)
-        return f'"label":{label},"confidence":{confidence!r},"probabilities":{{{probabilities}}}}}'
+        probabilities = dict(zip(self._class_names, values, strict=True))
+        if top is not None:
+            likeliest = sorted(probabilities, key=probabilities.__getitem__, reverse=True)[:top]
+            probabilities = {name: probabilities[name] for name in likeliest}
+        label = self._class_names[values.index(confidence)]
+        return {"label": label, "confidence": confidence, "probabilities": probabilities}
 
-    def one(self, prediction: str) -> bytes:
+    def one(self, prediction: Mapping[str, Any]) -> bytes:
         """Render the answer to a single image."""
-        return (self._head + prediction).encode()
+        return orjson.dumps({**self._named, **prediction})
 
-    def many(self, predictions: Sequence[str]) -> bytes:
-        """Render the answer to a batch; each element is a whole JSON object."""
-        return f'{self._head}"predictions":[{",".join(predictions)}]}}'.encode()
+    def many(self, predictions: Sequence[Mapping[str, Any]]) -> bytes:
+        """Render the answer to a batch: predictions, and the problems in place of some."""
+        return orjson.dumps({**self._named, "predictions": predictions})

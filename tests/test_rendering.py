@@ -35,5 +35,5 @@ def test_top_of_all_classes_or_more_is_all(top):
 def test_a_batch_is_a_list_in_order():
     renderer = PredictionRenderer("m", "1", ["a", "b"])
     rows = [np.array([1, 0], np.float32), np.array([0, 1], np.float32)]
-    answer = json.loads(renderer.many(["{" + renderer.prediction(row) for row in rows]))
+    answer = json.loads(renderer.many([renderer.prediction(row) for row in rows]))
     assert [prediction["label"] for prediction in answer["predictions"]] == ["a", "b"]
