@@ -1,13 +1,13 @@
 """Natural batching: while one batch runs, arrivals queue; when the device is free, everything queued goes.
 
-No timer makes a lone request wait, and under load the batches grow by themselves. One batcher a model, on the event
-loop; the model runs on a thread of its own, or inline where a batch costs less than the hop to a thread.
+No timer makes a lone request wait, and under load the batches grow by themselves; a large request shares each batch
+with the others that wait. One batcher a model, on the event loop; the model runs on a thread of its own, or inline
+where a batch costs less than the hop to a thread.
 """
 
 import asyncio
 import logging
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -21,6 +21,7 @@ from service.problems import BodyTooLarge, Overloaded
 
 logger = logging.getLogger("classifier")
 
+_NEWEST = 0.1  # weight of the last batch in the time that an image takes
 _Outcome = tuple[NDArray[np.float32] | Exception, float]  # probabilities (N, K), seconds of the run
 Run = Callable[[NDArray[np.uint8]], NDArray[np.float32]]  # (N, ...) images -> (N, K) probabilities
 
@@ -65,13 +66,16 @@ class Batcher:
         image_shape: tuple[int, ...],
         max_batch_size: int,
         max_queue: int,
+        max_wait_s: float,
         inline: bool,
         metrics: ModelMetrics,
     ) -> None:
         self._run = run
         self._max_queue = max_queue
+        self._max_wait_s = max_wait_s
+        self._seconds_per_image = 0.0  # of late
         self._metrics = metrics
-        self._queue: deque[Job] = deque()
+        self._queue: list[Job] = []
         self._waiting = 0  # images in the queue
         self._busy = False  # a batch is running, or about to be collected
         self._buffer = np.empty((max_batch_size, *image_shape), np.uint8)  # one batch is in flight at a time
@@ -82,12 +86,17 @@ class Batcher:
 
         Raises:
             BodyTooLarge: ``count`` images would not even fit into an empty queue.
-            Overloaded: ``count`` more images do not fit into the queue.
+            Overloaded: ``count`` more images do not fit into the queue, or would wait too long for their turn.
         """
         if count > self._max_queue:
             raise BodyTooLarge(f"the batch has {count} images, expected at most {self._max_queue}, the queue's length")
         if self._waiting + count > self._max_queue:
             raise Overloaded(f"{self._waiting} images are waiting, at most {self._max_queue} may; try again later")
+        ahead = min(self._waiting, len(self._queue) * count)  # batches are shared
+        if (wait_s := ahead * self._seconds_per_image) > self._max_wait_s:
+            raise Overloaded(
+                f"the wait is {wait_s * 1e3:.0f} ms, at most {self._max_wait_s * 1e3:.0f} ms may be; try again later"
+            )
 
     def submit(self, images: Sequence[NDArray[np.uint8]], *, client_left: Callable[[], bool]) -> Job:
         """Queue the images of one request, all or none; must be called on the event loop.
@@ -129,27 +138,25 @@ class Batcher:
         self._next(loop)
 
     def _take(self) -> tuple[list[_Slice], int]:
-        """Move images from the queue into the buffer until it is full, dropping jobs that nobody waits for."""
+        """Move images into the buffer, of each request its share and then what fits, and drop whom nobody waits for."""
         batch: list[_Slice] = []
-        count, now = 0, time.perf_counter()
-        while self._queue and count < len(self._buffer):
-            job = self._queue[0]
-            if self._is_dropped(job):
-                self._queue.popleft()
-                self._waiting -= len(job.images) - job.taken
-                continue
-            if not job.taken:
-                job.started = now
-                self._metrics.queue_seconds.observe(now - job.submitted)
-            images = job.images[job.taken : job.taken + len(self._buffer) - count]
-            for offset, image in enumerate(images, count):
-                self._buffer[offset] = image
-            batch.append(_Slice(job, len(images)))
-            job.taken += len(images)
-            count += len(images)
-            self._waiting -= len(images)
-            if job.taken == len(job.images):
-                self._queue.popleft()
+        jobs = [job for job in self._queue if not self._is_dropped(job)]
+        count, room, now = 0, len(self._buffer), time.perf_counter()
+        for share in (max(1, room // (len(jobs) or 1)), room):
+            for job in jobs:
+                if count == room:
+                    break
+                if images := job.images[job.taken : job.taken + min(share, room - count)]:
+                    if not job.taken:
+                        job.started = now
+                        self._metrics.queue_seconds.observe(now - job.submitted)
+                    for offset, image in enumerate(images, count):
+                        self._buffer[offset] = image
+                    batch.append(_Slice(job, len(images)))
+                    job.taken += len(images)
+                    count += len(images)
+        self._queue = [job for job in jobs if job.taken < len(job.images)]
+        self._waiting = sum(len(job.images) - job.taken for job in self._queue)
         return batch, count
 
     def _is_dropped(self, job: Job) -> bool:
@@ -185,6 +192,8 @@ class Batcher:
             job.finished = finished
             if job.taken == len(job.images) and not job.done.done():
                 job.done.set_result(None)
+        count = sum(part.count for part in batch)
+        self._seconds_per_image += (seconds / count - self._seconds_per_image) * _NEWEST
         self._metrics.inference_seconds.observe(seconds)
-        self._metrics.batch_size.observe(sum(part.count for part in batch))
+        self._metrics.batch_size.observe(count)
         self._metrics.images.inc(offset)

@@ -12,6 +12,8 @@ from models.card import ModelCard, ModelCardError
 from models.layout import GOLDEN_FILES, GOLDEN_TOLERANCE, INT8_GOLDEN_TOLERANCE
 from service.device import count_gpus
 
+BATCH_S = 0.02  # of a batch on the CPU, at most, where it has several images
+
 Device = Literal["cpu", "cuda"]
 Images = NDArray[np.uint8]  # (N, H, W) grey or (N, H, W, 3) colour
 Probabilities = NDArray[np.float32]  # (N, K), rows sum to 1
@@ -78,14 +80,27 @@ class OnnxClassifier:
                 f"expected at most {tolerance:.0e} on {self.device}"
             )
 
-    def warm_up(self, max_batch_size: int) -> float:
-        """Run every batch size that will be met first, and return the seconds that a run of the largest takes."""
-        top = batch_bucket(max_batch_size) if self.device == "cuda" else max_batch_size
-        sizes = [2**power for power in range(top.bit_length())] if self.device == "cuda" else [1, top]
-        for size in sizes:
-            images = np.zeros((size, *self.image_shape), np.uint8)
-            seconds = self.timed(images)
-        return min(seconds, self.timed(images)) if seconds < 0.01 else seconds  # a first run is slower, by little
+    def warm_up(self, max_batch_size: int) -> tuple[int, float]:
+        """Run every batch size that will be met first; return the largest to use and the seconds that it takes.
+
+        On a GPU that is ``max_batch_size``. On the CPU a batch is no cheaper an image beyond a few, and whoever comes
+        next waits for its end: it is the size that takes BATCH_S, if that is less.
+        """
+        if self.device == "cuda":
+            size = max_batch_size
+            for power in range(batch_bucket(size).bit_length()):
+                self._seconds(2**power)
+        else:
+            few = min(max_batch_size, 8)
+            size = max(1, min(max_batch_size, int(few * BATCH_S / self._seconds(few))))
+            self._seconds(1)
+        return size, self._seconds(size)
+
+    def _seconds(self, count: int) -> float:
+        """Return how long a warm run takes."""
+        images = np.zeros((count, *self.image_shape), np.uint8)
+        self.run(images)
+        return min(self.timed(images) for _ in range(2))
 
     def timed(self, images: Images) -> float:
         """Run the model and return the seconds that it took."""

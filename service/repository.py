@@ -83,12 +83,14 @@ def load_model(path: Path, settings: Settings, *, threads: int, gpu: int = 0) ->
     card = classifier.card
     metrics = ModelMetrics(card.name, card.version)
     metrics.set_device(classifier.device)
+    max_batch_size, seconds = classifier.warm_up(settings.max_batch_size)
     batcher = Batcher(
         classifier.run,
         image_shape=classifier.image_shape,
-        max_batch_size=settings.max_batch_size,
+        max_batch_size=max_batch_size,
         max_queue=settings.max_queue,
-        inline=classifier.warm_up(settings.max_batch_size) < INLINE_BELOW_S,
+        max_wait_s=settings.max_wait_ms / 1000,
+        inline=seconds < INLINE_BELOW_S,
         metrics=metrics,
     )
     return ServedModel(

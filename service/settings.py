@@ -38,6 +38,9 @@ class Settings(BaseSettings):
     )
     max_batch_size: PositiveInt = Field(default=64, description="images in one run of a model")
     max_queue: PositiveInt = Field(default=1024, description="images that wait for a model, a worker")
+    max_wait_ms: PositiveInt = Field(
+        default=150, description="a request that would wait longer for its turn at a model gets 503"
+    )
     max_body_bytes: PositiveInt = Field(default=10 * MIB, description="largest image, in bytes")
     max_batch_body_bytes: PositiveInt = Field(default=64 * MIB, description="largest body of classify-batch, in bytes")
     max_pixels: PositiveInt = Field(default=50_000_000, description="largest image, in pixels")

@@ -63,6 +63,7 @@ class Service:
             image_shape=model.classifier.image_shape,
             max_batch_size=settings.max_batch_size,
             max_queue=settings.max_queue,
+            max_wait_s=settings.max_wait_ms / 1000,
             inline=False,
             metrics=model.metrics,
         )

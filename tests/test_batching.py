@@ -48,13 +48,14 @@ def model():
 def make_batcher(model):
     made = []
 
-    def make(*, inline=False, max_batch_size=4, max_queue=100):
+    def make(*, inline=False, max_batch_size=4, max_queue=100, max_wait_s=10.0):
         metrics = ModelMetrics("batching", "1")
         batcher = Batcher(
             model.run,
             image_shape=SHAPE,
             max_batch_size=max_batch_size,
             max_queue=max_queue,
+            max_wait_s=max_wait_s,
             inline=inline,
             metrics=metrics,
         )
@@ -133,6 +134,58 @@ def test_the_queue_counts_images_and_refuses_a_request_whole(make_batcher, model
 
     asyncio.run(main())
     assert sum(model.batch_sizes) == 6
+
+
+def test_a_request_that_would_wait_too_long_is_refused_at_once(make_batcher, model):
+    async def main():
+        batcher = make_batcher(max_wait_s=1e-9)
+        await batcher.submit([image(0)], client_left=stays).done  # by which it knows how long an image takes
+        model.gate.clear()
+        running = batcher.submit([image(0)], client_left=stays)
+        await asyncio.sleep(0)
+        waiting = batcher.submit([image(1)] * 3, client_left=stays)  # nobody is ahead of it
+        with pytest.raises(Overloaded, match=r"the wait is \d+ ms, at most 0 ms may be"):
+            batcher.submit([image(0)], client_left=stays)
+        model.gate.set()
+        await asyncio.gather(running.done, waiting.done)
+        batcher.check_room(100)  # whatever an idle model is sent, it begins
+
+    asyncio.run(main())
+
+
+def test_a_large_request_shares_every_batch_with_those_that_came_later(make_batcher, model):
+    async def main():
+        batcher = make_batcher()
+        model.gate.clear()
+        running = batcher.submit([image(0)], client_left=stays)
+        await asyncio.sleep(0)
+        large = batcher.submit([image(i) for i in range(10)], client_left=stays)
+        small = [batcher.submit([image(100 + i)], client_left=stays) for i in range(2)]
+        model.gate.set()
+        await asyncio.gather(running.done, *(job.done for job in small))
+        assert not large.done.done()
+        await large.done
+        return values(large), [values(job) for job in small]
+
+    assert asyncio.run(main()) == ([float(i) for i in range(10)], [[100.0], [101.0]])
+    assert model.batch_sizes == [1, 4, 4, 4]
+
+
+def test_the_wait_of_one_image_is_that_of_a_turn_not_of_all_images_ahead(make_batcher, model):
+    async def main():
+        batcher = make_batcher(max_wait_s=2.0)
+        batcher._seconds_per_image = 1.0
+        model.gate.clear()
+        jobs = [batcher.submit([image(0)], client_left=stays)]
+        await asyncio.sleep(0)
+        jobs += [batcher.submit([image(0)] * 50, client_left=stays), batcher.submit([image(0)], client_left=stays)]
+        with pytest.raises(Overloaded, match="the wait is 4000 ms"):
+            batcher.check_room(2)
+        batcher.check_room(1)
+        model.gate.set()
+        await asyncio.gather(*(job.done for job in jobs))
+
+    asyncio.run(main())
 
 
 def test_requests_that_nobody_waits_for_cost_no_compute(make_batcher, model):

@@ -76,8 +76,17 @@ def test_cuda_refuses_to_fall_back_to_the_cpu(tmp_path):
         load(write_model(tmp_path, "one"), device="cuda")
 
 
-def test_warm_up_returns_the_seconds_of_a_full_batch(tmp_path):
-    assert 0 < load(write_model(tmp_path, "one")).warm_up(64) < 1
+@pytest.mark.parametrize(("seconds_per_image", "size"), [(1e-6, 64), (0.001, 20), (0.5, 1)])
+def test_a_batch_on_the_cpu_takes_no_longer_than_its_bound(tmp_path, monkeypatch, seconds_per_image, size):
+    classifier, run = load(write_model(tmp_path, "one")), []
+    monkeypatch.setattr(classifier, "run", lambda images: run.append(len(images)))
+    monkeypatch.setattr(classifier, "timed", lambda images: len(images) * seconds_per_image)
+    assert classifier.warm_up(64) == (size, pytest.approx(size * seconds_per_image))
+    assert {1, size} <= set(run)
+
+
+def test_a_batch_is_no_larger_than_the_settings_say(tmp_path):
+    assert load(write_model(tmp_path, "one")).warm_up(3)[0] == 3
 
 
 def test_buckets_are_powers_of_two():
