@@ -50,12 +50,14 @@ def overload(effort: Effort, *, seconds: int = 30) -> list[Figure]:
             peak, load = overload_once(model, image.read_bytes(), factor, seconds=seconds)
             answered.append(100 * load.rate(ANSWERED) / peak)
             admitted.append(load.p99_ms(ANSWERED))
-            refused.append(load.p99_ms(REFUSED))
+            if load.rate(REFUSED):
+                refused.append(load.p99_ms(REFUSED))
         load_name = f"{model} at {factor:g}x its peak over {seconds} s"
         name = f"{load_name}: answers a second against the peak"
         figures.append(Figure(name=name, values=answered, target=target, unit="%", at_least=True))
         figures.append(Figure(name=f"{load_name}: p99 of the answers", values=admitted, target=250, unit="ms"))
-        figures.append(Figure(name=f"{load_name}: p99 of the refusals", values=refused, target=50, unit="ms"))
+        if refused:
+            figures.append(Figure(name=f"{load_name}: p99 of the refusals", values=refused, target=50, unit="ms"))
     return figures
 
 

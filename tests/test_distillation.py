@@ -34,6 +34,16 @@ def test_deformed_images_are_rounded_to_the_pixels_that_the_teacher_takes(folder
     assert torch.equal(one, other)
 
 
+def test_a_teacher_that_has_8_bits_teaches_in_them(tmp_path, monkeypatch):
+    monkeypatch.setattr("training.gate.MAX_INT8_LOSS", 1.0)
+    split = random_split(count=64)
+    folder = publish_tiny_model(tmp_path, calibration=split.images)
+    targets = Teacher(folder).targets(split.images, split.labels, share=1.0).numpy()
+    int8, float32 = (predict_onnx(folder / name, split.images.numpy()) for name in ("model.int8.onnx", "model.onnx"))
+    np.testing.assert_array_equal(targets, int8)
+    assert (int8 != float32).any()
+
+
 def test_no_teacher_is_one_clear_error(tmp_path):
     with pytest.raises(TeacherError, match="retrain it first"):
         Teacher(tmp_path / "mnist-cnn" / "1")

@@ -182,7 +182,7 @@ def test_the_table_of_parts_has_one_row_each_of_the_same_effort(repository):
 
 def test_parts_of_a_recipe_that_nobody_named_are_one_clear_error(repository, capsys):
     places = ["--data-dir", str(DATA), "--checkpoint-dir", str(repository / "checkpoints")]
-    assert main(["ablate", "mnist-cnn", *places]) == 1
+    assert main(["ablate", "mnist-resnet", *places]) == 1
     assert "training/ablations.py has no rows for it" in capsys.readouterr().err
 
 
@@ -194,7 +194,7 @@ def test_ctrl_c_ends_the_command_and_keeps_the_checkpoint(repository, monkeypatc
     save = retraining.save_checkpoint
     monkeypatch.setattr(retraining, "save_checkpoint", save_and_press)
     places = ["--data-dir", str(DATA), "--checkpoint-dir", str(repository / "checkpoints")]
-    assert main(["seeds", "mnist", "--seeds", "4", "--epochs", "2", *places]) == 130
+    assert main(["seeds", "mnist", "--recipe", "course", "--seeds", "4", "--epochs", "2", *places]) == 130
     assert "the same command goes on where it was" in capsys.readouterr().err
     assert len(list((repository / "checkpoints").iterdir())) == 1
 

@@ -16,8 +16,9 @@ from training.networks import (
     count_parameters,
     mnist_cnn,
     mnist_mlp,
+    mnist_resnet,
 )
-from training.recipes import CIFAR10_RECIPES, MNIST_RECIPES
+from training.recipes import CIFAR10_RECIPES, MNIST_RECIPES, MNIST_RESNET_RECIPES
 
 MEAN, STD = [125.0, 123.0, 114.0], [63.0, 62.0, 67.0]
 
@@ -53,6 +54,13 @@ def test_the_cnn_takes_raw_photos_and_stays_within_its_budget():
     assert count_multiply_adds(network, photos(1)) <= 305_000_000
     assert network(photos(3)).shape == (3, 10)
     assert any(isinstance(layer, nn.BatchNorm2d) for layer in network.modules())
+
+
+def test_the_residual_network_takes_raw_digits():
+    recipe = MNIST_RESNET_RECIPES["published"]
+    network = mnist_resnet([33.0], [78.0], widths=recipe.widths, drop_rate=recipe.drop_rate)
+    assert network(torch.zeros(3, 28, 28, dtype=torch.uint8)).shape == (3, 10)
+    assert sum(layer.residual for layer in network.modules() if isinstance(layer, ConvGroup)) == 3
 
 
 def test_a_group_of_three_convolutions_is_residual():

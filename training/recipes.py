@@ -53,9 +53,11 @@ def read_recipe(settings: Mapping[str, Any]) -> Recipe:
 
 DEFORMATION = Augmentation(degrees=12, scale=0.12, shear=0.12, translate=1.5, elastic=1.4)  # after Simard et al. (2003)
 
+DIGITS_TEACHER = "mnist-resnet/1"
+
 MNIST_RECIPES = {
     "published": Recipe(
-        epochs=150,
+        epochs=120,
         widths=(1024, 1024),
         batch_norm=True,
         batch_size=512,
@@ -64,7 +66,9 @@ MNIST_RECIPES = {
         weight_decay=0.01,
         lookahead=True,
         schedule="triangular",
-        patience=150,
+        teacher=DIGITS_TEACHER,
+        teacher_share=0.9,
+        patience=120,
         augmentation=DEFORMATION,
     ),
     "course": Recipe(epochs=20, drop_rate=0.3, mixed_precision=False),
@@ -80,8 +84,27 @@ MNIST_CNN_RECIPES = {
         weight_decay=5e-4,
         lookahead=True,
         schedule="triangular",
-        drop_rate=0.2,
+        teacher=DIGITS_TEACHER,
+        teacher_share=0.9,
         patience=60,
+        augmentation=replace(DEFORMATION, translate=1.0, elastic=1.0),
+    ),
+}
+
+MNIST_RESNET_RECIPES = {
+    "published": Recipe(
+        epochs=30,
+        widths=(48, 96, 128),
+        depth=3,
+        whitened=False,
+        batch_size=256,
+        optimizer="sgd",
+        lr=0.1,
+        weight_decay=5e-4,
+        lookahead=True,
+        schedule="triangular",
+        drop_rate=0.2,
+        patience=30,
         augmentation=replace(DEFORMATION, translate=1.0, elastic=1.0),
     ),
 }

@@ -8,8 +8,8 @@ from torch import nn
 
 from models.card import Preparation
 from training.data import DataSet, load_cifar10, load_mnist
-from training.networks import cifar10_cnn, mnist_cnn, mnist_mlp
-from training.recipes import CIFAR10_RECIPES, MNIST_CNN_RECIPES, MNIST_RECIPES, Recipe
+from training.networks import cifar10_cnn, mnist_cnn, mnist_mlp, mnist_resnet
+from training.recipes import CIFAR10_RECIPES, MNIST_CNN_RECIPES, MNIST_RECIPES, MNIST_RESNET_RECIPES, Recipe
 
 DEFAULT_RECIPE = "published"
 
@@ -60,6 +60,15 @@ MNIST_CNN = replace(
     min_accuracy=0.99,
 )
 
+MNIST_RESNET = replace(
+    MNIST,
+    name="mnist-resnet",
+    title="Handwritten digits (MNIST), by a residual network that also taught the smaller two",
+    build=lambda mean, std, recipe: mnist_resnet(mean, std, widths=recipe.widths, drop_rate=recipe.drop_rate),
+    recipes=MNIST_RESNET_RECIPES,
+    min_accuracy=0.995,
+)
+
 CIFAR10 = TrainableModel(
     name="cifar10",
     title="Small photographs of ten kinds of things (CIFAR-10)",
@@ -77,4 +86,4 @@ CIFAR10 = TrainableModel(
     min_accuracy=0.945,
 )
 
-ZOO: Mapping[str, TrainableModel] = {model.name: model for model in (MNIST, MNIST_CNN, CIFAR10)}
+ZOO: Mapping[str, TrainableModel] = {model.name: model for model in (MNIST, MNIST_CNN, MNIST_RESNET, CIFAR10)}
