@@ -92,11 +92,9 @@ class Batcher:
             raise BodyTooLarge(f"the batch has {count} images, expected at most {self._max_queue}, the queue's length")
         if self._waiting + count > self._max_queue:
             raise Overloaded(f"{self._waiting} images are waiting, at most {self._max_queue} may; try again later")
-        ahead = min(self._waiting, len(self._queue) * count)  # batches are shared
-        if (wait_s := ahead * self._seconds_per_image) > self._max_wait_s:
-            raise Overloaded(
-                f"the wait is {wait_s * 1e3:.0f} ms, at most {self._max_wait_s * 1e3:.0f} ms may be; try again later"
-            )
+        if (wait_s := len(self._queue) * self._seconds_per_image) > self._max_wait_s:  # of each, one image goes first
+            wait = f"{len(self._queue)} requests are waiting, for about {wait_s * 1e3:.0f} ms"
+            raise Overloaded(f"{wait}, at most {self._max_wait_s * 1e3:.0f} ms may be; try again later")
 
     def submit(self, images: Sequence[NDArray[np.uint8]], *, client_left: Callable[[], bool]) -> Job:
         """Queue the images of one request, all or none; must be called on the event loop.

@@ -63,6 +63,12 @@ def test_every_model_has_one_version():
     assert len(VERSIONS) == len({folder.parent for folder in VERSIONS})
 
 
+def test_every_teacher_is_there_to_be_learnt_from():
+    teachers = {recipe.teacher for model in ZOO.values() for recipe in model.recipes.values()} - {""}
+    assert teachers
+    assert {folder.parts[-2] + "/" + folder.parts[-1] for folder in VERSIONS} >= teachers
+
+
 @pytest.mark.parametrize("folder", [path.parent for path in FILES if path.name == INT8_MODEL_FILE], ids=name)
 def test_the_int8_graph_was_measured_twice_as_fast_and_nearly_as_right(folder):
     run = run_of(folder)
