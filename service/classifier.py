@@ -87,20 +87,18 @@ class OnnxClassifier:
         next waits for its end: it is the size that takes BATCH_S, if that is less.
         """
         if self.device == "cuda":
-            size = max_batch_size
-            for power in range(batch_bucket(size).bit_length()):
-                self._seconds(2**power)
-        else:
-            few = min(max_batch_size, 8)
-            size = max(1, min(max_batch_size, int(few * BATCH_S / self._seconds(few))))
-            self._seconds(1)
-        return size, self._seconds(size)
+            sizes = [2**power for power in range(batch_bucket(max_batch_size).bit_length())]
+            return max_batch_size, [self._run_blank(size) for size in sizes][-1]
+        few = min(max_batch_size, 8)
+        self._run_blank(few)
+        seconds_per_image = min(self._run_blank(few) for _ in range(2)) / few
+        size = max(1, min(max_batch_size, int(BATCH_S / seconds_per_image)))
+        for count in (1, size):
+            self._run_blank(count)
+        return size, size * seconds_per_image
 
-    def _seconds(self, count: int) -> float:
-        """Return how long a warm run takes."""
-        images = np.zeros((count, *self.image_shape), np.uint8)
-        self.run(images)
-        return min(self.timed(images) for _ in range(2))
+    def _run_blank(self, count: int) -> float:
+        return self.timed(np.zeros((count, *self.image_shape), np.uint8))
 
     def timed(self, images: Images) -> float:
         """Run the model and return the seconds that it took."""

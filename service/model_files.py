@@ -16,7 +16,7 @@ logger = logging.getLogger("classifier")
 
 ModelFiles = dict[str, dict[str, Path]]  # name -> version -> ONNX file, versions ascending
 
-TIMED_BATCH, TIMED_RUNS = 8, 3  # enough to tell the precisions apart, little enough to start soon
+TIMED_BATCH, TIMED_RUNS = 4, 2  # enough to tell the precisions apart, little enough to start soon
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
