@@ -19,9 +19,14 @@ def folder(tmp_path):
     return publish_tiny_model(tmp_path)
 
 
+def targets_of(folder, split, *, share=1.0):
+    ((_, targets),) = Teacher(folder).label([split], share=share)
+    return targets.numpy()
+
+
 def test_targets_are_the_teachers_probabilities_and_the_labels_by_share(folder):
     split = random_split(count=5)
-    targets = Teacher(folder).targets(split.images, split.labels, share=0.25).numpy()
+    targets = targets_of(folder, split, share=0.25)
     probabilities = predict_onnx(folder / "model.onnx", split.images.numpy())
     np.testing.assert_allclose(targets, 0.25 * probabilities + 0.75 * np.eye(10)[split.labels], atol=1e-6)
     np.testing.assert_allclose(targets.sum(axis=1), 1, atol=1e-6)
@@ -29,16 +34,24 @@ def test_targets_are_the_teachers_probabilities_and_the_labels_by_share(folder):
 
 def test_deformed_images_are_rounded_to_the_pixels_that_the_teacher_takes(folder):
     split = random_split(count=5)
-    noisy = split.images.float() + 0.4
-    one, other = (Teacher(folder).targets(images, split.labels, share=1.0) for images in (split.images, noisy))
-    assert torch.equal(one, other)
+    noisy = replace(split, images=split.images.float() + 0.4)
+    np.testing.assert_array_equal(targets_of(folder, split), targets_of(folder, noisy))
+
+
+def test_every_batch_comes_with_its_own_targets_in_order(folder):
+    whole = random_split(count=10)
+    batches = [whole[torch.arange(start, min(start + 4, 10))] for start in (0, 4, 8)]
+    labelled = list(Teacher(folder).label(batches, share=1.0))
+    assert [batch for batch, _ in labelled] == batches
+    np.testing.assert_allclose(torch.cat([targets for _, targets in labelled]), targets_of(folder, whole), atol=1e-6)
+    assert list(Teacher(folder).label([], share=1.0)) == []
 
 
 def test_a_teacher_that_has_8_bits_teaches_in_them(tmp_path, monkeypatch):
     monkeypatch.setattr("training.gate.MAX_INT8_LOSS", 1.0)
     split = random_split(count=64)
     folder = publish_tiny_model(tmp_path, calibration=split.images)
-    targets = Teacher(folder).targets(split.images, split.labels, share=1.0).numpy()
+    targets = targets_of(folder, split)
     int8, float32 = (predict_onnx(folder / name, split.images.numpy()) for name in ("model.int8.onnx", "model.onnx"))
     np.testing.assert_array_equal(targets, int8)
     assert (int8 != float32).any()

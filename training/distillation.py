@@ -1,14 +1,20 @@
 """A published model as teacher: what it says of a deformed image is a better target than the label of the original."""
 
+import os
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
+import numpy as np
+import onnxruntime as ort
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
 from models.layout import INT8_MODEL_FILE, MODEL_FILE
+from training.data import Split
 from training.errors import TrainingError
-from training.export import open_session
 
 
 class TeacherError(TrainingError):
@@ -25,20 +31,40 @@ class Teacher:
             TeacherError: it is not there, or no model.
         """
         int8 = version_folder / INT8_MODEL_FILE
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = max(1, (os.cpu_count() or 1) // 2)  # the rest of the cores is the student's
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         try:
-            self.session = open_session(int8 if int8.exists() else version_folder / MODEL_FILE)
+            path = int8 if int8.exists() else version_folder / MODEL_FILE
+            self.session = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # ONNX Runtime's exceptions have no other base class
             raise TeacherError(f"no model in {version_folder} to learn from; retrain it first: {error}") from error
 
-    def targets(self, images: Tensor, labels: Tensor, *, share: float) -> Tensor:
-        """Mix the teacher's probabilities with the labels: (N, K) float32.
+    def label(self, batches: Iterable[Split], *, share: float) -> Iterator[tuple[Split, Tensor]]:
+        """Yield each batch with its targets, (N, K) float32: the teacher's probabilities mixed with the labels.
+
+        The teacher looks at the next batch while the student learns from this one.
 
         Args:
-            images: (N, ...) as augmented, 0..255.
-            labels: (N,) class ids.
-            share: of the teacher, 0..1.
+            batches: images as augmented, 0..255, which the teacher sees rounded.
+            share: of the teacher, 0..1; the rest is the labels'.
         """
-        pixels = images.round().to(torch.uint8).cpu().numpy()
-        probabilities = torch.from_numpy(self.session.run(["probabilities"], {"images": pixels})[0]).to(labels.device)
-        own = functional.one_hot(labels, probabilities.shape[1])
-        return share * probabilities + (1 - share) * own
+        with ThreadPoolExecutor(1) as thread:
+            ahead: tuple[Split, Future[NDArray[np.float32]]] | None = None
+            for batch in batches:
+                pixels = batch.images.round().to(torch.uint8).cpu().numpy()
+                following = batch, thread.submit(self._probabilities, pixels)
+                if ahead:
+                    yield ahead[0], _mix(ahead[1].result(), ahead[0].labels, share)
+                ahead = following
+            if ahead:
+                yield ahead[0], _mix(ahead[1].result(), ahead[0].labels, share)
+
+    def _probabilities(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        probabilities: NDArray[np.float32] = self.session.run(["probabilities"], {"images": images})[0]
+        return probabilities
+
+
+def _mix(probabilities: NDArray[np.float32], labels: Tensor, share: float) -> Tensor:
+    says = torch.from_numpy(probabilities).to(labels.device)
+    return share * says + (1 - share) * functional.one_hot(labels, says.shape[1])

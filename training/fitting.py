@@ -110,24 +110,23 @@ class Fitting:
         loss_sum, num_correct = torch.zeros(2, device=self.device)
         num_trained, batches = 0, self._batches(mirrored=self.mirrored_first ^ (number % 2 == 0))
         steps = math.ceil(num_images / self.recipe.batch_size)
-        for step, batch in enumerate(batches):
+        for step, (batch, targets) in enumerate(batches):
             if stopped():
                 return None
             progress = (number - 1 + step / steps) / self.recipe.epochs
             lr = learning_rate(self.recipe, progress)
             bar.update(len(batch))
             if self.selector:
-                chosen = batch[self.selector.choose(batch.images, batch.labels, step=step, lr=lr)]
-            else:
-                chosen = batch
-            loss, logits = self._step(chosen, lr)
+                rows = self.selector.choose(batch.images, batch.labels, step=step, lr=lr)
+                batch, targets = batch[rows], targets[rows]  # noqa: PLW2901
+            loss, logits = self._step(batch.images, targets, lr)
             if self.lookahead and (step % MEETING_STEPS == MEETING_STEPS - 1 or step == steps - 1):
                 self.lookahead.meet(progress)
-            loss_sum += loss * len(chosen)
-            num_correct += (logits.argmax(dim=1) == chosen.labels).sum()
-            num_trained += len(chosen)
+            loss_sum += loss * len(batch)
+            num_correct += (logits.argmax(dim=1) == batch.labels).sum()
+            num_trained += len(batch)
             if step % 10 == 0 and not bar.disable:  # reading a figure makes a GPU wait
-                bar.set_postfix(epoch=number, loss=f"{float(loss):.3f}", acc=f"{_accuracy(logits, chosen.labels):.3f}")
+                bar.set_postfix(epoch=number, loss=f"{float(loss):.3f}", acc=f"{_accuracy(logits, batch.labels):.3f}")
         train_loss, train_accuracy = float(loss_sum) / num_trained, float(num_correct) / num_trained
         seconds = time.perf_counter() - started  # after reading them, which waits for a GPU
         val_loss, val_accuracy = self._validate()
@@ -144,20 +143,23 @@ class Fitting:
             )
         )
 
-    def _batches(self, *, mirrored: Tensor) -> Iterator[Split]:
-        """Yield every training image once, in a new order and augmented."""
+    def _batches(self, *, mirrored: Tensor) -> Iterator[tuple[Split, Tensor]]:
+        """Yield every training image once, in a new order and augmented, with what it is to be taken for."""
+        batches = self._augmented(mirrored)
+        if self.teacher:
+            return self.teacher.label(batches, share=self.recipe.teacher_share)
+        return ((batch, batch.labels) for batch in batches)
+
+    def _augmented(self, mirrored: Tensor) -> Iterator[Split]:
         train = self.data.train
         for rows in torch.split(torch.randperm(len(train), device=train.labels.device), self.recipe.batch_size):
             images = self.recipe.augmentation(train.images[rows], mirrored=mirrored[rows])
             yield Split(images=images, labels=train.labels[rows])
 
-    def _step(self, batch: Split, lr: float) -> tuple[Tensor, Tensor]:
+    def _step(self, images: Tensor, targets: Tensor, lr: float) -> tuple[Tensor, Tensor]:
         set_learning_rate(self.optimizer, lr)
         with mixed_precision(self.device, enabled=self.recipe.mixed_precision):
-            logits = self.network(batch.images).float()
-        targets = batch.labels
-        if self.teacher:
-            targets = self.teacher.targets(batch.images, batch.labels, share=self.recipe.teacher_share)
+            logits = self.network(images).float()
         loss = functional.cross_entropy(logits, targets, label_smoothing=self.recipe.label_smoothing)
         self.optimizer.zero_grad()
         torch.autograd.backward(loss)
