@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from training.device import DeviceError, choose_device, describe_hardware, has_bfloat16, mixed_precision
+from training.device import DeviceError, choose_device, count_cores, describe_hardware, has_bfloat16, mixed_precision
 
 CPU = torch.device("cpu")
 
@@ -33,4 +33,4 @@ def test_auto_is_the_gpu_where_there_is_one():
 
 
 def test_the_hardware_has_a_name_and_its_cores():
-    assert describe_hardware(CPU).startswith(f"{torch.get_num_threads()} cores of ")
+    assert describe_hardware(CPU).startswith(f"{count_cores()} cores of ")

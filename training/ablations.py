@@ -5,9 +5,8 @@ from dataclasses import replace
 from typing import Any
 
 from training.augmentation import Augmentation
-from training.recipes import CIFAR10_RECIPES, DEFORMATION, MNIST_CNN_RECIPES, MNIST_RECIPES
+from training.recipes import CIFAR10_RECIPES, DEFORMATION, MNIST_RECIPES
 
-DIGITS = MNIST_CNN_RECIPES["published"].augmentation
 PHOTOS = CIFAR10_RECIPES["published"].augmentation
 
 ABLATIONS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {  # model -> name -> settings in place of the recipe's
@@ -24,7 +23,7 @@ ABLATIONS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {  # model -> name ->
     "mnist-cnn": {
         "as published": {},
         "no teacher": {"teacher": ""},
-        "no elastic deformation": {"augmentation": replace(DIGITS, elastic=0.0)},
+        "no elastic deformation": {"augmentation": replace(DEFORMATION, elastic=0.0)},
         "no deformation at all": {"augmentation": Augmentation()},
         "no lookahead": {"lookahead": False},
         "a fifth dropped out": {"drop_rate": 0.2},

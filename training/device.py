@@ -1,6 +1,7 @@
 """Where a run computes, and in which precision."""
 
 import ctypes
+import os
 import platform
 import sys
 from contextlib import AbstractContextManager
@@ -55,8 +56,23 @@ def keep_freed_memory() -> None:
         libc.mallopt(M_TRIM_THRESHOLD, -1)  # never
 
 
+def count_cores() -> int:
+    """Return the processor's cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def share_cores() -> int:
+    """Compute with half of the cores from now on; return how many the other half has, at least one.
+
+    Two threads each for a student and its teacher on two cores were slower than one each.
+    """
+    half = max(1, count_cores() // 2)
+    torch.set_num_threads(half)
+    return half
+
+
 def describe_hardware(device: torch.device) -> str:
     """Name the processor or the GPU, as a table of results would."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    return f"{torch.get_num_threads()} cores of {describe_processor()}"
+    return f"{count_cores()} cores of {describe_processor()}"

@@ -1,6 +1,5 @@
 """A published model as teacher: what it says of a deformed image is a better target than the label of the original."""
 
-import os
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -24,15 +23,19 @@ class TeacherError(TrainingError):
 class Teacher:
     """Probabilities of a published model on the images that the student sees (Hinton et al. 2015)."""
 
-    def __init__(self, version_folder: Path) -> None:
+    def __init__(self, version_folder: Path, *, threads: int = 1) -> None:
         """Open a version, NAME/VERSION, in 8 bits where it has them: they cost a third and teach as well.
+
+        Args:
+            version_folder: of the repository of models.
+            threads: of the CPU, beside those that the student computes with.
 
         Raises:
             TeacherError: it is not there, or no model.
         """
         int8 = version_folder / INT8_MODEL_FILE
         options = ort.SessionOptions()
-        options.intra_op_num_threads = max(1, (os.cpu_count() or 1) // 2)  # the rest of the cores is the student's
+        options.intra_op_num_threads = threads
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         try:
             path = int8 if int8.exists() else version_folder / MODEL_FILE

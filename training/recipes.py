@@ -57,7 +57,7 @@ DIGITS_TEACHER = "mnist-resnet/1"
 
 MNIST_RECIPES = {
     "published": Recipe(
-        epochs=120,
+        epochs=100,
         widths=(1024, 1024),
         batch_norm=True,
         batch_size=512,
@@ -68,7 +68,7 @@ MNIST_RECIPES = {
         schedule="triangular",
         teacher=DIGITS_TEACHER,
         teacher_share=0.9,
-        patience=120,
+        patience=100,
         augmentation=DEFORMATION,
     ),
     "course": Recipe(epochs=20, drop_rate=0.3, mixed_precision=False),
@@ -76,18 +76,18 @@ MNIST_RECIPES = {
 
 MNIST_CNN_RECIPES = {
     "published": Recipe(
-        epochs=60,
+        epochs=80,
         whitened=False,
         batch_size=256,
-        optimizer="sgd",
-        lr=0.1,
-        weight_decay=5e-4,
+        optimizer="adamw",
+        lr=3e-3,
+        weight_decay=0.01,
         lookahead=True,
         schedule="triangular",
         teacher=DIGITS_TEACHER,
         teacher_share=0.9,
-        patience=60,
-        augmentation=replace(DEFORMATION, translate=1.0, elastic=1.0),
+        patience=80,
+        augmentation=DEFORMATION,
     ),
 }
 
