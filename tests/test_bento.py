@@ -49,7 +49,8 @@ def bento(bento_environment):
 
 def test_the_bento_holds_service_and_models_and_nothing_else(bento):
     assert {path.name for path in (bento / "src").iterdir()} == {"service", "models", "bentofile.yaml"}
-    assert sorted(path.parts[-3] for path in bento.glob("src/models/*/*/model.onnx")) == ["cifar10", "mnist", "mnist-resnet"]
+    models = sorted(path.parts[-3] for path in bento.glob("src/models/*/*/model.onnx"))
+    assert models == ["cifar10", "mnist", "mnist-resnet"]
     assert not list(bento.rglob("__pycache__"))
 
 
