@@ -67,13 +67,14 @@ class Batcher:
         max_batch_size: int,
         max_queue: int,
         max_wait_s: float,
+        seconds_per_image: float,
         inline: bool,
         metrics: ModelMetrics,
     ) -> None:
         self._run = run
         self._max_queue = max_queue
         self._max_wait_s = max_wait_s
-        self._seconds_per_image = 0.0  # of late
+        self._seconds_per_image = seconds_per_image  # as warmed up, then of late
         self._metrics = metrics
         self._queue: list[Job] = []
         self._waiting = 0  # images in the queue
@@ -81,17 +82,25 @@ class Batcher:
         self._buffer = np.empty((max_batch_size, *image_shape), np.uint8)  # one batch is in flight at a time
         self._thread = None if inline else ThreadPoolExecutor(1, thread_name_prefix="inference")
 
+    @property
+    def max_batch_size(self) -> int:
+        """The most images that run at once."""
+        return len(self._buffer)
+
     def check_room(self, count: int = 1) -> None:
         """Refuse early what ``submit`` would refuse after the work of decoding.
 
         Raises:
             BodyTooLarge: ``count`` images would not even fit into an empty queue.
-            Overloaded: ``count`` more images do not fit into the queue, or would wait too long for their turn.
+            Overloaded: the queue holds as many requests as it may, or as many images for ``count`` more of one
+                request to fit; or they would wait too long for their turn.
         """
         if count > self._max_queue:
             raise BodyTooLarge(f"the batch has {count} images, expected at most {self._max_queue}, the queue's length")
-        if self._waiting + count > self._max_queue:
+        if count > 1 and self._waiting + count > self._max_queue:  # a single image finds room beside large requests
             raise Overloaded(f"{self._waiting} images are waiting, at most {self._max_queue} may; try again later")
+        if len(self._queue) >= self._max_queue:
+            raise Overloaded(f"{len(self._queue)} requests are waiting, the most that may; try again later")
         if (wait_s := len(self._queue) * self._seconds_per_image) > self._max_wait_s:  # of each, one image goes first
             wait = f"{len(self._queue)} requests are waiting, for about {wait_s * 1e3:.0f} ms"
             raise Overloaded(f"{wait}, at most {self._max_wait_s * 1e3:.0f} ms may be; try again later")
@@ -139,7 +148,7 @@ class Batcher:
         """Move images into the buffer, of each request its share and then what fits, and drop whom nobody waits for."""
         batch: list[_Slice] = []
         jobs = [job for job in self._queue if not self._is_dropped(job)]
-        count, room, now = 0, len(self._buffer), time.perf_counter()
+        count, room, now = 0, self.max_batch_size, time.perf_counter()
         for share in (max(1, room // (len(jobs) or 1)), room):
             for job in jobs:
                 if count == room:
@@ -191,7 +200,8 @@ class Batcher:
             if job.taken == len(job.images) and not job.done.done():
                 job.done.set_result(None)
         count = sum(part.count for part in batch)
-        self._seconds_per_image += (seconds / count - self._seconds_per_image) * _NEWEST
+        if offset:
+            self._seconds_per_image += (seconds / count - self._seconds_per_image) * _NEWEST
         self._metrics.inference_seconds.observe(seconds)
         self._metrics.batch_size.observe(count)
         self._metrics.images.inc(offset)

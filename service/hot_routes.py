@@ -1,7 +1,6 @@
 """The routes that classify, as one ASGI middleware in front of everything else: admit, read, classify, respond."""
 
 import asyncio
-import json
 import logging
 import re
 import time
@@ -178,7 +177,7 @@ class HotRoutes:
 async def send_problem(send: Send, problem: Problem, request_id: bytes) -> None:
     """Send an error answer."""
     head = [(b"content-type", CONTENT_TYPE), (b"x-request-id", request_id), *problem.headers]
-    await _send(send, problem.status, head, json.dumps(problem.body()).encode())
+    await _send(send, problem.status, head, problem.render())
 
 
 async def _send(send: Send, status: int, head: list[tuple[bytes, bytes]], body: bytes) -> None:

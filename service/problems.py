@@ -21,6 +21,8 @@ Problem
 from http import HTTPStatus
 from typing import ClassVar, TypedDict
 
+import orjson
+
 CONTENT_TYPE = b"application/problem+json"
 
 
@@ -42,7 +44,7 @@ class Problem(Exception):
 
     def __init__(self, detail: str, *, headers: tuple[tuple[bytes, bytes], ...] = ()) -> None:
         super().__init__(detail)
-        self.detail = detail
+        self.detail = detail.encode("utf-8", "replace").decode()  # a decoder's message may quote any bytes
         self.headers = headers
 
     def body(self) -> ProblemBody:
@@ -54,6 +56,10 @@ class Problem(Exception):
             "detail": self.detail,
             "code": self.code,
         }
+
+    def render(self) -> bytes:
+        """Return the answer's body."""
+        return orjson.dumps(self.body())
 
 
 class BadRequest(Problem):
@@ -143,7 +149,7 @@ class _Unavailable(Problem):
 
 
 class Overloaded(_Unavailable):
-    """The queue or the budget of bytes in flight is full."""
+    """The queue or the budget of bytes in flight is full, or the wait for a turn would be too long."""
 
     code = "overloaded"
 

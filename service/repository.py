@@ -90,6 +90,7 @@ def load_model(path: Path, settings: Settings, *, threads: int, gpu: int = 0) ->
         max_batch_size=max_batch_size,
         max_queue=settings.max_queue,
         max_wait_s=settings.max_wait_ms / 1000,
+        seconds_per_image=seconds / max_batch_size,
         inline=seconds < INLINE_BELOW_S,
         metrics=metrics,
     )

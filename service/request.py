@@ -102,10 +102,10 @@ class BytesBudget:
                 chunks.append(chunk)
             if not length:
                 raise BadRequest("the body is empty, expected an image")
+            return chunks[0] if len(chunks) == 1 else b"".join(chunks)
         except BaseException:
             self.held -= length
             raise
-        return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
     def release(self, body: bytes) -> None:
         """Give the bytes of a body back."""

@@ -1,6 +1,5 @@
 """The routes that do not classify, as a Starlette application: models, OpenAPI, metrics, and a 404 of our own."""
 
-import json
 import logging
 from typing import Any
 
@@ -86,7 +85,7 @@ def _describe(model: ServedModel) -> dict[str, Any]:
 async def _problem(_: Request, problem: Exception) -> Response:
     assert isinstance(problem, Problem)
     headers = {name.decode(): value.decode() for name, value in problem.headers}
-    return Response(json.dumps(problem.body()), problem.status, headers, media_type=CONTENT_TYPE.decode())
+    return Response(problem.render(), problem.status, headers, media_type=CONTENT_TYPE.decode())
 
 
 async def _http_exception(request: Request, error: Exception) -> Response:

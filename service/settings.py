@@ -31,13 +31,19 @@ class Settings(BaseSettings):
         default="auto", description="`cuda` refuses to start without a working GPU, `auto` falls back to the CPU"
     )
     precision: Literal["auto", "float32", "int8"] = Field(
-        default="auto", description="on the CPU: `auto` serves a model's int8 file where it is the faster one"
+        default="auto",
+        description="on the CPU: `auto` serves a model's int8 file where it is the faster one, `int8` wherever there "
+        "is one",
     )
     workers: PositiveInt | None = Field(
         default=None, description="processes that share the port; unset: one a GPU, or one a CPU core"
     )
-    max_batch_size: PositiveInt = Field(default=64, description="images in one run of a model")
-    max_queue: PositiveInt = Field(default=1024, description="images that wait for a model, a worker")
+    max_batch_size: PositiveInt = Field(
+        default=64, description="images in one run of a model; on the CPU no more than it runs in 20 ms"
+    )
+    max_queue: PositiveInt = Field(
+        default=1024, description="requests that wait for a model, and images of the large ones, a worker"
+    )
     max_wait_ms: PositiveInt = Field(
         default=150, description="a request that would wait longer for its turn at a model gets 503"
     )

@@ -48,7 +48,7 @@ def model():
 def make_batcher(model):
     made = []
 
-    def make(*, inline=False, max_batch_size=4, max_queue=100, max_wait_s=10.0):
+    def make(*, inline=False, max_batch_size=4, max_queue=100, max_wait_s=10.0, seconds_per_image=0.0):
         metrics = ModelMetrics("batching", "1")
         batcher = Batcher(
             model.run,
@@ -56,6 +56,7 @@ def make_batcher(model):
             max_batch_size=max_batch_size,
             max_queue=max_queue,
             max_wait_s=max_wait_s,
+            seconds_per_image=seconds_per_image,
             inline=inline,
             metrics=metrics,
         )
@@ -127,13 +128,42 @@ def test_the_queue_counts_images_and_refuses_a_request_whole(make_batcher, model
         waiting = batcher.submit([image(i) for i in range(4)], client_left=stays)
         with pytest.raises(Overloaded, match="4 images are waiting, at most 5"):
             batcher.submit([image(0)] * 2, client_left=stays)
-        last = batcher.submit([image(9)], client_left=stays)
         model.gate.set()
-        await asyncio.gather(running.done, waiting.done, last.done)
+        await asyncio.gather(running.done, waiting.done)
         batcher.check_room(5)
 
     asyncio.run(main())
-    assert sum(model.batch_sizes) == 6
+    assert sum(model.batch_sizes) == 5
+
+
+def test_single_images_find_room_beside_large_requests_until_there_are_too_many_of_them(make_batcher, model):
+    async def main():
+        batcher = make_batcher(max_queue=5)
+        model.gate.clear()
+        running = batcher.submit([image(0)], client_left=stays)
+        await asyncio.sleep(0)
+        jobs = [batcher.submit([image(0)] * 5, client_left=stays)]
+        jobs += [batcher.submit([image(i)], client_left=stays) for i in range(4)]
+        with pytest.raises(Overloaded, match="5 requests are waiting, the most that may"):
+            batcher.submit([image(9)], client_left=stays)
+        model.gate.set()
+        await asyncio.gather(running.done, *(job.done for job in jobs))
+
+    asyncio.run(main())
+    assert sum(model.batch_sizes) == 10
+
+
+def test_a_failed_batch_says_nothing_of_the_time_an_image_takes(make_batcher):
+    async def main():
+        batcher = make_batcher(max_wait_s=5.0, seconds_per_image=10.0)
+        with pytest.raises(ModelFailed):
+            await batcher.submit([image(255)], client_left=stays).done
+        batcher._queue.append(None)
+        with pytest.raises(Overloaded, match="1 requests are waiting, for about 10000 ms"):
+            batcher.check_room()
+        batcher._queue.clear()
+
+    asyncio.run(main())
 
 
 def test_a_request_that_would_wait_too_long_is_refused_at_once(make_batcher, model):
@@ -173,8 +203,7 @@ def test_a_large_request_shares_every_batch_with_those_that_came_later(make_batc
 
 def test_the_wait_is_that_for_a_turn_however_many_images_are_ahead(make_batcher, model):
     async def main():
-        batcher = make_batcher(max_wait_s=2.0)
-        batcher._seconds_per_image = 1.0
+        batcher = make_batcher(max_wait_s=2.0, seconds_per_image=1.0)
         model.gate.clear()
         jobs = [batcher.submit([image(0)], client_left=stays)]
         await asyncio.sleep(0)

@@ -9,6 +9,7 @@ from exported_models import publish_tiny_model, random_split
 from test_fitting import DATA, QUICK, run
 
 from training import retraining
+from training.device import threads
 from training.distillation import Teacher, TeacherError
 from training.export import predict_onnx
 from training.zoo import MNIST
@@ -55,6 +56,26 @@ def test_a_teacher_that_has_8_bits_teaches_in_them(tmp_path, monkeypatch):
     int8, float32 = (predict_onnx(folder / name, split.images.numpy()) for name in ("model.int8.onnx", "model.onnx"))
     np.testing.assert_array_equal(targets, int8)
     assert (int8 != float32).any()
+
+
+def test_the_next_batch_is_handed_to_the_teacher_before_the_student_gets_this_one(folder):
+    split, drawn = random_split(count=2), []
+
+    def batches():
+        for number in range(3):
+            drawn.append(number)
+            yield split
+
+    assert [len(drawn) for _ in Teacher(folder).label(batches(), share=1.0)] == [2, 3, 3]
+
+
+def test_a_teacher_gets_half_of_the_threads_for_as_long_as_the_run_takes(folder, monkeypatch):
+    monkeypatch.setattr(retraining, "MODELS_DIR", folder.parents[1])
+    recipe, seen = replace(QUICK, epochs=1, teacher="tiny/1"), []
+    with threads(4):
+        fitting = retraining.make_fitting(MNIST, recipe, MNIST.load(DATA), seed=0, device=torch.device("cpu"))
+        fitting.run(stopped=lambda: False, after_epoch=lambda: seen.append(torch.get_num_threads()))
+        assert (seen, torch.get_num_threads()) == ([2], 4)
 
 
 def test_no_teacher_is_one_clear_error(tmp_path):

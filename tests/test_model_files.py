@@ -102,8 +102,9 @@ def test_model_files_pass_to_another_process(settings):
 
 
 def test_a_precision_is_timed_when_it_is_warm(folder, monkeypatch):
-    batches = []
+    calls = []
     classifier = OnnxClassifier(folder / "model.onnx", device="cpu", threads=1)
-    monkeypatch.setattr(classifier, "run", lambda images: batches.append(len(images)))
-    assert model_files._seconds(classifier) >= 0
-    assert len(batches) > 1
+    monkeypatch.setattr(classifier, "run", lambda images: calls.append("run"))
+    monkeypatch.setattr(classifier, "timed", lambda images: calls.append("timed") or 1.0)
+    assert model_files._seconds(classifier) == 1
+    assert calls[:2] == ["run", "timed"]

@@ -3,7 +3,16 @@
 import pytest
 import torch
 
-from training.device import DeviceError, choose_device, count_cores, describe_hardware, has_bfloat16, mixed_precision
+from training.device import (
+    DeviceError,
+    choose_device,
+    count_cores,
+    describe_hardware,
+    half_of_threads,
+    has_bfloat16,
+    mixed_precision,
+    threads,
+)
 
 CPU = torch.device("cpu")
 
@@ -34,3 +43,12 @@ def test_auto_is_the_gpu_where_there_is_one():
 
 def test_the_hardware_has_a_name_and_its_cores():
     assert describe_hardware(CPU).startswith(f"{count_cores()} cores of ")
+
+
+def test_threads_are_lent_for_a_block_and_given_back():
+    with threads(4):
+        with threads(half_of_threads()):
+            assert torch.get_num_threads() == 2
+        assert torch.get_num_threads() == 4
+        with threads(1):
+            assert half_of_threads() == 1

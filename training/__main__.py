@@ -115,7 +115,7 @@ def _retrain(parser: argparse.ArgumentParser, options: argparse.Namespace) -> in
         seed=options.seed,
         out=out,
         resume=options.resume,
-        min_accuracy=ZOO[options.model].min_accuracy if floor is None else floor,
+        min_accuracy=asked.model.min_accuracy[options.recipe] if floor is None else floor,
     )
     try:
         with Interruption() as interruption:

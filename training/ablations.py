@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from training.augmentation import Augmentation
-from training.recipes import CIFAR10_RECIPES, DEFORMATION, MNIST_RECIPES
+from training.recipes import CIFAR10_RECIPES, DEFORMATION, GENTLE_DEFORMATION, MNIST_RECIPES
 
 PHOTOS = CIFAR10_RECIPES["published"].augmentation
 
@@ -23,7 +23,8 @@ ABLATIONS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {  # model -> name ->
     "mnist-cnn": {
         "as published": {},
         "no teacher": {"teacher": ""},
-        "no elastic deformation": {"augmentation": replace(DEFORMATION, elastic=0.0)},
+        "AdamW alone": {"optimizer": "adamw"},
+        "no elastic deformation": {"augmentation": replace(GENTLE_DEFORMATION, elastic=0.0)},
         "no deformation at all": {"augmentation": Augmentation()},
         "no lookahead": {"lookahead": False},
         "a fifth dropped out": {"drop_rate": 0.2},

@@ -4,7 +4,8 @@ import ctypes
 import os
 import platform
 import sys
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from typing import Literal
 
 import torch
@@ -61,14 +62,23 @@ def count_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def share_cores() -> int:
-    """Compute with half of the cores from now on; return how many the other half has, at least one.
+def half_of_threads() -> int:
+    """Return half of torch's threads, at least one: the student's, or its teacher's.
 
-    Two threads each for a student and its teacher on two cores were slower than one each.
+    Two threads each on two cores were slower than one each.
     """
-    half = max(1, count_cores() // 2)
-    torch.set_num_threads(half)
-    return half
+    return max(1, torch.get_num_threads() // 2)
+
+
+@contextmanager
+def threads(count: int) -> Iterator[None]:
+    """Let torch compute with so many threads for as long as the block takes."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def describe_hardware(device: torch.device) -> str:

@@ -24,7 +24,7 @@ class Teacher:
     """Probabilities of a published model on the images that the student sees (Hinton et al. 2015)."""
 
     def __init__(self, version_folder: Path, *, threads: int = 1) -> None:
-        """Open a version, NAME/VERSION, in 8 bits where it has them: they cost a third and teach as well.
+        """Open a version, NAME/VERSION, in 8 bits where it has them: its answers cost less than half of the time.
 
         Args:
             version_folder: of the repository of models.

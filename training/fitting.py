@@ -5,6 +5,7 @@ import math
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
 
 import torch
@@ -15,7 +16,7 @@ from tqdm import tqdm
 from training.averaging import MEETING_STEPS, Lookahead
 from training.checkpoints import Checkpoint
 from training.data import DataSet, Split
-from training.device import mixed_precision
+from training.device import half_of_threads, mixed_precision, threads
 from training.distillation import Teacher
 from training.history import Epoch, Fit, best_epoch, describe_epoch
 from training.optimization import learning_rate, make_optimizer, set_learning_rate
@@ -57,7 +58,8 @@ class Fitting:
         """
         train, recipe = self.data.train, self.recipe
         total, done = recipe.epochs * len(train), len(self.history) * len(train)
-        with tqdm(total=total, initial=done, unit=" images", unit_scale=True, disable=None, dynamic_ncols=True) as bar:
+        options = {"unit": " images", "unit_scale": True, "disable": None, "dynamic_ncols": True}
+        with self._own_threads(), tqdm(total=total, initial=done, **options) as bar:
             while not (self._is_over() or stopped()):
                 epoch = self._run_epoch(bar, stopped)
                 if epoch is None:
@@ -95,6 +97,10 @@ class Fitting:
         self.best_weights = checkpoint.best
         self.history = [Epoch(**epoch) for epoch in checkpoint.history]
         self.seconds = checkpoint.seconds
+
+    def _own_threads(self) -> AbstractContextManager[None]:
+        """Leave half of the processor to a teacher, unless the student computes elsewhere."""
+        return threads(half_of_threads()) if self.teacher and self.device.type == "cpu" else nullcontext()
 
     def _is_over(self) -> bool:
         if not self.history:

@@ -5,6 +5,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from training.muon import Muon, hidden_weights
 from training.recipes import Recipe
 
 
@@ -24,6 +25,8 @@ def make_optimizer(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
             return torch.optim.Adam(groups, lr=recipe.lr, fused=True)
         case "adamw":
             return torch.optim.AdamW(groups, lr=recipe.lr, fused=True)
+        case "muon":
+            return Muon(groups, hidden_weights(network), lr=recipe.lr, momentum=recipe.momentum)
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, lr: float) -> None:

@@ -10,6 +10,7 @@ SHOWN = {"epochs", "batch_size", "optimizer", "lr", "weight_decay", "drop_rate",
 SOURCES = {
     "optimizer adam": "Kingma and Ba 2015",
     "optimizer adamw": "Loshchilov and Hutter 2019",
+    "optimizer muon": "Jordan 2024, with AdamW for the first and last layer",
     "optimizer sgd": "Nesterov's momentum, Sutskever et al. 2013",
     "schedule triangular": "Smith and Topin 2018",
     "batch_norm": "Ioffe and Szegedy 2015",

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from training.augmentation import Augmentation
 
-Optimizer = Literal["adam", "adamw", "sgd"]
+Optimizer = Literal["adam", "adamw", "muon", "sgd"]
 Schedule = Literal["constant", "triangular"]
 
 
@@ -23,7 +23,7 @@ class Recipe:
     optimizer: Optimizer = "adam"
     lr: float = 1e-3  # peak of the schedule
     bias_lr_factor: float = 1.0  # by which the biases of batch norms learn faster
-    momentum: float = 0.9  # of sgd, Nesterov's
+    momentum: float = 0.9  # of sgd and muon, Nesterov's
     weight_decay: float = 0.0
     lookahead: bool = False
     schedule: Schedule = "constant"
@@ -52,6 +52,7 @@ def read_recipe(settings: Mapping[str, Any]) -> Recipe:
 
 
 DEFORMATION = Augmentation(degrees=12, scale=0.12, shear=0.12, translate=1.5, elastic=1.4)  # after Simard et al. (2003)
+GENTLE_DEFORMATION = replace(DEFORMATION, translate=1.0, elastic=1.0)
 
 DIGITS_TEACHER = "mnist-resnet/1"
 
@@ -76,18 +77,18 @@ MNIST_RECIPES = {
 
 MNIST_CNN_RECIPES = {
     "published": Recipe(
-        epochs=80,
+        epochs=72,
         whitened=False,
         batch_size=256,
-        optimizer="adamw",
+        optimizer="muon",
         lr=3e-3,
         weight_decay=0.01,
         lookahead=True,
         schedule="triangular",
         teacher=DIGITS_TEACHER,
         teacher_share=0.9,
-        patience=80,
-        augmentation=DEFORMATION,
+        patience=72,
+        augmentation=GENTLE_DEFORMATION,
     ),
 }
 
@@ -105,7 +106,7 @@ MNIST_RESNET_RECIPES = {
         schedule="triangular",
         drop_rate=0.2,
         patience=30,
-        augmentation=replace(DEFORMATION, translate=1.0, elastic=1.0),
+        augmentation=GENTLE_DEFORMATION,
     ),
 }
 

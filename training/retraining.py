@@ -14,7 +14,7 @@ from models.layout import INT8_MODEL_FILE, MODEL_FILE
 from training.calibration import fit_calibration
 from training.checkpoints import describe_run, load_checkpoint, own_checkpoint, save_checkpoint
 from training.data import DataSet, Split
-from training.device import describe_hardware, share_cores
+from training.device import describe_hardware, half_of_threads
 from training.distillation import Teacher
 from training.export import CalibratedClassifier
 from training.fitting import Fitting, predict_logits
@@ -111,7 +111,7 @@ def make_fitting(model: TrainableModel, recipe: Recipe, data: DataSet, *, seed: 
     if recipe.hardest < 1:
         small = make_network(model, replace(recipe, widths=recipe.selector_widths, depth=2), data)
         selector = HardestImages(small, recipe, device=device)
-    teacher = Teacher(MODELS_DIR / recipe.teacher, threads=share_cores()) if recipe.teacher else None
+    teacher = Teacher(MODELS_DIR / recipe.teacher, threads=half_of_threads()) if recipe.teacher else None
     return Fitting(network, data.to(device), recipe, seed=seed, device=device, selector=selector, teacher=teacher)
 
 

@@ -28,7 +28,7 @@ class TrainableModel:
     build: Callable[[Sequence[float], Sequence[float], Recipe], nn.Sequential]  # from mean and std of the pixels
     recipes: Mapping[str, Recipe]
     int8: bool  # whether an int8 graph is made too
-    min_accuracy: float  # of the ONNX file on the test split, 0..1; below it nothing is published
+    min_accuracy: Mapping[str, float]  # by recipe, of the ONNX file on the test split, 0..1: nothing worse is published
 
 
 MNIST = TrainableModel(
@@ -47,7 +47,7 @@ MNIST = TrainableModel(
     ),
     recipes=MNIST_RECIPES,
     int8=True,
-    min_accuracy=0.994,
+    min_accuracy={"published": 0.994, "course": 0.979},
 )
 
 MNIST_CNN = replace(
@@ -57,16 +57,16 @@ MNIST_CNN = replace(
     build=lambda mean, std, recipe: mnist_cnn(mean, std, drop_rate=recipe.drop_rate),
     recipes=MNIST_CNN_RECIPES,
     int8=False,  # hardly faster: its convolutions are few and narrow
-    min_accuracy=0.99,
+    min_accuracy={"published": 0.995},
 )
 
 MNIST_RESNET = replace(
     MNIST,
     name="mnist-resnet",
-    title="Handwritten digits (MNIST), by a residual network that also taught the smaller two",
+    title="Handwritten digits (MNIST), by a residual network, the teacher of the other two",
     build=lambda mean, std, recipe: mnist_resnet(mean, std, widths=recipe.widths, drop_rate=recipe.drop_rate),
     recipes=MNIST_RESNET_RECIPES,
-    min_accuracy=0.995,
+    min_accuracy={"published": 0.995},
 )
 
 CIFAR10 = TrainableModel(
@@ -83,7 +83,7 @@ CIFAR10 = TrainableModel(
     build=lambda mean, std, recipe: cifar10_cnn(mean, std, widths=recipe.widths, depth=recipe.depth),
     recipes=CIFAR10_RECIPES,
     int8=True,
-    min_accuracy=0.945,
+    min_accuracy={"published": 0.945},
 )
 
 ZOO: Mapping[str, TrainableModel] = {model.name: model for model in (MNIST, MNIST_CNN, MNIST_RESNET, CIFAR10)}
