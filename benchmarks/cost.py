@@ -12,7 +12,8 @@ from PIL import Image
 from benchmarks.figures import Cost, Figure
 from benchmarks.generators import Body, ClosedLoop, form, load_closed
 from benchmarks.peers.onnx_model import OnnxModel
-from benchmarks.servers import FLOOR, OURS, PEERS, ROOT, Served, Server, newest_file, served
+from benchmarks.servers import FLOOR, OURS, PEERS, ROOT, Served, Server, ServerError, newest_file, served
+from service.device import available_cores
 
 WARM_UP_S = 2
 IMAGES = ROOT / "tests" / "images"
@@ -48,11 +49,12 @@ def compare_servers(effort: Effort) -> tuple[list[Cost], list[Figure]]:
             print(f"{server.name}, {body}: {samples[server.name, body][-1].cpu_us:.0f} us CPU a request", flush=True)
     costs = [summarize(name, body, found) for (name, body), found in samples.items()]
     floor, raw, ours = (samples[key] for key in ((FLOOR.name, "raw"), (OURS.name, "raw"), (OURS.name, "form")))
-    figures = [Figure(name="CPU a request, raw body, against the bare handler", values=ratios(raw, floor), target=1.5)]
-    for peer, target in zip(PEERS, (2.2, 6.5, 12.0, 1.0), strict=True):
-        values = ratios(samples[peer.name, "form"], ours)
+    values = ratios(raw, reference=floor)
+    figures = [Figure(name="CPU a request, raw body, against the bare handler", values=values, target=1.5)]
+    for peer in (peer for peer in PEERS if peer.target):
+        values = ratios(samples[peer.name, "form"], reference=ours)
         name = f"CPU a request, form: {peer.name}, against ours"
-        figures.append(Figure(name=name, values=values, target=target, at_least=True))
+        figures.append(Figure(name=name, values=values, target=peer.target, at_least=True))
     return costs, figures
 
 
@@ -66,11 +68,17 @@ def sample(server: Server, body: str, effort: Effort) -> Sample:
 
 
 def measure(running: Served, url: str, body: Body, seconds: int, *, connections: int = 16) -> tuple[ClosedLoop, float]:
-    """Warm up and load a server; return what the generator saw and the CPU microseconds a request."""
+    """Warm up and load a server; return what the generator saw and the CPU microseconds a request.
+
+    Raises:
+        ServerError: it answered nothing, or not every request.
+    """
     load_closed(url, body, connections=connections, seconds=WARM_UP_S)
     before = running.cpu_s()
     load = load_closed(url, body, connections=connections, seconds=seconds)
-    return load, (running.cpu_s() - before) / load.requests * 1e6
+    if load.errors or not load.answers:
+        raise ServerError(f"{running.server.name} gave {load.answers} answers and {load.errors} errors at {url}")
+    return load, (running.cpu_s() - before) / load.answers * 1e6
 
 
 def summarize(server: str, body: str, samples: Sequence[Sample]) -> Cost:
@@ -83,7 +91,7 @@ def summarize(server: str, body: str, samples: Sequence[Sample]) -> Cost:
         server=server,
         body=body,
         cpu_us=median(lambda one: one.cpu_us),
-        rate=median(lambda one: one.load.requests / one.load.seconds),
+        rate=median(lambda one: one.load.rate),
         p50_ms=median(lambda one: one.load.p50_ms),
         p99_ms=median(lambda one: one.load.p99_ms),
         errors=sum(one.load.errors for one in samples),
@@ -92,9 +100,9 @@ def summarize(server: str, body: str, samples: Sequence[Sample]) -> Cost:
     )
 
 
-def ratios(those: Sequence[Sample], these: Sequence[Sample]) -> list[float]:
-    """Compare the costs of two servers, run by run."""
-    return [one.cpu_us / other.cpu_us for one, other in zip(those, these, strict=True)]
+def ratios(samples: Sequence[Sample], *, reference: Sequence[Sample]) -> list[float]:
+    """Divide the costs of a server by those of another, run by run."""
+    return [one.cpu_us / other.cpu_us for one, other in zip(samples, reference, strict=True)]
 
 
 def compare_large_model(effort: Effort) -> list[Figure]:
@@ -110,6 +118,24 @@ def compare_large_model(effort: Effort) -> list[Figure]:
     return [Figure(name="CPU a cifar10 request beyond the bare handler's", values=extra, target=60, unit="µs")]
 
 
+def compare_workers(effort: Effort) -> list[Figure]:
+    """Post a digit from 64 connections to one worker and to two; the generator shares their cores."""
+    gains, shares = [], []
+    for _ in range(effort.repeats):
+        rates = []
+        for workers in (1, 2):
+            with served(OURS, workers=workers) as running:
+                url = running.url(OURS.classify.format(model="mnist"))
+                load, _ = measure(running, url, Body(content=DIGIT.read_bytes()), effort.seconds, connections=64)
+            rates.append(load.rate)
+        gains.append(rates[1] / rates[0])
+        shares.append(100 * load.own_cpu_s / load.seconds)
+    return [
+        Figure(name=f"answers a second of two workers against one, on {available_cores()} cores", values=gains),
+        Figure(name="of one core, what the load generator used beside the two", values=shares, unit="%"),
+    ]
+
+
 def compare_batch(effort: Effort) -> list[Figure]:
     """Post 256 digits at once: images a second against decoding and running them in this process."""
     images, values = [DIGIT.read_bytes()] * BATCH, []
@@ -118,14 +144,14 @@ def compare_batch(effort: Effort) -> list[Figure]:
         with served(OURS) as running:
             url = running.url("/v1/models/mnist/classify-batch")
             load, _ = measure(running, url, form("images", images), effort.seconds, connections=2)
-        values.append(100 * load.requests * BATCH / load.seconds / alone)
+        values.append(100 * load.rate * BATCH / alone)
     name = "images/s of classify-batch with 256 digits, against decoding and ONNX Runtime alone"
     return [Figure(name=name, values=values, target=85, unit="%", at_least=True)]
 
 
 def classify_alone(images: Sequence[bytes], seconds: float) -> float:
     """Decode and classify batches in this process; return the images a second."""
-    model = OnnxModel(newest_file("mnist"))
+    model = OnnxModel(newest_file("mnist", "int8"))
     started, count = time.perf_counter(), 0
     while (passed := time.perf_counter() - started) < seconds:
         model.run(np.stack([model.decode(image) for image in images]))

@@ -1,5 +1,6 @@
 """Load from existing generators, each a process of its own: wrk closed-loop, h2load open-loop."""
 
+import os
 import re
 import shutil
 import statistics
@@ -7,7 +8,7 @@ import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 PACKAGES = {"wrk": "wrk", "h2load": "nghttp2-client"}  # Debian's
@@ -18,7 +19,8 @@ local file = io.open("{path}", "rb")
 wrk.body = file:read("*a")
 wrk.headers["Content-Type"] = "{content_type}"
 """
-MILLISECONDS = {"us": 1e-3, "ms": 1.0, "s": 1e3}
+SECONDS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}  # wrk's units
+TIME = r"([\d.]+)(us|ms|s|m|h)"
 
 
 class GeneratorError(Exception):
@@ -37,11 +39,17 @@ class Body:
 class ClosedLoop:
     """What wrk saw: each connection sends its next request when the last was answered."""
 
-    requests: int
-    errors: int
+    answers: int  # with status 200
+    errors: int  # every other request
     seconds: float
     p50_ms: float
     p99_ms: float
+    own_cpu_s: float = 0.0  # what the generator itself used
+
+    @property
+    def rate(self) -> float:
+        """Return the answers a second."""
+        return self.answers / self.seconds
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,23 +93,40 @@ def load_closed(url: str, body: Body, *, connections: int, seconds: int) -> Clos
             "-s",
             script.name,
         ]
+        before = _children_cpu_s()
         printed = run([*command, url])
-    percentiles = {
-        found[1]: float(found[2]) * MILLISECONDS[found[3]]
-        for found in re.finditer(r"(50|99)%\s+([\d.]+)(us|ms|s)", printed)
-    }
-    errors = sum(int(found) for found in re.findall(r"Non-2xx.*: (\d+)", printed))
-    errors += sum(int(found) for found in re.findall(r"(?:connect|read|write|timeout) (\d+)", printed))
-    requests = re.search(r"(\d+) requests in ([\d.]+)s", printed)
+        return replace(read_wrk(printed), own_cpu_s=_children_cpu_s() - before)
+
+
+def read_wrk(printed: str) -> ClosedLoop:
+    """Read what wrk prints.
+
+    Raises:
+        GeneratorError: it is something else.
+    """
+    requests = re.search(rf"(\d+) requests in {TIME}", printed)
+    percentiles = {found[1]: _seconds(found, 2) for found in re.finditer(rf"(50|99)%\s+{TIME}", printed)}
     if not requests or len(percentiles) < 2:
         raise GeneratorError(f"wrk printed something unknown:\n{printed}")
+    refused = sum(int(found) for found in re.findall(r"Non-2xx.*: (\d+)", printed))
+    broken = sum(int(found) for found in re.findall(r"(?:connect|read|write|timeout) (\d+)", printed))
     return ClosedLoop(
-        requests=int(requests[1]),
-        errors=errors,
-        seconds=float(requests[2]),
-        p50_ms=percentiles["50"],
-        p99_ms=percentiles["99"],
+        answers=int(requests[1]) - refused,
+        errors=refused + broken,
+        seconds=_seconds(requests, 2),
+        p50_ms=percentiles["50"] * 1e3,
+        p99_ms=percentiles["99"] * 1e3,
     )
+
+
+def _children_cpu_s() -> float:
+    """Return what ended children have used."""
+    times = os.times()
+    return times.children_user + times.children_system
+
+
+def _seconds(found: re.Match[str], group: int) -> float:
+    return float(found[group]) * SECONDS[found[group + 1]]
 
 
 def load_open(url: str, body: Body, *, rate: float, connections: int, seconds: int) -> OpenLoop:
@@ -126,16 +151,24 @@ def as_file(body: Body) -> Iterator[Path]:
         yield Path(file.name)
 
 
+def check_installed() -> None:
+    """Look for the generators before hours go by.
+
+    Raises:
+        GeneratorError: one is not installed.
+    """
+    for name, package in PACKAGES.items():
+        if shutil.which(name) is None:
+            raise GeneratorError(f"{name} is not installed; on Debian: apt-get install {package}")
+
+
 def run(command: list[str]) -> str:
     """Run a generator and return what it printed.
 
     Raises:
-        GeneratorError: it is not installed, or failed.
+        GeneratorError: one is not installed, or this one failed.
     """
-    if shutil.which(command[0]) is None:
-        raise GeneratorError(
-            f"{command[0]} is not installed; on Debian: apt-get install {PACKAGES.get(command[0], command[0])}"
-        )
+    check_installed()
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise GeneratorError(f"{' '.join(command)} failed:\n{done.stdout}{done.stderr}")

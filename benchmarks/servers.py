@@ -4,19 +4,22 @@ import os
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 import psutil
 
 from benchmarks.peers.onnx_model import MODEL
-from models.layout import MODEL_FILE, newest_version
+from models.layout import INT8_MODEL_FILE, MODEL_FILE, newest_version
 
 ROOT = Path(__file__).parents[1]
+READY_WITHIN_S = 60
 PYTHON, BENTOML = [sys.executable, "-m"], [sys.executable, "-m", "bentoml", "serve"]
 UVICORN = [*PYTHON, "uvicorn", "--loop", "uvloop", "--http", "httptools", "--port", "{port}"]
 
@@ -35,6 +38,7 @@ class Server:
     ready: str  # path that answers 200 when it can
     field: str = "image"  # of the form
     raw: bool = False  # it takes the image as the body itself, too
+    target: float | None = None  # by how many times ours should be cheaper
 
 
 OURS = Server(
@@ -57,18 +61,21 @@ PEERS = [
         command=[*UVICORN, "benchmarks.peers.with_fastapi:app"],
         classify="/classify",
         ready="/ready",
+        target=2.2,
     ),
     Server(
         name="LitServe, batching",
         command=[*PYTHON, "benchmarks.peers.with_litserve", "--port", "{port}"],
         classify="/classify",
         ready="/health",
+        target=6.5,
     ),
     Server(
         name="BentoML, typed image",
         command=[*BENTOML, "benchmarks.peers.with_bentoml:TypedClassifier", "--port", "{port}"],
         classify="/classify",
         ready="/readyz",
+        target=12.0,
     ),
     Server(
         name="BentoML, batchable",
@@ -97,58 +104,64 @@ class Served:
         return sum(sum(process.cpu_times()[:2]) for process in self._tree())
 
     def memory_mib(self) -> float:
-        """Return the tree's proportional set size: pages that processes share are counted once."""
-        return sum(process.memory_full_info().pss for process in self._tree()) / 2**20
+        """Return the tree's memory: pages that processes share are counted once on Linux, and elsewhere not at all."""
+        found = [process.memory_full_info() for process in self._tree()]
+        return sum(getattr(memory, "pss", memory.uss) for memory in found) / 2**20
 
     def _tree(self) -> list[psutil.Process]:
         return [self._head, *self._head.children(recursive=True)]
 
 
 @contextmanager
-def served(server: Server, *, model: str = "mnist", workers: int = 1, **settings: str) -> Iterator[Served]:
+def served(server: Server, *, model: str = "mnist", precision: str = "int8", workers: int = 1) -> Iterator[Served]:
     """Serve until the block ends; ready when it begins.
 
     Args:
         server: what to start.
         model: whose newest version the peers serve; ours serves all.
+        precision: of the file; int8 is what ours serves by itself on a CPU of today.
         workers: of ours; the peers have one.
-        settings: of ours.
 
     Raises:
-        ServerError: it ended before it was ready.
+        ServerError: it ended before it was ready, or was not ready in time.
     """
     port = free_port()
-    ours = {f"CLASSIFIER_{name.upper()}": value for name, value in settings.items()}
-    environment = (
-        os.environ
-        | ours
-        | {
-            "CLASSIFIER_WORKERS": str(workers),
-            "BENTOML_DO_NOT_TRACK": "True",
-            "BENTOML_HOST": "127.0.0.1",
-            MODEL: newest_file(model),
-        }
-    )
+    environment = os.environ | {
+        "CLASSIFIER_WORKERS": str(workers),
+        "CLASSIFIER_DEVICE": "cpu",
+        "CLASSIFIER_PRECISION": precision,
+        "BENTOML_DO_NOT_TRACK": "True",
+        "BENTOML_HOST": "127.0.0.1",
+        MODEL: str(newest_file(model, precision)),
+    }
     command = [part.format(port=port) for part in server.command]
     started = time.perf_counter()
-    process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    running = Served(server, process, port)
-    try:
-        while not is_ready(running.url(server.ready)):
-            if process.poll() is not None:
-                raise ServerError(f"{server.name} ended with {process.returncode}; to see why: {' '.join(command)}")
-            time.sleep(0.01)
-        running.ready_s = time.perf_counter() - started
-        yield running
-    finally:
-        stop(process)
+    with tempfile.TemporaryFile() as log:
+        process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log)
+        running = Served(server, process, port)
+        try:
+            while not is_ready(running.url(server.ready)):
+                if process.poll() is not None:
+                    raise ServerError(f"{server.name} ended with {process.returncode}:\n{_tail(log)}")
+                if time.perf_counter() > started + READY_WITHIN_S:
+                    raise ServerError(f"{server.name} was not ready within {READY_WITHIN_S} s:\n{_tail(log)}")
+                time.sleep(0.01)
+            running.ready_s = time.perf_counter() - started
+            yield running
+        finally:
+            stop(process)
 
 
-def newest_file(model: str) -> str:
-    """Return the path of the ONNX file of a model's newest version."""
+def _tail(log: IO[bytes]) -> str:
+    log.seek(0)
+    return log.read()[-2000:].decode(errors="replace")
+
+
+def newest_file(model: str, precision: str) -> Path:
+    """Return the path of an ONNX file of a model's newest version."""
     newest = newest_version(ROOT / "models" / model)
     assert newest is not None, f"no version of {model}"
-    return str(newest / MODEL_FILE)
+    return newest / (INT8_MODEL_FILE if precision == "int8" else MODEL_FILE)
 
 
 def stop(process: subprocess.Popen[bytes]) -> None:

@@ -10,7 +10,6 @@ system of the server's whole process tree, and ratios within one run more than r
 
 import argparse
 import json
-import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -19,12 +18,15 @@ from pathlib import Path
 from benchmarks import cost, tail
 from benchmarks.cost import Effort
 from benchmarks.figures import Cost, Figure, as_json, draw_costs, render_costs, render_figures
-from benchmarks.generators import GeneratorError
-from benchmarks.servers import ServerError
+from benchmarks.generators import GeneratorError, check_installed
+from benchmarks.servers import ServerError, newest_file
+from service.device import available_cores
 from training.processor import describe_processor
+from training.provenance import git_commit
 
 SUITES: Mapping[str, Callable[[Effort], list[Figure]]] = {
     "large-model": cost.compare_large_model,
+    "workers": cost.compare_workers,
     "batch": cost.compare_batch,
     "photograph": cost.compare_photograph,
     "tail": tail.measure_tail,
@@ -43,6 +45,7 @@ def main() -> int:
     costs: list[Cost] = []
     figures: list[Figure] = []
     try:
+        check_installed()
         if SERVERS in options.only:
             costs, figures = cost.compare_servers(effort)
         for name, suite in SUITES.items():
@@ -51,10 +54,16 @@ def main() -> int:
                 figures += suite(effort)
     except (GeneratorError, ServerError) as error:
         print(f"Error: {error}", file=sys.stderr)
+        report(None, describe_setting(), costs, figures)  # what was measured until then
         return 1
-    machine = f"{os.cpu_count()} cores of {describe_processor()}, {datetime.now(UTC).date()}"
-    report(options.out, machine, costs, figures)
+    report(options.out, describe_setting(), costs, figures)
     return 0 if all(figure.is_met for figure in figures) else 2
+
+
+def describe_setting() -> str:
+    """Say what is measured, and on what."""
+    commit, version = git_commit()[:7], newest_file("mnist", "int8").parent.name
+    return f"{available_cores()} cores of {describe_processor()}, {datetime.now(UTC).date()}, {commit}, mnist {version}"
 
 
 def parse_arguments() -> argparse.Namespace:

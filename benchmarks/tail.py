@@ -67,8 +67,8 @@ def overload_once(model: str, image: bytes, factor: float, *, seconds: int) -> t
         url, body = running.url(f"/v1/models/{model}/classify"), Body(content=image)
         load_closed(url, body, connections=64, seconds=WARM_UP_S)
         closed = load_closed(url, body, connections=64, seconds=max(2, seconds // 3))
-        peak = closed.requests / closed.seconds
-        return peak, load_open(url, body, rate=factor * peak, connections=OVERLOAD_CONNECTIONS, seconds=seconds)
+        rate = factor * closed.rate
+        return closed.rate, load_open(url, body, rate=rate, connections=OVERLOAD_CONNECTIONS, seconds=seconds)
 
 
 def measure_start(effort: Effort) -> list[Figure]:

@@ -1,14 +1,18 @@
 """Every server of the comparison answers, and the generators see what is sent; how fast is no test's business."""
 
 import shutil
+import sys
+from types import SimpleNamespace
 
 import httpx
 import pytest
 
-from benchmarks.cost import DIGIT, photograph
+from benchmarks import gpu
+from benchmarks.cost import DIGIT, measure, photograph
 from benchmarks.figures import Cost, Figure, draw_costs, render_costs, render_figures
-from benchmarks.generators import Body, GeneratorError, form, load_closed, load_open, run
+from benchmarks.generators import Body, ClosedLoop, GeneratorError, form, load_closed, load_open, read_wrk, run
 from benchmarks.servers import FLOOR, OURS, PEERS, Server, ServerError, served
+from service.multipart import parse
 
 NEEDS_GENERATORS = pytest.mark.skipif(
     shutil.which("wrk") is None or shutil.which("h2load") is None, reason="wrk or h2load is not installed"
@@ -29,6 +33,17 @@ def test_every_server_of_the_comparison_reads_the_digit(server):
             assert (found[0] if isinstance(found, list) else found)["label"] == "7"
 
 
+WRK_PRINTED = """
+  Latency Distribution
+     50%  500.00us
+     75%    1.00ms
+     99%    1.20s
+  104 requests in 0.87m, 2.13MB read
+  Socket errors: connect 0, read 1, write 0, timeout 2
+  Non-2xx or 3xx responses: 14
+"""
+
+
 @NEEDS_GENERATORS
 def test_the_generators_count_answers_and_errors():
     good, bad = Body(content=DIGIT.read_bytes()), Body(content=b"no image")
@@ -36,39 +51,64 @@ def test_the_generators_count_answers_and_errors():
         url = running.url("/v1/models/mnist/classify")
         closed, refused = (load_closed(url, body, connections=2, seconds=1) for body in (good, bad))
         opened = load_open(url, good, rate=50, connections=5, seconds=1)
-    assert closed.requests > 0
+    assert closed.answers > 0
     assert closed.errors == 0
     assert 0 < closed.p50_ms <= closed.p99_ms
-    assert refused.errors == refused.requests > 0
+    assert closed.own_cpu_s > 0
+    assert refused.answers == 0 < refused.errors
     assert set(opened.milliseconds) == {200}
-    assert 25 <= len(opened.milliseconds[200]) <= 75
     assert opened.p99_ms(200) > 0
 
 
+def test_a_long_run_of_wrk_is_read_in_its_own_units():
+    load = read_wrk(WRK_PRINTED)
+    assert (load.answers, load.errors) == (90, 14 + 3)
+    assert load.seconds == pytest.approx(52.2)
+    assert (load.p50_ms, load.p99_ms) == (pytest.approx(0.5), pytest.approx(1200))
+    with pytest.raises(GeneratorError, match="unknown"):
+        read_wrk("no such thing")
+
+
 def test_a_server_that_does_not_start_is_named():
-    broken = Server(name="broken", command=["false"], classify="/", ready="/")
-    with pytest.raises(ServerError, match="broken ended with 1"), served(broken):
+    broken = Server(name="broken", command=["sh", "-c", "echo why >&2; false"], classify="/", ready="/")
+    with pytest.raises(ServerError, match="broken ended with 1:\nwhy"), served(broken):
         pass
 
 
-def test_a_generator_that_is_missing_is_named_with_its_package():
-    with pytest.raises(GeneratorError, match="no-such-generator"):
-        run(["no-such-generator"])
+def test_a_server_that_is_never_ready_is_stopped(monkeypatch):
+    monkeypatch.setattr("benchmarks.servers.READY_WITHIN_S", 0.1)
+    idle = Server(name="idle", command=["sleep", "60"], classify="/", ready="/")
+    with pytest.raises(ServerError, match="idle was not ready within"), served(idle):
+        pass
+
+
+def test_a_server_that_answers_with_errors_is_not_measured(monkeypatch):
+    load = ClosedLoop(answers=5, errors=1, seconds=1, p50_ms=1, p99_ms=1)
+    monkeypatch.setattr("benchmarks.cost.load_closed", lambda *_, **__: load)
+    running = SimpleNamespace(server=OURS, cpu_s=lambda: 1.0)
+    with pytest.raises(ServerError, match="5 answers and 1 errors"):
+        measure(running, "http://x", Body(content=b""), 1)
+
+
+def test_a_generator_that_is_missing_is_named_with_its_package(monkeypatch):
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(GeneratorError, match="wrk is not installed; on Debian: apt-get install wrk"):
+        run(["wrk"])
 
 
 def test_a_form_is_read_back_as_it_was_made():
     body = form("images", [b"one", b"two"])
-    request = httpx.Request("POST", "http://test", content=body.content, headers={"content-type": body.content_type})
-    assert request.headers["content-type"].startswith("multipart/form-data; boundary=")
-    assert body.content.count(b'name="images"') == 2
-    assert body.content.index(b"one") < body.content.index(b"two")
+    parts = parse(body.content, body.content_type.encode(), max_parts=2)
+    assert [(part.name, bytes(part.content)) for part in parts] == [("images", b"one"), ("images", b"two")]
 
 
 def test_a_figure_is_met_or_missed_by_its_median():
     most = Figure(name="at most", values=[1.0, 3.0, 1.2], target=2)
     least = Figure(name="at least", values=[1.0, 3.0, 1.2], target=2, at_least=True)
-    assert (most.is_met, least.is_met) == (True, False)
-    table = render_figures([most, least])
+    free = Figure(name="free", values=[7.0])
+    assert (most.is_met, least.is_met, free.is_met) == (True, False, True)
+    table = render_figures([most, least, free])
+    assert "| free | 7 | 1, 7 to 7 |  |  |" in table
     assert "| at most | 1.2 | 3, 1 to 3 | ≤ 2 | met |" in table
     assert "| at least | 1.2 | 3, 1 to 3 | ≥ 2 | MISSED |" in table
 
@@ -87,3 +127,18 @@ def test_servers_are_shown_from_the_cheapest(tmp_path):
 
 def test_the_photograph_is_as_large_as_a_cameras():
     assert 1_000_000 < len(photograph()) < 4_000_000
+
+
+def test_every_way_to_run_on_a_gpu_gives_the_probabilities_of_the_cpu(monkeypatch, capsys):
+    options = ["--device", "cpu", "--models", "mnist", "--batch-sizes", "1", "5", "--seconds", "0"]
+    monkeypatch.setattr(sys, "argv", ["gpu", *options])
+    gpu.main()
+    printed = capsys.readouterr()
+    assert "not timed" not in printed.err
+    ways = {tuple(cell.strip() for cell in line.split("|")[2:5]) for line in printed.out.splitlines()[4:-2]}
+    assert ways == {
+        (precision, way, size)
+        for precision in ("float32", "float16")
+        for way in ("run", "bound", "CUDA graph")
+        for size in ("1", "5")
+    }

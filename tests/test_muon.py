@@ -23,7 +23,7 @@ def make(model):
 
 
 def step(model, optimizer, *, seed=1):
-    images = torch.rand(64, 1, 6, 6, generator=torch.Generator().manual_seed(seed))
+    images = torch.rand(5, 1, 6, 6, generator=torch.Generator().manual_seed(seed))
     optimizer.zero_grad()
     model(images).square().sum().backward()
     optimizer.step()
@@ -47,7 +47,9 @@ def test_hidden_weights_are_all_but_those_of_the_first_and_last_layer():
 def test_a_step_of_a_hidden_weight_is_as_long_as_adams_whatever_the_gradient():
     model = network()
     before = copy.deepcopy(model)
-    step(model, make(model))
+    for weight in model.parameters():
+        weight.grad = 1e-4 * torch.randn(weight.shape)
+    make(model).step()
     for moved, old in zip(hidden_weights(model), hidden_weights(before), strict=True):
         moves = (moved - old).detach() / LR
         assert float(moves.square().mean().sqrt()) == pytest.approx(LIKE_ADAMS, rel=0.3)

@@ -1,15 +1,17 @@
 """What every peer does with an image: decode it with Pillow, run our ONNX file, answer with the probabilities."""
 
 import io
-import json
 import os
+from pathlib import Path
 
 import numpy as np
 import onnxruntime as ort
+import orjson
 from numpy.typing import NDArray
 from PIL import Image
 
 from models.card import ModelCard
+from service.device import available_cores
 
 MODEL = "PEER_MODEL"  # environment variable: the ONNX file
 
@@ -17,9 +19,9 @@ MODEL = "PEER_MODEL"  # environment variable: the ONNX file
 class OnnxModel:
     """Our file in ONNX Runtime, with the options that our service sets."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: Path) -> None:
         options = ort.SessionOptions()
-        options.intra_op_num_threads = os.cpu_count() or 1
+        options.intra_op_num_threads = available_cores()
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         self.session = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
         self.labels = ModelCard.from_metadata(self.session.get_modelmeta().custom_metadata_map).class_names
@@ -50,9 +52,9 @@ class OnnxModel:
 
     def answer_json(self, probabilities: NDArray[np.float32]) -> bytes:
         """Return the same as JSON."""
-        return json.dumps(self.answer(probabilities)).encode()
+        return orjson.dumps(self.answer(probabilities))
 
 
 def load_model() -> OnnxModel:
     """Load the file that the environment names."""
-    return OnnxModel(os.environ[MODEL])
+    return OnnxModel(Path(os.environ[MODEL]))
