@@ -62,6 +62,13 @@ def test_the_best_epoch_is_kept_whatever_comes_after():
     assert float((logits.argmax(dim=1) == fitting.data.val.labels).float().mean()) == fit.best.val_accuracy
 
 
+def test_the_last_epoch_is_kept_where_the_rate_has_fallen_to_nothing():
+    recipe = replace(QUICK, epochs=3, schedule="triangular", lr=0.0)  # all epochs are equal: the best is the first
+    assert run(make_fitting(recipe=recipe)).best.epoch == 3
+    assert run(make_fitting(recipe=recipe), epochs=2).best.epoch == 1
+    assert run(make_fitting(recipe=replace(recipe, schedule="constant"))).best.epoch == 1
+
+
 def test_it_stops_when_its_patience_is_over():
     fit = run(make_fitting(recipe=replace(QUICK, epochs=50, lr=0.0, patience=2)))
     assert fit.best.epoch == 1

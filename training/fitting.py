@@ -70,7 +70,7 @@ class Fitting:
             return None
         self.network.load_state_dict(self.best_weights)
         self.network.eval()
-        best = best_epoch(self.history)
+        best = self._best_epoch()
         return Fit(history=self.history, best=best, seconds=self.seconds, stopped=not self._is_over())
 
     def checkpoint(self, run: dict[str, object]) -> Checkpoint:
@@ -102,10 +102,18 @@ class Fitting:
         """Leave half of the processor to a teacher, unless the student computes elsewhere."""
         return threads(half_of_threads()) if self.teacher and self.device.type == "cpu" else nullcontext()
 
+    def _best_epoch(self) -> Epoch:
+        """Return the epoch whose weights are kept: the last, once the rate has fallen to nothing.
+
+        An earlier one that is as good on the few validation images is luck.
+        """
+        has_fallen = self.recipe.schedule == "triangular" and len(self.history) == self.recipe.epochs
+        return self.history[-1] if has_fallen else best_epoch(self.history)
+
     def _is_over(self) -> bool:
         if not self.history:
             return False
-        waited = len(self.history) - best_epoch(self.history).epoch
+        waited = len(self.history) - self._best_epoch().epoch
         return len(self.history) >= self.recipe.epochs or waited >= self.recipe.patience
 
     def _run_epoch(self, bar: "tqdm[None]", stopped: Callable[[], bool]) -> Epoch | None:
@@ -179,7 +187,7 @@ class Fitting:
 
     def _keep(self, epoch: Epoch) -> Epoch:
         self.history.append(epoch)
-        if best_epoch(self.history) is epoch:
+        if self._best_epoch() is epoch:
             self.best_weights = copy.deepcopy(self.network.state_dict())
         return epoch
 

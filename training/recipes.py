@@ -88,7 +88,7 @@ MNIST_CNN_RECIPES = {
         teacher=DIGITS_TEACHER,
         teacher_share=0.9,
         patience=72,
-        augmentation=GENTLE_DEFORMATION,
+        augmentation=DEFORMATION,
     ),
 }
 
