@@ -14,11 +14,13 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from models.card import Preparation
-from models.ink import contrast_with, find_ink
+from models.ink import find_ink
 
 Pixels = NDArray[np.uint8]
 
 _FIELD, _GLYPH = 28, 20  # MNIST's sides: the image, and the box its digit was fitted into
+_BAR_SEARCH = 128  # longest side on which bars are searched
+_BAR_NOISE = 12  # levels, of JPEG
 _REDUCING_GAP = 3.0  # pixels left for the last filter, per pixel of the result; before that, plain averaging
 
 
@@ -42,7 +44,7 @@ def preparer(preparation: Preparation, image_shape: tuple[int, ...]) -> Callable
 
 
 def photo(picture: Image.Image, size: tuple[int, int]) -> Pixels:
-    """Fit and crop the centre of a picture to ``size`` = (H, W).
+    """Fit and crop the centre of a picture to ``size`` = (H, W), bars beside it left out.
 
     Shape: any picture -> (H, W, 3)
     """
@@ -50,12 +52,35 @@ def photo(picture: Image.Image, size: tuple[int, int]) -> Pixels:
     if picture.mode != "RGB":
         picture = picture.convert("RGB")
     if picture.size != (width, height):
-        scale = min(picture.width / width, picture.height / height)
-        left = max(0.0, (picture.width - width * scale) / 2)
-        top = max(0.0, (picture.height - height * scale) / 2)
-        box = (left, top, picture.width - left, picture.height - top)
-        picture = _resize(picture, (width, height), box)
+        left, top, right, bottom = _between_bars(picture)
+        scale = min((right - left) / width, (bottom - top) / height)
+        across, down = (right - left - width * scale) / 2, (bottom - top - height * scale) / 2
+        box = (left + max(0.0, across), top + max(0.0, down), right - max(0.0, across), bottom - max(0.0, down))
+        filter_ = Image.Resampling.LANCZOS if scale > 1 else Image.Resampling.BICUBIC
+        picture = picture.resize((width, height), filter_, box, reducing_gap=_REDUCING_GAP)
     return np.asarray(picture)
+
+
+def _between_bars(picture: Image.Image) -> tuple[int, int, int, int]:
+    """Return the box between two bars of one colour, above and below or left and right; or the whole picture.
+
+    What is between must not be of that colour along its other two sides: a thing on plain paper has no bars.
+    """
+    factor = math.ceil(max(picture.size) / _BAR_SEARCH)
+    if factor == 1 and max(picture.size) < _BAR_SEARCH // 4:
+        return 0, 0, *picture.size
+    pixels = np.asarray(picture.reduce(factor)).astype(np.int16)
+    is_bar = (np.abs(pixels - pixels[0, 0]) <= _BAR_NOISE).all(axis=2)
+    for axis in (0, 1):
+        plain = is_bar.all(axis=1 - axis)
+        if plain[0] and plain[-1] and not plain.all():
+            first, last = (~plain).nonzero()[0][[0, -1]]
+            sides = is_bar.take([0, -1], axis=1 - axis)
+            if not sides.take(range(first, last + 1), axis=axis).mean() > 0.5:
+                start, stop = factor * (int(first) + 1), factor * int(last)
+                if stop > start:
+                    return (0, start, picture.width, stop) if axis == 0 else (start, 0, stop, picture.height)
+    return 0, 0, *picture.size
 
 
 def digit(picture: Image.Image) -> Pixels:
@@ -68,14 +93,12 @@ def digit(picture: Image.Image) -> Pixels:
     """
     if (pixels := _native(picture)) is not None:
         return pixels
-    if (found := find_ink(picture)) is not None:
-        paper, box = found
-        width, height = box[2] - box[0], box[3] - box[1]
-        scale = _GLYPH / max(width, height)
-        glyph = _resize(picture, (max(1, round(width * scale)), max(1, round(height * scale))), box)
-        ink = np.asarray(contrast_with(glyph, paper))
-        if strongest := int(ink.max()):
-            return _center(ink * np.float32(255 / strongest))
+    if (ink := find_ink(picture)) is not None:
+        scale = _GLYPH / max(ink.size)
+        size = max(1, round(ink.width * scale)), max(1, round(ink.height * scale))
+        glyph = np.asarray(_resize(ink, size, (0, 0, *ink.size)))
+        if strongest := int(glyph.max()):
+            return _center(glyph * np.float32(255 / strongest))
     return np.asarray(_grey(picture).resize((_FIELD, _FIELD), Image.Resampling.BOX))
 
 

@@ -50,7 +50,7 @@ def bento(bento_environment):
 def test_the_bento_holds_service_and_models_and_nothing_else(bento):
     assert {path.name for path in (bento / "src").iterdir()} == {"service", "models", "bentofile.yaml"}
     models = sorted(path.parts[-3] for path in bento.glob("src/models/*/*/model.onnx"))
-    assert models == ["cifar10", "mnist", "mnist-resnet"]
+    assert models == ["cifar10", "mnist", "mnist-cnn", "mnist-resnet"]
     assert not list(bento.rglob("__pycache__"))
 
 

@@ -102,7 +102,7 @@ class Wire(Transport):
 def test_uvicorns_own_request_answers_in_one_write(http, connection):
     wire, left = Wire(), []
 
-    async def app(scope, receive, send):
+    async def app(_scope, receive, send):
         left.append(client_left(receive)())
         head = {"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"4")]}
         await send_at_once(send, head, {"type": "http.response.body", "body": b"body"})
