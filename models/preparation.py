@@ -17,6 +17,7 @@ from models.card import Preparation
 from models.ink import find_ink
 
 Pixels = NDArray[np.uint8]
+Box = tuple[int, int, int, int]  # left, top, right, bottom
 
 _FIELD, _GLYPH = 28, 20  # MNIST's sides: the image, and the box its digit was fitted into
 _BAR_SEARCH = 128  # longest side on which bars are searched
@@ -61,26 +62,26 @@ def photo(picture: Image.Image, size: tuple[int, int]) -> Pixels:
     return np.asarray(picture)
 
 
-def _between_bars(picture: Image.Image) -> tuple[int, int, int, int]:
+def _between_bars(picture: Image.Image) -> Box:
     """Return the box between two bars of one colour, above and below or left and right; or the whole picture.
 
-    What is between must not be of that colour along its other two sides: a thing on plain paper has no bars.
+    A thing on plain paper has no bars: there, the other two sides have the paper's colour too.
     """
+    whole = 0, 0, *picture.size
     factor = math.ceil(max(picture.size) / _BAR_SEARCH)
-    if factor == 1 and max(picture.size) < _BAR_SEARCH // 4:
-        return 0, 0, *picture.size
-    pixels = np.asarray(picture.reduce(factor)).astype(np.int16)
-    is_bar = (np.abs(pixels - pixels[0, 0]) <= _BAR_NOISE).all(axis=2)
+    pixels = np.asarray(picture.reduce(factor), np.int16)
+    plain = (np.abs(pixels - pixels[0, 0]) <= _BAR_NOISE).all(axis=2)
     for axis in (0, 1):
-        plain = is_bar.all(axis=1 - axis)
-        if plain[0] and plain[-1] and not plain.all():
-            first, last = (~plain).nonzero()[0][[0, -1]]
-            sides = is_bar.take([0, -1], axis=1 - axis)
-            if not sides.take(range(first, last + 1), axis=axis).mean() > 0.5:
-                start, stop = factor * (int(first) + 1), factor * int(last)
-                if stop > start:
-                    return (0, start, picture.width, stop) if axis == 0 else (start, 0, stop, picture.height)
-    return 0, 0, *picture.size
+        lines = plain.all(axis=1 - axis)
+        between = np.flatnonzero(~lines)
+        if not (lines[0] and lines[-1] and len(between) > 2):
+            continue
+        first, last = int(between[0]), int(between[-1])
+        if plain.take([0, -1], axis=1 - axis).take(range(first, last + 1), axis=axis).mean() > 0.5:
+            continue
+        start, stop = factor * (first + 1), factor * last  # the outermost lines are half bar
+        return (0, start, picture.width, stop) if axis == 0 else (start, 0, stop, picture.height)
+    return whole
 
 
 def digit(picture: Image.Image) -> Pixels:
