@@ -1,7 +1,8 @@
 """How fast a recipe trains on the machine at hand, where the time goes, and how long it takes to an accuracy.
 
 uv run --group train python -m benchmarks.training                        # images/s and a profile, on random images
-uv run --group train python -m benchmarks.training --until 0.94 --seeds 0 1 2 3 4
+uv run --group train python -m benchmarks.training --until 0.94 --seeds 0 1 2 3 4    # by training
+uv run --group train python -m benchmarks.training --until 0.94 --recorded            # by docs/runs.jsonl
 """
 
 import argparse
@@ -16,10 +17,13 @@ from torch.profiler import ProfilerActivity, profile
 from training.data import DataSet, Split
 from training.device import choose_device, describe_hardware, keep_freed_memory
 from training.fitting import Fitting
+from training.ledger import read_runs
 from training.provenance import REPOSITORY
-from training.retraining import make_fitting
+from training.recipes import read_recipe
+from training.retraining import LEDGER, make_fitting
 from training.zoo import ZOO, TrainableModel
 
+DEFAULT_UNTIL = 0.94
 ROWS = 12  # of the profile
 PRODUCTS = ("conv", "mm", "gemm", "cudnn", "cutlass")
 WAITS = ("aten::item", "cudaStreamSynchronize", "cudaDeviceSynchronize")
@@ -31,7 +35,9 @@ def main() -> None:
     keep_freed_memory()
     device, model = choose_device(options.device), ZOO[options.model]
     print(f"{model.name}, recipe published, on {describe_hardware(device)}, torch {torch.__version__}")
-    if options.until:
+    if options.recorded:
+        print_recorded(model, options.until or DEFAULT_UNTIL)
+    elif options.until:
         measure_time_to(model, options.until, options.seeds, data_dir=options.data_dir, device=device)
     else:
         measure_speed(model, steps=options.steps, device=device)
@@ -48,6 +54,7 @@ def parse_arguments() -> argparse.Namespace:
     add("--steps", type=int, default=20, help="that are timed, and again profiled (default 20)")
     add("--until", type=float, help="train until this accuracy on the validation images, 0..1, and tell the time")
     add("--seeds", type=int, nargs="+", default=[0])
+    add("--recorded", action="store_true", help="train nothing: take the runs that docs/runs.jsonl has")
     add("--data-dir", type=Path, default=REPOSITORY / "data", help="of the data sets, for --until")
     return parser.parse_args()
 
@@ -102,6 +109,17 @@ def measure_time_to(
     if found:
         spread = f"{min(found):.1f} to {max(found):.1f}, n = {len(found)}"
         print(f"{accuracy:.0%}: median {statistics.median(found):.1f} s, {spread}")
+
+
+def print_recorded(model: TrainableModel, accuracy: float) -> None:
+    """Print after how many minutes the recorded runs of the recipe reached an accuracy on validation."""
+    recipe = model.recipes["published"]
+    for run in read_runs(LEDGER):
+        is_this = (run.model, run.ablation) == (model.name, "") and read_recipe(run.settings) == recipe
+        if is_this and run.val_accuracies:
+            minutes = run.minutes_to(accuracy)
+            found = f"after {minutes:.1f} of {run.minutes:.1f} minutes" if minutes else "never"
+            print(f"seed {run.seed}, {run.hardware}: {accuracy:.2%} on validation {found}")
 
 
 def random_data(model: TrainableModel, *, num_images: int) -> DataSet:

@@ -1,5 +1,6 @@
 """Every server of the comparison answers, and the generators see what is sent; how fast is no test's business."""
 
+import re
 import shutil
 import sys
 from types import SimpleNamespace
@@ -7,12 +8,14 @@ from types import SimpleNamespace
 import httpx
 import pytest
 
-from benchmarks import gpu
+from benchmarks import gpu, training
 from benchmarks.cost import DIGIT, measure, photograph
 from benchmarks.figures import Cost, Figure, draw_costs, render_costs, render_figures
 from benchmarks.generators import Body, ClosedLoop, GeneratorError, form, load_closed, load_open, read_wrk, run
 from benchmarks.servers import FLOOR, OURS, PEERS, Server, ServerError, served
 from service.multipart import parse
+from training.ledger import read_runs
+from training.retraining import LEDGER
 
 NEEDS_GENERATORS = pytest.mark.skipif(
     shutil.which("wrk") is None or shutil.which("h2load") is None, reason="wrk or h2load is not installed"
@@ -142,3 +145,14 @@ def test_every_way_to_run_on_a_gpu_gives_the_probabilities_of_the_cpu(monkeypatc
         for way in ("run", "bound", "CUDA graph")
         for size in ("1", "5")
     }
+
+
+def test_the_time_to_an_accuracy_is_read_off_the_recorded_runs(monkeypatch, capsys):
+    run = next(run for run in read_runs(LEDGER) if run.version and run.val_accuracies)
+    highest = max(run.val_accuracies)
+    epoch = run.val_accuracies.index(highest) + 1
+    assert run.minutes_to(highest) == pytest.approx(run.minutes * epoch / run.epochs)
+    assert run.minutes_to(1.01) is None
+    monkeypatch.setattr(sys, "argv", ["training", "--model", "cifar10", "--recorded", "--until", "0.94"])
+    training.main()
+    assert re.search(r"seed 0, .*: 94.00% on validation after [\d.]+ of [\d.]+ minutes", capsys.readouterr().out)

@@ -53,8 +53,8 @@ The wrong answers that were surest of themselves:
 
 ## How it was trained
 
-On {run.hardware} in {run.minutes:.1f} minutes: {run.epochs} epochs, of which epoch {run.best_epoch} was kept,
-the best on validation. Every epoch is in `{history}`.
+On {run.hardware} in {run.minutes:.1f} minutes: {run.epochs} epochs, of which {kept} was kept.
+Every epoch is in `{history}`.
 
 ![loss, accuracy and learning rate of every epoch](curves.png)
 
@@ -104,6 +104,7 @@ def render_card(
         spread=describe_spread(run, runs),
         speed=_speed(run),
         classes=_lines(_class(name, counts, index) for index, name in enumerate(card.class_names)),
+        kept="the last" if run.best_epoch == run.epochs else f"epoch {run.best_epoch}, the best on validation,",
         history=HISTORY_FILE,
         ablations=describe_ablations(run, runs),
         recipe=describe_recipe(read_recipe(card.recipe)),

@@ -1,7 +1,7 @@
 """The ledger docs/runs.jsonl: one line a training run, from which cards and tables say n and spread."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -40,6 +40,12 @@ class Run:
     timed_on: str = ""  # the processor of ms_per_image
     int8: Metrics | None = None  # of the int8 file on the test split
     ms_per_image: Mapping[str, Mapping[str, float]] = field(default_factory=dict)  # precision -> batch size -> one core
+    val_accuracies: Sequence[float] = ()  # of each epoch
+
+    def minutes_to(self, accuracy: float) -> float | None:
+        """Return after how many minutes an epoch first had this accuracy on validation, None where none had."""
+        reached = [number for number, found in enumerate(self.val_accuracies, 1) if found >= accuracy]
+        return self.minutes * reached[0] / self.epochs if reached else None
 
     @classmethod
     def from_json(cls, line: str) -> Self:

@@ -194,6 +194,7 @@ def make_run(asked: Retraining, folder: Path, card: ModelCard, fit: Fit, *, val:
         stopped=fit.stopped,
         dataset=card.dataset,
         minutes=round(fit.seconds / 60, 2),
+        val_accuracies=[round(epoch.val_accuracy, 4) for epoch in fit.history],
         hardware=describe_hardware(asked.device),
         ms_per_image=milliseconds_per_image(graphs, test.images.cpu().numpy()),
         timed_on=describe_hardware(torch.device("cpu")),
