@@ -1,7 +1,7 @@
 """What becomes of pictures as people send them: decoded, prepared and classified, a row for each way to frame them.
 
-uv run --group bench python -m benchmarks.pictures                      # a table for mnist and cifar10, some minutes
-uv run --group bench python -m benchmarks.pictures --out docs           # also pictures.md and pictures.png there
+uv run --group train python -m benchmarks.pictures                      # a table for mnist and cifar10, some minutes
+uv run --group train python -m benchmarks.pictures --out docs           # also pictures.md and pictures.png there
 
 The frames are drawn around images of the test split, each row from a seed of its own (benchmarks/framings.py).
 """
