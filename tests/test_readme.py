@@ -1,8 +1,8 @@
 """README's blocks, run as printed: only the port, and for training the data, epochs and folder, are replaced.
 
 The word after a block's language says what it is: `serve` starts the server that the plain blocks call, `train` is
-training, `experiment` a run that is only recorded, `bench` and `speed` benchmarks of serving and of training, `error` a
-call that is answered with a problem; `bento` is test_bento's, `container` needs an engine that CI has not, and `test`
+training, `experiment` a run that is only recorded, `bench`, `pictures` and `speed` benchmarks of serving, of preparation
+and of training, `error` a call that is answered with a problem; `bento` is test_bento's, `container` needs an engine that CI has not, and `test`
 would run this very test.
 """
 
@@ -22,7 +22,7 @@ from training.comparisons import describe_repeats
 from training.ledger import read_runs
 
 BLOCK = re.compile(r"^```(\w+)(?: (\w+))?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-KINDS = {None, "serve", "error", "train", "experiment", "bench", "speed", "bento", "container", "test"}
+KINDS = {None, "serve", "error", "train", "experiment", "bench", "pictures", "speed", "bento", "container", "test"}
 README = (ROOT / "README.md").read_text()
 BLOCKS = [(found[1], found[2], found[3]) for found in BLOCK.finditer(README)]
 
@@ -71,7 +71,7 @@ def test_the_printed_answer_is_what_the_command_before_it_prints(served):
 
 @pytest.mark.parametrize("script", blocks("error", "sh"))
 def test_a_refused_call_is_answered_with_a_problem(served, script):
-    assert '"code": "' in run(script, served)
+    assert '"code":"' in run(script, served)
 
 
 @pytest.mark.parametrize("script", blocks("train", "sh"))
@@ -95,6 +95,20 @@ def test_a_benchmark_prints_its_table(script):
     if shutil.which("wrk") is None:
         pytest.skip("wrk is not installed")
     assert "| errors at 16 connections | 0 |" in run(f"{script.strip()} --only errors --seconds 1 --repeats 1")
+
+
+@pytest.mark.parametrize("script", blocks("pictures", "sh"))
+def test_the_pictures_are_a_table(script):
+    data = ROOT / "tests" / "data"
+    done = subprocess.run(
+        ["bash", "-c", f"{script.strip()} --data-dir {data} --count 3"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "| mnist | a shadow across | 3 |" in done.stdout
+    assert "| cifar10 | in a wide picture | 3 |" in done.stdout
 
 
 @pytest.mark.parametrize("script", blocks("speed", "sh"))
