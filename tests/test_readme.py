@@ -1,9 +1,9 @@
 """README's blocks, run as printed: only the port, and for training the data, epochs and folder, are replaced.
 
 The word after a block's language says what it is: `serve` starts the server that the plain blocks call, `train` is
-training, `experiment` a run that is only recorded, `bench`, `pictures` and `speed` benchmarks of serving, of preparation
-and of training, `error` a call that is answered with a problem; `bento` is test_bento's, `container` needs an engine that CI has not, and `test`
-would run this very test.
+training, `experiment` a run that is only recorded, `bench`, `pictures` and `speed` benchmarks of serving, preparation
+and training, `error` a call that is answered with a problem; `bento` is test_bento's, `container` needs an engine that
+CI has not, and `test` would run this very test.
 """
 
 import json
