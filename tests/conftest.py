@@ -64,6 +64,7 @@ class Service:
             max_batch_size=settings.max_batch_size,
             max_queue=settings.max_queue,
             max_wait_s=settings.max_wait_ms / 1000,
+            seconds_per_image=0.0,
             inline=False,
             metrics=model.metrics,
         )
