@@ -37,7 +37,7 @@ class OnnxClassifier:
             ModelLoadError: ONNX Runtime cannot load it, or it is not one of ours.
             DeviceError: ``device`` is ``cuda`` and cannot be had.
         """
-        self.path = path
+        self.path, self.threads = path, threads
         try:
             self._session = ort.InferenceSession(path, _options(threads), providers=_providers(device, gpu))
         except Exception as error:  # onnxruntime's exceptions share no other base class

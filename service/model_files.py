@@ -89,7 +89,11 @@ def parse_model_files(text: str) -> ModelFiles:
 def _choose(path: Path, settings: Settings, *, threads: int) -> Path:
     float32 = load_classifier(path, settings, threads=threads)
     int8_path = path.with_name(INT8_MODEL_FILE)
-    if settings.precision == "float32" or float32.device != "cpu" or not int8_path.exists():
+    if settings.precision == "float32":
+        return path
+    if float32.device != "cpu" or not int8_path.exists():
+        if settings.precision == "int8":
+            logger.warning("serving %s in float32: it has no %s for the CPU", path.parent, INT8_MODEL_FILE)
         return path
     try:
         int8 = load_classifier(int8_path, settings, threads=threads)

@@ -84,6 +84,10 @@ def load_model(path: Path, settings: Settings, *, threads: int, gpu: int = 0) ->
     metrics = ModelMetrics(card.name, card.version)
     metrics.set_device(classifier.device)
     max_batch_size, seconds = classifier.warm_up(settings.max_batch_size)
+    inline = seconds < INLINE_BELOW_S
+    if inline and threads > 1:  # so little work costs more to share out than it takes
+        classifier = load_classifier(path, settings, threads=1, gpu=gpu)
+        max_batch_size, seconds = classifier.warm_up(settings.max_batch_size)
     batcher = Batcher(
         classifier.run,
         image_shape=classifier.image_shape,
@@ -91,7 +95,7 @@ def load_model(path: Path, settings: Settings, *, threads: int, gpu: int = 0) ->
         max_queue=settings.max_queue,
         max_wait_s=settings.max_wait_ms / 1000,
         seconds_per_image=seconds / max_batch_size,
-        inline=seconds < INLINE_BELOW_S,
+        inline=inline,
         metrics=metrics,
     )
     return ServedModel(

@@ -74,9 +74,12 @@ def test_a_precision_that_is_demanded_is_served_even_if_it_is_slower(folder, mon
     assert choose(folder, precision="float32") == "model.onnx"
 
 
-def test_a_version_without_an_int8_file_is_served_in_float32(folder):
+def test_a_version_without_an_int8_file_is_served_in_float32_and_said_so_if_int8_was_demanded(folder, caplog):
     (folder / "model.int8.onnx").unlink()
+    assert choose(folder) == "model.onnx"
+    assert not caplog.text
     assert choose(folder, precision="int8") == "model.onnx"
+    assert "in float32: it has no model.int8.onnx" in caplog.text
 
 
 def test_an_int8_file_with_other_answers_than_its_own_is_not_served_and_said_so(folder, monkeypatch, caplog):
