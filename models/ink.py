@@ -52,6 +52,8 @@ def find_ink(picture: Image.Image) -> Image.Image | None:
         seen = np.asarray(Image.fromarray(_wider(mask)).resize(closer.size, Image.Resampling.NEAREST, box))
         ink = _darkness(_levels(closer, channel, flip=is_light), paper) * seen
         mask = ink > _threshold(ink)
+        if not mask.any():
+            return None
     left, top, right, bottom = _box(mask)
     return Image.fromarray((ink * _wider(mask))[top:bottom, left:right])
 
