@@ -18,7 +18,7 @@ from service.problems import UnknownModel, UnknownVersion
 from service.rendering import PredictionRenderer
 from service.settings import Settings
 
-INLINE_BELOW_S = 0.0005  # a full batch under this costs less than waking a thread and being woken by it
+INLINE_BELOW_S = 0.001  # a full batch under this costs less than waking a thread and being woken by it, again and again
 
 
 @dataclass(frozen=True, kw_only=True)
