@@ -99,7 +99,7 @@ class OnnxClassifier:
         return size, size * seconds_per_image
 
     def _best_seconds(self, count: int) -> float:
-        """Time some runs, of a cheap model more: a start is a busy moment, and what disturbs one would decide for good."""
+        """Time some runs, of a cheap model more: a start is a busy moment, and what disturbs one decides for good."""
         times = [self._run_blank(count), self._run_blank(count)]
         while sum(times) < TIMING_S and len(times) < MAX_TIMED_RUNS:
             times.append(self._run_blank(count))
