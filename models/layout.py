@@ -4,6 +4,8 @@ from pathlib import Path
 
 MODEL_FILE = "model.onnx"
 INT8_MODEL_FILE = "model.int8.onnx"  # the same function in 8 bits for the CPU, where it lost no accuracy
+FAMILIARITY = "familiarity"  # output of a graph, float32 (N,), 0..1; not every graph has it
+FAMILIAR = 0.05  # what fewer real images have is unfamiliar
 GOLDEN_FILE = "golden.npz"  # `images` as the model takes them, and the `probabilities` (N, K) that PyTorch gave
 INT8_GOLDEN_FILE = "golden.int8.npz"  # likewise, with what the int8 graph itself gave where it was made
 GOLDEN_FILES = {"float32": GOLDEN_FILE, "int8": INT8_GOLDEN_FILE}

@@ -16,14 +16,15 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
+from service.classifier import Answer
 from service.metrics import ModelMetrics
 from service.problems import BodyTooLarge, Overloaded
 
 logger = logging.getLogger("classifier")
 
 _NEWEST = 0.1  # weight of the last batch in the time that an image takes
-_Outcome = tuple[NDArray[np.float32] | Exception, float]  # probabilities (N, K), seconds of the run
-Run = Callable[[NDArray[np.uint8]], NDArray[np.float32]]  # (N, ...) images -> (N, K) probabilities
+_Outcome = tuple[Sequence[Answer] | Exception, float]  # an answer an image, seconds of the run
+Run = Callable[[NDArray[np.uint8]], Sequence[Answer]]  # (N, ...) images -> N answers
 
 
 class ClientLeft(Exception):
@@ -36,7 +37,7 @@ class ModelFailed(Exception):
 
 @dataclass(slots=True, eq=False)
 class Job:
-    """The images of one request on their way through batches; await ``done``, then read ``rows``."""
+    """The images of one request on their way through batches; await ``done``, then read ``answers``."""
 
     images: Sequence[NDArray[np.uint8]]
     done: asyncio.Future[None]
@@ -45,7 +46,7 @@ class Job:
     started: float = 0.0
     finished: float = 0.0
     taken: int = 0  # images that have gone into a batch
-    rows: list[NDArray[np.float32]] = field(default_factory=list)  # each (n, K); together one row an image, in order
+    answers: list[Answer] = field(default_factory=list)  # one an image, in order
 
 
 @dataclass(slots=True, frozen=True)
@@ -180,21 +181,21 @@ class Batcher:
     def _timed(self, count: int) -> _Outcome:
         started = time.perf_counter()
         try:
-            probabilities: NDArray[np.float32] | Exception = self._run(self._buffer[:count])
+            answers: Sequence[Answer] | Exception = self._run(self._buffer[:count])
         except Exception as error:  # whatever the runtime raises is the service's own fault
             logger.exception("a batch of %d images failed", count)
-            probabilities = error
-        return probabilities, time.perf_counter() - started
+            answers = error
+        return answers, time.perf_counter() - started
 
     def _answer(self, batch: list[_Slice], outcome: _Outcome) -> None:
-        (probabilities, seconds), finished, offset = outcome, time.perf_counter(), 0
+        (answers, seconds), finished, offset = outcome, time.perf_counter(), 0
         for part in batch:
             job = part.job
-            if isinstance(probabilities, Exception):
+            if isinstance(answers, Exception):
                 if not job.done.done():
                     job.done.set_exception(ModelFailed("the model failed on its batch"))
                 continue
-            job.rows.append(probabilities[offset : offset + part.count])
+            job.answers.extend(answers[offset : offset + part.count])
             offset += part.count
             job.finished = finished
             if job.taken == len(job.images) and not job.done.done():

@@ -61,7 +61,7 @@ class Classification:
         self._decoded(started)
         job = await self._run([pixels])
         renderer = self.model.renderer
-        return renderer.one(renderer.prediction(job.rows[0][0], self.top))
+        return renderer.one(renderer.prediction(job.answers[0], self.top))
 
     async def many(self, contents: Sequence[bytes]) -> bytes:
         """Classify encoded images in one go; an unfit one has its problem in its place."""
@@ -70,10 +70,10 @@ class Classification:
         images = await self._decode_all(contents)
         self._decoded(started)
         good = [image for image in images if not isinstance(image, Problem)]
-        rows = iter(np.concatenate((await self._run(good)).rows)) if good else iter(())
+        answers = iter((await self._run(good)).answers if good else ())
         predict = self.model.renderer.prediction
         predictions = [
-            image.body() if isinstance(image, Problem) else predict(next(rows), self.top) for image in images
+            image.body() if isinstance(image, Problem) else predict(next(answers), self.top) for image in images
         ]
         return self.model.renderer.many(predictions)
 
@@ -124,6 +124,8 @@ class Classification:
         job = self.model.batcher.submit(images, client_left=self.client_left)
         await job.done
         self.timing.queue, self.timing.inference = job.started - job.submitted, job.finished - job.started
+        if unfamiliar := sum(answer.is_familiar is False for answer in job.answers):
+            self.model.metrics.unfamiliar.inc(unfamiliar)
         return job
 
 

@@ -2,14 +2,14 @@
 
 import time
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
 from models.card import ModelCard, ModelCardError
-from models.layout import GOLDEN_FILES, GOLDEN_TOLERANCE, INT8_GOLDEN_TOLERANCE
+from models.layout import FAMILIAR, FAMILIARITY, GOLDEN_FILES, GOLDEN_TOLERANCE, INT8_GOLDEN_TOLERANCE
 from service.device import count_gpus
 
 TIMING_S, MAX_TIMED_RUNS = 0.005, 20
@@ -18,6 +18,18 @@ BATCH_S = 0.02  # of a batch on the CPU, at most, where it has several images
 Device = Literal["cpu", "cuda"]
 Images = NDArray[np.uint8]  # (N, H, W) grey or (N, H, W, 3) colour
 Probabilities = NDArray[np.float32]  # (N, K), rows sum to 1
+
+
+class Answer(NamedTuple):
+    """What the model says of one image."""
+
+    probabilities: list[float]  # by class, summing to 1
+    familiarity: float | None = None  # 0..1, in hundredths, where the model tells
+
+    @property
+    def is_familiar(self) -> bool | None:
+        """Whether the image looks like those that the model knows; None where the model does not tell."""
+        return None if self.familiarity is None else self.familiarity >= FAMILIAR
 
 
 class ModelLoadError(RuntimeError):
@@ -29,7 +41,7 @@ class DeviceError(RuntimeError):
 
 
 class OnnxClassifier:
-    """An ONNX Runtime session that keeps the contract: ``images`` in, ``probabilities`` out."""
+    """An ONNX Runtime session that keeps the contract: ``images`` in, ``probabilities``, maybe ``familiarity`` out."""
 
     def __init__(self, path: Path, *, device: Literal["auto", "cpu", "cuda"], threads: int, gpu: int = 0) -> None:
         """Load ``path`` on ``device`` with ``threads`` CPU threads.
@@ -51,15 +63,29 @@ class OnnxClassifier:
             )
         self.card = self._read_card()
         self.image_shape = self._read_image_shape()
+        self.tells_familiarity = FAMILIARITY in {output.name for output in self._session.get_outputs()}
+        self._outputs = ["probabilities", FAMILIARITY] if self.tells_familiarity else ["probabilities"]
 
-    def run(self, images: Images) -> Probabilities:
-        """Return the class probabilities of ``images``; on a GPU the batch is padded to a warmed-up size."""
+    def run(self, images: Images) -> list[Answer]:
+        """Return an answer for each of ``images``."""
+        outputs = self._run(images)
+        probabilities = outputs[0].tolist()
+        if not self.tells_familiarity:
+            return [Answer(row) for row in probabilities]
+        return [Answer(row, round(value, 2)) for row, value in zip(probabilities, outputs[1].tolist(), strict=True)]
+
+    def predict(self, images: Images) -> Probabilities:
+        """Return the class probabilities of ``images``."""
+        probabilities: Probabilities = self._run(images)[0]
+        return probabilities
+
+    def _run(self, images: Images) -> list[NDArray[Any]]:
+        """Return every output; on a GPU the batch is padded to a warmed-up size."""
         count = len(images)
         if self.device == "cuda" and (padded := batch_bucket(count)) != count:
             images = np.concatenate([images, np.zeros((padded - count, *self.image_shape), np.uint8)])
-        (probabilities,) = self._session.run(["probabilities"], {"images": images})
-        result: Probabilities = probabilities
-        return result[:count]
+        outputs = self._session.run(self._outputs, {"images": images})
+        return [output[:count] for output in outputs]
 
     def check_golden(self) -> None:
         """Compare with the probabilities that training kept for a few images beside the model.
@@ -73,7 +99,7 @@ class OnnxClassifier:
                 images, expected = golden["images"], golden["probabilities"]
         except (OSError, KeyError, ValueError) as error:
             raise ModelLoadError(f"cannot read {path}: {error}; export the model again") from error
-        difference = float(np.abs(self.run(images) - expected).max())
+        difference = float(np.abs(self.predict(images) - expected).max())
         tolerance = INT8_GOLDEN_TOLERANCE if self.card.precision == "int8" else GOLDEN_TOLERANCE[self.device]
         if not difference <= tolerance:  # a NaN fails too
             raise ModelLoadError(

@@ -34,6 +34,7 @@ class _Families:
     def __init__(self) -> None:
         self.requests = Counter("classifier_requests", "Requests answered.", [*_MODEL, "status"])
         self.images = Counter("classifier_images", "Images classified.", _MODEL)
+        self.unfamiliar = Counter("classifier_unfamiliar", "Images that look like none the model knows.", _MODEL)
         self.dropped = Counter(
             "classifier_dropped", "Requests dropped from the queue: timed out, or the client left.", [*_MODEL, "reason"]
         )
@@ -91,6 +92,7 @@ class ModelMetrics:
         self._labels = (model, version)
         self.requests = RequestCounter(model, version)
         self.images = families.images.labels(model, version)
+        self.unfamiliar = families.unfamiliar.labels(model, version)
         self.timed_out = families.dropped.labels(model, version, "deadline")
         self.client_left = families.dropped.labels(model, version, "disconnect")
         self.batch_size = families.batch_size.labels(model, version)

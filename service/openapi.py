@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
+from models.layout import FAMILIAR
 from service import problems as p
 from service.settings import Settings
 from service.upload import MAX_IMAGES
@@ -22,6 +23,15 @@ _PREDICTION: Json = {
         "additionalProperties": {"type": "number", "minimum": 0, "maximum": 1},
         "description": "by class name, in class order, summing to 1; with `top`, the likeliest first",
     },
+}
+_FAMILIARITY: Json = {
+    "familiarity": {
+        "type": "number",
+        "minimum": 0,
+        "maximum": 1,
+        "description": "the share of validation images that look no more like the training images than this one does",
+    },
+    "familiar": {"type": "boolean", "description": f"whether that is at least {FAMILIAR}"},
 }
 _SUMMARY: Json = {
     "name": {"type": "string"},
@@ -77,13 +87,14 @@ def _classify(settings: Settings) -> Json:
         "image/*": {"schema": {"type": "string", "format": "binary", "maxLength": settings.max_body_bytes}},
         "multipart/form-data": {"schema": _object(image=_FILE)},
     }
-    return _post("Classify an image", body, _object(**_NAMED, **_PREDICTION), (*_BODY, *_MODEL, *_IMAGE, *_SERVER))
+    answer = _object(_FAMILIARITY, **_NAMED, **_PREDICTION)
+    return _post("Classify an image", body, answer, (*_BODY, *_MODEL, *_IMAGE, *_SERVER))
 
 
 def _classify_batch(settings: Settings) -> Json:
     files: Json = {"type": "array", "items": _FILE, "minItems": 1, "maxItems": MAX_IMAGES}
     body = {"multipart/form-data": {"schema": _object(images=files)}}
-    either = {"anyOf": [_object(**_PREDICTION), {"$ref": "#/components/schemas/Problem"}]}
+    either = {"anyOf": [_object(_FAMILIARITY, **_PREDICTION), {"$ref": "#/components/schemas/Problem"}]}
     answer = _object(**_NAMED, predictions={"type": "array", "items": either})
     summary = f"Classify up to {MAX_IMAGES} images, {settings.max_batch_body_bytes} bytes in all"
     return _post(summary, body, answer, (*_BODY, *_MODEL, *_SERVER))
@@ -91,7 +102,7 @@ def _classify_batch(settings: Settings) -> Json:
 
 def _typed() -> Json:
     body = {"multipart/form-data": {"schema": _object(image=_FILE, model={"type": "string"})}}
-    answer = _object(**_NAMED, **_PREDICTION)
+    answer = _object(_FAMILIARITY, **_NAMED, **_PREDICTION)
     return _post("Classify an image: BentoML's typed API", body, answer, (*_BODY, p.UnknownModel, *_IMAGE, *_SERVER))
 
 
@@ -99,8 +110,9 @@ _FILE = {"type": "string", "format": "binary"}
 _NAMED = {"model": {"type": "string"}, "version": {"type": "string"}}
 
 
-def _object(**properties: Json) -> Json:
-    return {"type": "object", "properties": properties, "required": list(properties)}
+def _object(optional: Json | None = None, /, **properties: Json) -> Json:
+    """Describe an object; a model whose graph does not tell familiarity leaves it out."""
+    return {"type": "object", "properties": properties | (optional or {}), "required": list(properties)}
 
 
 def _get(summary: str, answer: Json, problems: Iterable[type[p.Problem]] = ()) -> Json:

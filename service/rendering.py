@@ -3,9 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import orjson
-from numpy.typing import NDArray
+
+from service.classifier import Answer
 
 
 class PredictionRenderer:
@@ -15,19 +15,22 @@ class PredictionRenderer:
         self._named = {"model": model, "version": version}
         self._class_names = class_names
 
-    def prediction(self, row: NDArray[np.float32], top: int | None = None) -> dict[str, Any]:
-        """Return the prediction for one image of probabilities (K,).
+    def prediction(self, answer: Answer, top: int | None = None) -> dict[str, Any]:
+        """Return the prediction for one image.
 
         All classes in class order, or the ``top`` likeliest, likeliest first; unrounded.
         """
-        values: list[float] = row.tolist()
+        values = answer.probabilities
         confidence = max(values)
         probabilities = dict(zip(self._class_names, values, strict=True))
         if top is not None:
             likeliest = sorted(probabilities, key=probabilities.__getitem__, reverse=True)[:top]
             probabilities = {name: probabilities[name] for name in likeliest}
         label = self._class_names[values.index(confidence)]
-        return {"label": label, "confidence": confidence, "probabilities": probabilities}
+        prediction = {"label": label, "confidence": confidence, "probabilities": probabilities}
+        if answer.familiarity is not None:
+            prediction |= {"familiarity": answer.familiarity, "familiar": answer.is_familiar}
+        return prediction
 
     def one(self, prediction: Mapping[str, Any]) -> bytes:
         """Render the answer to a single image."""

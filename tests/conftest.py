@@ -94,7 +94,7 @@ def start(models_dir):
     """Return a function that starts a service with settings of its own."""
     services = []
 
-    def start_service(*, load=True, **settings):
+    def start_service(*, load=True, models_dir=models_dir, **settings):
         service = Service(Settings(models_dir=models_dir, device="cpu", workers=1, **settings))
         services.append(service)
         if load:

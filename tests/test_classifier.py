@@ -16,7 +16,7 @@ def test_it_reads_its_shape_and_card_and_gives_a_row_of_probabilities_an_image(t
     )
     assert (classifier.image_shape, classifier.device, classifier.card.class_names) == ((8, 9, 3), "cpu", ANIMALS)
     for count in (1, 2, 7):
-        probabilities = classifier.run(np.random.default_rng(0).integers(0, 256, (count, 8, 9, 3), dtype=np.uint8))
+        probabilities = classifier.predict(np.random.default_rng(0).integers(0, 256, (count, 8, 9, 3), dtype=np.uint8))
         assert probabilities.shape == (count, 3)
         assert probabilities.dtype == np.float32
         np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-6)

@@ -12,7 +12,7 @@ from service.classifier import OnnxClassifier
 def expected(models_dir, name, version, pixels):
     """Return what the file itself says, without the service."""
     classifier = OnnxClassifier(models_dir / name / version / "model.onnx", device="cpu", threads=1)
-    return classifier.run(pixels[None])[0]
+    return classifier.predict(pixels[None])[0]
 
 
 def test_a_raw_image_gets_the_models_own_probabilities(service, models_dir, digit_pixels, digit_png):

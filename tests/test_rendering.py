@@ -1,17 +1,17 @@
 import json
 
-import numpy as np
 import pytest
 
+from service.classifier import Answer
 from service.rendering import PredictionRenderer
 
 NAMES = ["0", 'a "quoted" %s', "ä\n"]
-ROW = np.array([0.25, 0.7, 0.05], np.float32)
+ROW = [0.25, 0.7, 0.05]
 
 
-def render(top=None):
+def render(top=None, familiarity=None):
     renderer = PredictionRenderer("mo%del", "1", NAMES)
-    return json.loads(renderer.one(renderer.prediction(ROW, top)))
+    return json.loads(renderer.one(renderer.prediction(Answer(ROW, familiarity), top)))
 
 
 def test_an_answer_has_every_class_in_class_order_unrounded():
@@ -19,8 +19,14 @@ def test_an_answer_has_every_class_in_class_order_unrounded():
     assert list(answer) == ["model", "version", "label", "confidence", "probabilities"]
     assert (answer["model"], answer["version"], answer["label"]) == ("mo%del", "1", NAMES[1])
     assert list(answer["probabilities"]) == NAMES
-    assert [np.float32(p) for p in answer["probabilities"].values()] == list(ROW)
+    assert list(answer["probabilities"].values()) == ROW
     assert answer["confidence"] == max(answer["probabilities"].values())
+
+
+@pytest.mark.parametrize(("familiarity", "familiar"), [(0.0, False), (0.04, False), (0.05, True), (1.0, True)])
+def test_an_image_is_familiar_where_one_in_twenty_real_ones_is_less_so(familiarity, familiar):
+    answer = render(familiarity=familiarity)
+    assert (answer["familiarity"], answer["familiar"]) == (familiarity, familiar)
 
 
 def test_top_keeps_the_likeliest_first():
@@ -34,6 +40,6 @@ def test_top_of_all_classes_or_more_is_all(top):
 
 def test_a_batch_is_a_list_in_order():
     renderer = PredictionRenderer("m", "1", ["a", "b"])
-    rows = [np.array([1, 0], np.float32), np.array([0, 1], np.float32)]
-    answer = json.loads(renderer.many([renderer.prediction(row) for row in rows]))
+    answers = [Answer([1.0, 0.0]), Answer([0.0, 1.0])]
+    answer = json.loads(renderer.many([renderer.prediction(one) for one in answers]))
     assert [prediction["label"] for prediction in answer["predictions"]] == ["a", "b"]

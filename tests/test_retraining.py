@@ -100,6 +100,14 @@ def test_the_readme_says_what_the_card_says(published):
     assert "{" not in text
 
 
+def test_the_graphs_tell_familiarity_and_the_readme_how_well(published):
+    for graph in ("model.onnx", "model.int8.onnx"):
+        assert [output.name for output in open_session(published[0] / graph).get_outputs()][-1] == "familiarity"
+    text = (published[0] / "README.md").read_text()
+    for kind in ("letters", "symbols", "scribbles", "shapes", "two digits", "noise", "photographs"):
+        assert re.search(rf"\| {kind} \| [\d.]+% \| [\d.]+% \|", text)
+
+
 def test_the_history_has_every_epoch(published):
     history = json.loads((published[0] / "history.json").read_text())
     assert [epoch["epoch"] for epoch in history] == [1, 2]
@@ -205,7 +213,8 @@ def test_ctrl_c_twice_keeps_the_epochs_that_a_resumed_run_added(tmp_path):
 def test_a_model_below_its_floor_is_refused_with_one_line(tmp_path, places, capfd):
     assert main(["retrain", "mnist", "--epochs", "1", "--data-dir", str(DATA), *places]) == 1
     error = capfd.readouterr().err.splitlines()[-1]
-    assert re.fullmatch(r"mnist: accuracy .*% on 60 test images is below 98.00%; nothing published; .*", error)
+    floor = f"{MNIST.min_accuracy['published']:.2%}"
+    assert re.fullmatch(rf"mnist: accuracy .*% on 60 test images is below {floor}; nothing published; .*", error)
     assert not (tmp_path / "models" / "mnist").exists()
 
 

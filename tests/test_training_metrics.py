@@ -8,6 +8,7 @@ import torch
 
 from training.calibration import Calibration, fit_calibration
 from training.metrics import (
+    auroc,
     confusion_matrix,
     expected_calibration_error,
     measure,
@@ -126,3 +127,9 @@ def test_reliability_has_mean_confidence_and_accuracy_by_bin():
 
 def test_the_worst_mistakes_are_the_surest_ones():
     assert worst_mistakes(THREE, np.array([0, 1, 1, 0])).tolist() == [3, 1]
+
+
+def test_auroc_is_how_often_the_inlier_scores_higher_and_half_where_they_tie():
+    assert auroc(np.array([3.0, 2.0]), np.array([1.0, 0.0, 0.5])) == 1.0
+    assert auroc(np.array([0.0]), np.array([1.0, 2.0])) == 0.0
+    assert auroc(np.array([1.0, 3.0]), np.array([1.0, 2.0])) == (0.5 + 0 + 1 + 1) / 4

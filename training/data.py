@@ -12,6 +12,7 @@ from torchvision import datasets
 
 from training.errors import TrainingError
 
+MNIST_FOLDER, CIFAR10_FOLDER = Path("MNIST", "raw"), Path("cifar-10-batches-py")  # under --data-dir
 VAL_FRACTION = 0.05  # of the training images
 UNREADABLE = (  # what torchvision raises: nothing there and no download, or a file that is not what it should be
     OSError,
@@ -92,7 +93,7 @@ def load_mnist(data_dir: Path) -> DataSet:
     Raises:
         DataError: neither is possible.
     """
-    return _load(datasets.MNIST, data_dir, data_dir / "MNIST" / "raw", "*-ubyte")
+    return _load(datasets.MNIST, data_dir, data_dir / MNIST_FOLDER, "*-ubyte")
 
 
 def load_cifar10(data_dir: Path) -> DataSet:
@@ -101,7 +102,7 @@ def load_cifar10(data_dir: Path) -> DataSet:
     Raises:
         DataError: neither is possible.
     """
-    return _load(_Cifar10, data_dir, data_dir / "cifar-10-batches-py", "*_batch*")
+    return _load(_Cifar10, data_dir, data_dir / CIFAR10_FOLDER, "*_batch*")
 
 
 def split_train_val(labelled: Split) -> tuple[Split, Split]:

@@ -62,6 +62,13 @@ def reliability(probabilities: NDArray[np.floating], labels: NDArray[np.integer]
     return Reliability(counts=counts, confidences=mean_confidences, accuracies=accuracies)
 
 
+def auroc(inliers: NDArray[np.floating], outliers: NDArray[np.floating]) -> float:
+    """Return the area under the ROC curve: how likely one of ``inliers`` has the higher score, ties counting half."""
+    ordered = np.sort(outliers)
+    below, up_to = np.searchsorted(ordered, inliers, "left"), np.searchsorted(ordered, inliers, "right")
+    return float((below + up_to).mean() / 2 / len(ordered))
+
+
 def confusion_matrix(probabilities: NDArray[np.floating], labels: NDArray[np.integer]) -> NDArray[np.int64]:
     """Count images by class (row) and answer (column): (K, K)."""
     num_classes = probabilities.shape[1]

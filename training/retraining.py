@@ -17,6 +17,7 @@ from training.data import DataSet, Split
 from training.device import describe_hardware, half_of_threads
 from training.distillation import Teacher
 from training.export import CalibratedClassifier
+from training.familiarity import add_familiarity, measure_familiarity
 from training.fitting import Fitting, predict_logits
 from training.folders import writable_folder
 from training.history import Fit
@@ -24,6 +25,7 @@ from training.initialization import initialize
 from training.ledger import Run, append_run, read_runs
 from training.metrics import measure
 from training.networks import count_multiply_adds, count_parameters
+from training.outliers import outliers
 from training.provenance import REPOSITORY, git_commit, library_versions
 from training.publishing import staged_version, write_version
 from training.recipes import Recipe
@@ -162,6 +164,8 @@ def _retrain(asked: Retraining, stopped: Callable[[], bool]) -> Published:
             make_card=lambda test: make_card(asked, data, classifier, version=staged.version, test=test, commit=commit),
             calibration=data.train.images if asked.model.int8 else None,
         )
+        for graph in staged.path.glob("*.onnx"):
+            add_familiarity(graph, data.val, smoothed=asked.recipe.label_smoothing > 0)
         write_history(staged.path, fit.history)
         run = make_run(asked, staged.path, card, fit, val=val, test=data.test)
         write_report(staged.path, asked.model, run, runs, data.test)
@@ -196,7 +200,12 @@ def make_run(asked: Retraining, folder: Path, card: ModelCard, fit: Fit, *, val:
         minutes=round(fit.seconds / 60, 2),
         val_accuracies=[round(epoch.val_accuracy, 4) for epoch in fit.history],
         hardware=describe_hardware(asked.device),
+        familiarity={} if asked.experiment else _measure_familiarity(asked, graphs["float32"], test),
         ms_per_image=milliseconds_per_image(graphs, test.images.cpu().numpy()),
         timed_on=describe_hardware(torch.device("cpu")),
         git_commit=card.git_commit,
     )
+
+
+def _measure_familiarity(asked: Retraining, path: Path, test: Split) -> dict[str, dict[str, float]]:
+    return measure_familiarity(path, test, outliers(asked.model, test, asked.data_dir))

@@ -1,0 +1,138 @@
+"""The output that says how much an image looks like what a model was trained on."""
+
+import json
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from conftest import encode
+from exported_models import publish_tiny_model, random_split, tiny_classifier
+from torch import nn
+
+from training.data import Split
+from training.export import CalibratedClassifier, ExportError, export_onnx, open_session, predict_onnx
+from training.familiarity import add_familiarity, measure_familiarity, predict_familiarity
+from training.networks import PixelNormalizer
+from training.quantization import quantize
+
+VAL = random_split(count=200)
+OTHERS = random_split(count=77, seed=1).images.numpy()
+
+
+def write_graph(folder, network=None):
+    classifier = tiny_classifier()
+    if network is not None:
+        classifier = CalibratedClassifier(network, classifier.calibration)
+    export_onnx(classifier, folder / "model.onnx", VAL.images)
+    return folder / "model.onnx"
+
+
+def logits_of(path, images):
+    return open_session(path).run(["logits"], {"images": images})[0].astype(np.float64)
+
+
+def energies_of(path, images):
+    return np.log(np.exp(logits_of(path, images)).sum(axis=1))
+
+
+def share_below(scores, values):
+    """Count, in hundredths, how many of the scores are no higher than each value."""
+    return (values[:, None] >= np.quantile(scores, np.arange(1, 101) / 100)).mean(axis=1)
+
+
+def test_it_is_the_share_of_validation_images_with_no_more_energy(tmp_path):
+    path = write_graph(tmp_path)
+    before = predict_onnx(path, OTHERS)
+    add_familiarity(path, VAL, smoothed=False)
+    expected = share_below(energies_of(path, VAL.images.numpy()), energies_of(path, OTHERS))
+    for count in (1, 2, 77):
+        found = predict_familiarity(path, OTHERS[:count])
+        np.testing.assert_allclose(found, expected[:count], atol=0.011)  # an energy on a threshold may fall either way
+    assert np.abs(found - expected).mean() < 0.001
+    np.testing.assert_array_equal(predict_onnx(path, OTHERS), before)
+
+
+def test_after_smoothed_labels_it_is_the_reach_towards_the_class_whose_direction_is_nearest(tmp_path):
+    torch.manual_seed(0)
+    body = nn.Sequential(PixelNormalizer([128.0], [64.0]), nn.Flatten(), nn.Linear(784, 12), nn.ReLU())
+    path = write_graph(tmp_path, nn.Sequential(*body, nn.Linear(12, 10)))
+    add_familiarity(path, VAL, smoothed=True)
+    with torch.inference_mode():
+        known, asked = (body(torch.as_tensor(images)).double().numpy() for images in (VAL.images, OTHERS))
+    means = np.stack([known[VAL.labels.numpy() == label].mean(axis=0) for label in range(10)])
+    means /= np.linalg.norm(means, axis=1, keepdims=True)
+    expected = share_below((known @ means.T).max(axis=1), (asked @ means.T).max(axis=1))
+    assert np.abs(predict_familiarity(path, OTHERS) - expected).mean() < 0.001
+
+
+def test_one_in_twenty_of_the_images_it_was_fitted_on_is_unfamiliar(tmp_path):
+    path = write_graph(tmp_path)
+    add_familiarity(path, VAL, smoothed=False)
+    values = predict_familiarity(path, VAL.images.numpy()).round(2)
+    assert (values < 0.05).mean() == pytest.approx(0.05, abs=0.006)
+    assert (values.min(), values.max()) == (0.0, 1.0)
+
+
+def test_an_int8_graph_has_thresholds_of_its_own(tmp_path):
+    path = write_graph(tmp_path)
+    quantize(path, tmp_path / "model.int8.onnx", VAL.images.numpy())
+    thresholds = []
+    for graph in (path, tmp_path / "model.int8.onnx"):
+        add_familiarity(graph, VAL, smoothed=False)
+        assert (predict_familiarity(graph, VAL.images.numpy()).round(2) < 0.05).mean() == pytest.approx(0.05, abs=0.02)
+        tensors = {tensor.name: tensor for tensor in onnx.load(graph).graph.initializer}
+        thresholds.append(onnx.numpy_helper.to_array(tensors["familiarity_thresholds"]))
+    assert np.abs(thresholds[0] - thresholds[1]).max() > 0
+
+
+def test_what_has_the_output_or_no_features_is_refused(tmp_path):
+    path = write_graph(tmp_path, nn.Sequential(PixelNormalizer([128.0], [64.0]), nn.Flatten(), nn.Softmax(dim=1)))
+    with pytest.raises(ExportError, match="no linear layer"):
+        add_familiarity(path, VAL, smoothed=True)
+    add_familiarity(path, VAL, smoothed=False)
+    with pytest.raises(ExportError, match="has the output familiarity already"):
+        add_familiarity(path, VAL, smoothed=False)
+
+
+def test_the_measure_says_what_passes_and_how_well_the_two_are_told_apart(tmp_path):
+    path = write_graph(tmp_path)
+    add_familiarity(path, VAL, smoothed=False)
+    test = Split(images=VAL.images[:100], labels=VAL.labels[:100])
+    energies = energies_of(path, OTHERS)
+    low, high = OTHERS[energies.argsort()[:1]], OTHERS[energies.argsort()[-1:]]
+    measured = measure_familiarity(path, test, {"low": low, "high": high, "same": test.images.numpy()})
+    assert measured["same"]["auroc"] == 0.5
+    assert measured["same"]["familiar"] == measured["test images"]["familiar"] == pytest.approx(0.95, abs=0.04)
+    assert measured["low"]["auroc"] > 0.9
+    assert measured["high"]["auroc"] < 0.1
+    assert "auroc" not in measured["test images"]
+
+
+@pytest.fixture
+def knowing(tmp_path, start):
+    """A service whose model tells familiarity, and a picture of each sort."""
+    folder = publish_tiny_model(tmp_path, "knowing", image_shape=(8, 8, 3), preparation="photo")
+    val = random_split(image_shape=(8, 8, 3), count=100)
+    add_familiarity(folder / "model.onnx", val, smoothed=False)
+    values = predict_familiarity(folder / "model.onnx", val.images.numpy())
+    pictures = [encode(val.images[int(row)].numpy()) for row in (values.argmax(), values.argmin())]
+    return start(models_dir=tmp_path), pictures
+
+
+def test_answers_say_it_and_the_unfamiliar_are_counted(knowing):
+    service, (familiar, unfamiliar) = knowing
+    route = "/v1/models/knowing/classify"
+    answer = service.post(route, content=familiar).json()
+    assert list(answer) == ["model", "version", "label", "confidence", "probabilities", "familiarity", "familiar"]
+    assert (answer["familiarity"], answer["familiar"]) == (1.0, True)
+    files = [("images", ("a.png", content)) for content in (familiar, unfamiliar, unfamiliar)]
+    answers = service.post(f"{route}-batch", files=files).json()["predictions"]
+    assert [one["familiar"] for one in answers] == [True, False, False]
+    assert answers[1]["familiarity"] == 0.0
+    lines = service.get("/metrics").text.splitlines()
+    assert 'classifier_unfamiliar_total{model="knowing",version="1"} 2.0' in lines
+
+
+def test_a_model_that_does_not_tell_says_nothing(service, digit_png):
+    assert "familiar" not in json.dumps(service.post("/v1/models/mnist/classify", content=digit_png).json())

@@ -1,0 +1,122 @@
+"""Familiarity: how much an image looks like what a model was trained on, as an output of the model's own graph."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+
+from models.layout import FAMILIAR, FAMILIARITY
+from training.data import Split
+from training.export import ExportError, check_onnx
+from training.metrics import auroc
+
+STEPS = 100  # that the output has between 0 and 1
+_BATCH = 256
+_AXIS, _MEANS, _REACH = "familiarity_axis", "familiarity_means", "familiarity_reach"
+_SCORE, _THRESHOLDS = "familiarity_score", "familiarity_thresholds"
+
+
+def add_familiarity(path: Path, val: Split, *, smoothed: bool) -> None:
+    """Add the output ``familiarity``, (N,) float32, to a classifier's file.
+
+    It is the share of the validation images whose score is no higher, in hundredths: of real images, one in twenty has
+    less than 0.05. The score is the energy of the logits, their log-sum-exp (Liu et al. 2020). Where smoothed labels
+    taught the network to keep its logits to one size whatever it sees, it is how far the features, which the last
+    layer takes, reach in the direction of a class's mean, the class that is farthest: their norm (Park et al. 2023)
+    times the cosine of their angle to it, as networks trained to the end have them all in few directions (Papyan et
+    al. 2020, neural collapse; Liu and Qin 2025).
+
+    Args:
+        path: of an ONNX file with the output ``logits``, float or int8; each has thresholds of its own.
+        val: the validation split.
+        smoothed: whether the network learned smoothed labels.
+
+    Raises:
+        ExportError: the file has the output already, or no last layer whose features could be taken.
+    """
+    model = onnx.load(path)
+    graph = model.graph
+    if FAMILIARITY in {output.name for output in graph.output}:
+        raise ExportError(f"{path.name} has the output {FAMILIARITY} already")
+    images, batch = val.images.cpu().numpy(), graph.input[0].type.tensor_type.shape.dim[0].dim_param
+    if smoothed:
+        features = _features(graph, path)
+        _add(graph, _MEANS, _class_directions(_run(model, features, images), val.labels.cpu().numpy()))
+        graph.node.append(helper.make_node("MatMul", [features, _MEANS], [_REACH], name=_REACH))
+        graph.node.append(helper.make_node("ReduceMax", [_REACH, _AXIS], [_SCORE], name=_SCORE, keepdims=1))
+    else:
+        graph.node.append(helper.make_node("ReduceLogSumExp", ["logits", _AXIS], [_SCORE], name=_SCORE, keepdims=1))
+    _add(graph, _AXIS, np.array([1]))
+    thresholds = np.quantile(_run(model, _SCORE, images), np.arange(1, STEPS + 1) / STEPS)
+    _add(graph, _THRESHOLDS, thresholds.astype(np.float32))
+    reached, counted = f"{FAMILIARITY}_reached", f"{FAMILIARITY}_counted"
+    graph.node.extend(
+        [
+            helper.make_node("GreaterOrEqual", [_SCORE, _THRESHOLDS], [reached], name=reached),
+            helper.make_node("Cast", [reached], [counted], name=counted, to=TensorProto.FLOAT),
+            helper.make_node("ReduceMean", [counted, _AXIS], [FAMILIARITY], name=FAMILIARITY, keepdims=0),
+        ]
+    )
+    graph.output.append(helper.make_tensor_value_info(FAMILIARITY, TensorProto.FLOAT, [batch]))
+    onnx.save(model, path)
+    check_onnx(path)
+
+
+def predict_familiarity(path: Path, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Run a file that has the output over images of any number: (N, ...) uint8 -> (N,)."""
+    return _run(onnx.load(path), FAMILIARITY, images)
+
+
+def measure_familiarity(
+    path: Path, test: Split, outliers: Mapping[str, NDArray[np.uint8]]
+) -> dict[str, dict[str, float]]:
+    """Return how many test images and how many of each kind of outliers are familiar, 0..1, and the area under the ROC.
+
+    Args:
+        path: of a file that has the output.
+        test: the test split.
+        outliers: (N, ...) images by the name of their kind.
+    """
+    real = predict_familiarity(path, test.images.cpu().numpy())
+    found = {"test images": {"familiar": _share_familiar(real)}}
+    for kind, images in outliers.items():
+        values = predict_familiarity(path, images)
+        found[kind] = {"familiar": _share_familiar(values), "auroc": round(auroc(real, values), 4)}
+    return found
+
+
+def _share_familiar(values: NDArray[np.float32]) -> float:
+    return round(float((values.round(2) >= FAMILIAR).mean()), 4)
+
+
+def _features(graph: onnx.GraphProto, path: Path) -> str:
+    """Return the name of what the last layer takes."""
+    layers = [node for node in graph.node if node.op_type in {"Gemm", "MatMul"}]
+    if not layers:
+        raise ExportError(f"{path.name} has no linear layer at its end, whose features would tell familiarity")
+    return str(layers[-1].input[0])
+
+
+def _class_directions(features: NDArray[np.float32], labels: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Return the mean of each class's features, of length 1: (N, D), (N,) -> (D, K)."""
+    means = np.stack([features[labels == label].mean(axis=0) for label in np.unique(labels)], axis=1)
+    return np.asarray(means / np.linalg.norm(means, axis=0), np.float32)
+
+
+def _add(graph: onnx.GraphProto, name: str, values: NDArray[np.generic]) -> None:
+    graph.initializer.append(numpy_helper.from_array(values, name))
+
+
+def _run(model: onnx.ModelProto, tensor: str, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Run a copy of a graph that gives out one of its tensors."""
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    if tensor not in {output.name for output in copy.graph.output}:
+        copy.graph.output.append(helper.make_tensor_value_info(tensor, TensorProto.FLOAT, None))
+    session = ort.InferenceSession(copy.SerializeToString(), providers=["CPUExecutionProvider"])
+    batches = (images[start : start + _BATCH] for start in range(0, len(images), _BATCH))
+    return np.concatenate([session.run([tensor], {"images": batch})[0] for batch in batches])
