@@ -3,7 +3,9 @@
 uv run --group train python -m benchmarks.pictures                      # a table for mnist and cifar10, some minutes
 uv run --group train python -m benchmarks.pictures --out docs           # also pictures.md and pictures.png there
 
-The frames are drawn around images of the test split, each row from a seed of its own (benchmarks/framings.py).
+The frames are drawn around images of the test split, each row from a seed of its own (benchmarks/framings.py). A second
+table has the area under the ROC curve by which familiarity tells pictures of other things from the test images, and the
+share of both that passes for familiar.
 """
 
 import argparse
@@ -21,6 +23,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from benchmarks.framings import DIGITS, PHOTOS, Array, Framing, Framings
+from benchmarks.unfamiliar import HEAD, measure_unfamiliar
 from models.layout import MODEL_FILE, newest_version
 from models.preparation import preparer
 from service.decoding import open_image, read_picture
@@ -58,17 +61,24 @@ class Row:
 
 def main() -> int:
     """Print the table; return 1 if a figure misses its target."""
-    options = parse_arguments()
-    lines = ["| model | pictures | n | read | target | |", "|---|---|---|---|---|---|"]
-    print("\n".join(lines))
-    met = True
-    for name in options.models:
-        test = ZOO[name].load(options.data_dir).test
+    options, lines, met = parse_arguments(), [], True
+
+    def show(*rows: str) -> None:
+        print("\n".join(rows), flush=True)
+        lines.extend(rows)
+
+    tests = {name: ZOO[name].load(options.data_dir).test for name in options.models}
+    show("| model | pictures | n | read | target | |", "|---|---|---|---|---|---|")
+    for name, test in tests.items():
         chosen = np.random.default_rng(0).permutation(len(test))[: options.count]
         for row in measure_rows(name, MODELS[name], test.images.numpy()[chosen], test.labels.numpy()[chosen]):
-            print(row.render(), flush=True)
-            lines.append(row.render())
+            show(row.render())
             met = met and row.is_met
+    show("", "Pictures of other things, told from the test images:", "", *HEAD)
+    for name, test in tests.items():
+        for kind in measure_unfamiliar(name, test, options.data_dir):
+            show(kind.render())
+            met = met and kind.is_met
     if options.out:
         options.out.mkdir(parents=True, exist_ok=True)
         (options.out / "pictures.md").write_text("\n".join(lines) + "\n")

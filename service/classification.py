@@ -9,10 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from service.batching import Job
+from service.classifier import Answer
 from service.decoding import open_image, read_picture
-from service.problems import BodyTooLarge, Problem
+from service.explanation import cover, draw_saliency
+from service.problems import BadRequest, BodyTooLarge, Problem
 from service.repository import ServedModel
+from service.request import Query
 from service.worker import Worker
 
 INLINE_BYTES = INLINE_PIXELS = 64 * 1024  # a larger image is decoded on a thread: it would hold up everybody else
@@ -44,7 +46,7 @@ class Classification:
 
     worker: Worker
     model: ServedModel
-    top: int | None
+    query: Query
     client_left: Callable[[], bool]
     timing: Timing
 
@@ -59,21 +61,28 @@ class Classification:
         if isinstance(pixels, asyncio.Future):
             pixels = await pixels
         self._decoded(started)
-        job = await self._run([pixels])
         renderer = self.model.renderer
-        return renderer.one(renderer.prediction(job.answers[0], self.top))
+        if not self.query.explain:
+            (answer,) = self._counted(await self._run([pixels]))
+            return renderer.one(renderer.prediction(answer, self.query.top))
+        answer, *covered = await self._run([pixels, *cover(pixels)])
+        self._counted([answer])
+        saliency = draw_saliency(pixels, answer, covered)
+        return renderer.one({**renderer.prediction(answer, self.query.top), "saliency": saliency})
 
     async def many(self, contents: Sequence[bytes]) -> bytes:
         """Classify encoded images in one go; an unfit one has its problem in its place."""
+        if self.query.explain:
+            raise BadRequest("explain=true: expected of a single image, at classify")
         self.model.batcher.check_room(len(contents))
         started = time.perf_counter()
         images = await self._decode_all(contents)
         self._decoded(started)
         good = [image for image in images if not isinstance(image, Problem)]
-        answers = iter((await self._run(good)).answers if good else ())
+        answers = iter(self._counted(await self._run(good)) if good else ())
         predict = self.model.renderer.prediction
         predictions = [
-            image.body() if isinstance(image, Problem) else predict(next(answers), self.top) for image in images
+            image.body() if isinstance(image, Problem) else predict(next(answers), self.query.top) for image in images
         ]
         return self.model.renderer.many(predictions)
 
@@ -120,13 +129,17 @@ class Classification:
         self.timing.decode = time.perf_counter() - started
         self.model.metrics.decode_seconds.observe(self.timing.decode)
 
-    async def _run(self, images: Sequence[Pixels]) -> Job:
+    async def _run(self, images: Sequence[Pixels]) -> list[Answer]:
         job = self.model.batcher.submit(images, client_left=self.client_left)
         await job.done
         self.timing.queue, self.timing.inference = job.started - job.submitted, job.finished - job.started
-        if unfamiliar := sum(answer.is_familiar is False for answer in job.answers):
+        return job.answers
+
+    def _counted(self, answers: list[Answer]) -> list[Answer]:
+        """Count the unfamiliar among a client's own images."""
+        if unfamiliar := sum(answer.is_familiar is False for answer in answers):
             self.model.metrics.unfamiliar.inc(unfamiliar)
-        return job
+        return answers
 
 
 async def _settle(outcome: Pixels | asyncio.Future[Pixels] | Problem) -> Pixels | Problem:

@@ -20,7 +20,7 @@ from service.problems import (
     Problem,
 )
 from service.repository import ModelRepository
-from service.request import REQUEST_ID, App, Headers, Message, Receive, Scope, Send, read_headers, read_top
+from service.request import REQUEST_ID, App, Headers, Message, Receive, Scope, Send, read_headers, read_query
 from service.upload import read_image, read_images, read_named_image
 from service.worker import Worker
 
@@ -165,7 +165,7 @@ class HotRoutes:
         classification = Classification(
             worker=self._worker,
             model=model,
-            top=read_top(exchange.scope["query_string"]),
+            query=read_query(exchange.scope["query_string"]),
             client_left=client_left(exchange.receive),
             timing=exchange.timing,
         )

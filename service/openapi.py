@@ -48,6 +48,19 @@ _TOP: Json = {
     "schema": {"type": "integer", "minimum": 1},
     "description": "keep only the so many likeliest classes",
 }
+_EXPLAIN: Json = {
+    "name": "explain",
+    "in": "query",
+    "schema": {"type": "boolean", "default": False},
+    "description": "also return `saliency`, the pixels that the answer rests on",
+}
+_SALIENCY: Json = {
+    "saliency": {
+        "type": "string",
+        "description": "with `explain`, a grey PNG of the model's image size as a data URL, white where the answer "
+        "rests on the pixels most; by occlusion (Zeiler and Fergus 2014)",
+    }
+}
 
 
 def openapi(settings: Settings) -> Json:
@@ -63,7 +76,7 @@ def openapi(settings: Settings) -> Json:
         parameters = [{"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in names]
         show = _get("Show a model's card and shapes", {"type": "object"}, _MODEL)
         paths[prefix] = {"parameters": parameters, "get": show}
-        paths[f"{prefix}/classify"] = {"parameters": [*parameters, _TOP], "post": _classify(settings)}
+        paths[f"{prefix}/classify"] = {"parameters": [*parameters, _TOP, _EXPLAIN], "post": _classify(settings)}
         paths[f"{prefix}/classify-batch"] = {"parameters": [*parameters, _TOP], "post": _classify_batch(settings)}
     for path, summary in (("/livez", "Alive"), ("/readyz", "Ready for requests"), ("/metrics", "Prometheus metrics")):
         paths[path] = {"get": {"summary": summary, "responses": {"200": {"description": "OK"}}}}
@@ -87,7 +100,7 @@ def _classify(settings: Settings) -> Json:
         "image/*": {"schema": {"type": "string", "format": "binary", "maxLength": settings.max_body_bytes}},
         "multipart/form-data": {"schema": _object(image=_FILE)},
     }
-    answer = _object(_FAMILIARITY, **_NAMED, **_PREDICTION)
+    answer = _object(_FAMILIARITY | _SALIENCY, **_NAMED, **_PREDICTION)
     return _post("Classify an image", body, answer, (*_BODY, *_MODEL, *_IMAGE, *_SERVER))
 
 

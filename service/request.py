@@ -49,22 +49,34 @@ def read_headers(scope: Scope) -> Headers:
     return headers
 
 
-def read_top(query_string: bytes) -> int | None:
-    """Return ``top`` of the query, None where it is not asked for.
+@dataclass(slots=True, frozen=True)
+class Query:
+    """What an answer shall have."""
+
+    top: int | None = None  # the so many likeliest classes alone
+    explain: bool = False  # the pixels that made it
+
+
+_PLAIN = Query()
+
+
+def read_query(query_string: bytes) -> Query:
+    """Read ``top`` and ``explain``; a parameter of another name is nobody's business.
 
     Raises:
-        BadRequest: it is not a positive whole number, or the query is too long.
+        BadRequest: ``top`` is not a positive whole number, ``explain`` is not true or false, or the query is too long.
     """
     if not query_string:
-        return None
+        return _PLAIN
     if len(query_string) > _MAX_QUERY:
         raise BadRequest(f"the query has {len(query_string)} bytes, expected at most {_MAX_QUERY}")
-    top = dict(parse_qsl(query_string.decode("latin-1"), keep_blank_values=True)).get("top")
-    if top is None:
-        return None
-    if not (top.isascii() and top.isdigit() and len(top) < 10 and int(top) > 0):
+    fields = dict(parse_qsl(query_string.decode("latin-1"), keep_blank_values=True))
+    top, explain = fields.get("top"), fields.get("explain", "false")
+    if top is not None and not (top.isascii() and top.isdigit() and len(top) < 10 and int(top) > 0):
         raise BadRequest(f"top={top[:50]!r}: expected a whole number from 1 on")
-    return int(top)
+    if explain not in {"true", "false"}:
+        raise BadRequest(f"explain={explain[:50]!r}: expected true or false")
+    return Query(top=None if top is None else int(top), explain=explain == "true")
 
 
 class BytesBudget:

@@ -1,22 +1,29 @@
 """Pictures as people send them, from images of the committed sample: each way to frame them is read."""
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from served import ROOT
 
 from benchmarks.framings import DIGITS, PHOTOS
 from benchmarks.pictures import classify, draw_sheet, frame, measure_rows
+from benchmarks.unfamiliar import UnfamiliarRow, measure_unfamiliar
+from training.data import Split
 
 DATA = ROOT / "tests" / "data"
 COUNT = 40
 
 
-def load(name):
+SAMPLES = {"mnist": "mnist-test-500.npz", "cifar10": "cifar10-test-200.npz"}
+
+
+def load(name, count=COUNT):
     with np.load(DATA / name) as sample:
-        return sample["images"][:COUNT], sample["labels"][:COUNT]
+        return sample["images"][:count], sample["labels"][:count]
 
 
 @pytest.mark.parametrize("title", DIGITS)
@@ -48,3 +55,22 @@ def test_the_sheet_shows_pictures_and_answers(tmp_path):
     draw_sheet(tmp_path / "sheet.png", DATA)
     with Image.open(tmp_path / "sheet.png") as sheet:
         assert sheet.width > 1000
+
+
+@pytest.mark.parametrize("name", ["mnist", "cifar10"])
+def test_pictures_of_other_things_are_told_from_the_models_own(name, monkeypatch):
+    monkeypatch.setattr("training.outliers.COUNT", 100)
+    images, labels = (torch.from_numpy(array) for array in load(SAMPLES[name], 200))
+    rows = list(measure_unfamiliar(name, Split(images=images, labels=labels), DATA))
+    assert rows[0].kind == "test images"
+    assert rows[0].familiar == pytest.approx(0.95, abs=0.05)
+    assert min(row.auroc for row in rows[1:]) >= 0.8
+    assert min(row.auroc for row in rows[1:] if row.target) >= 0.88
+    assert len([row for row in rows if row.target]) == {"mnist": 6, "cifar10": 3}[name]
+
+
+def test_a_kind_is_held_to_its_target():
+    row = UnfamiliarRow(model="mnist", kind="letters", count=10, familiar=0.1, auroc=0.96, target=0.97)
+    assert row.render() == "| mnist | letters | 10 | 96.0% | ≥ 97.0% | MISSED | 10.0% |"
+    assert replace(row, auroc=0.97).is_met
+    assert replace(row, auroc=None, target=None).is_met
