@@ -70,12 +70,23 @@ def test_the_cards_claim_what_was_measured_on_all_10000_test_images(client):
         assert test["accuracy"] >= least
 
 
+def test_pictures_of_other_things_are_unfamiliar(client):
+    images, _ = load("cifar10-test-200.npz")
+    photo = Image.fromarray(images[0]).resize((320, 320), Image.Resampling.BICUBIC)
+    answer = client.post("/v1/models/mnist/classify", content=encode(np.asarray(photo))).json()
+    assert (answer["familiar"], answer["familiarity"] < 0.05) == (False, True)
+    images, _ = load("mnist-test-500.npz")
+    answers = [client.post("/v1/models/mnist/classify", content=encode(image)).json() for image in images[:100]]
+    assert sum(answer["familiar"] for answer in answers) >= 85
+
+
 def test_requests_of_clients_that_left_are_dropped_from_the_queue(client):
     images, _ = load("cifar10-test-200.npz")
     files = [("images", (f"{number}.png", encode(image))) for number, image in enumerate(images)]
     body = encode(images[0])
     head = f"POST /v1/models/cifar10/classify HTTP/1.1\r\nhost: x\r\ncontent-length: {len(body)}\r\n\r\n".encode()
-    name = 'classifier_dropped_total{model="cifar10",reason="disconnect",version="2"} '
+    version = client.get("/v1/models/cifar10").json()["version"]
+    name = f'classifier_dropped_total{{model="cifar10",reason="disconnect",version="{version}"}} '
     address = (client.base_url.host, client.base_url.port)
     with ThreadPoolExecutor(4) as pool:  # four large batches keep the model busy for most of a second
         batches = [pool.submit(client.post, "/v1/models/cifar10/classify-batch", files=files) for _ in range(4)]
