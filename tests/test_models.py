@@ -9,6 +9,7 @@ import httpx
 import numpy as np
 import pytest
 from conftest import encode
+from PIL import Image
 from served import serve
 
 DATA = Path(__file__).parent / "data"
