@@ -24,10 +24,9 @@ from onnxruntime.transformers.float16 import convert_float_to_float16
 
 from models.layout import GOLDEN_FILES, MODEL_FILE, newest_version
 from training.device import describe_hardware
-from training.provenance import REPOSITORY
+from training.provenance import MODELS_DIR
 from training.report import read_card
 
-MODELS_DIR = REPOSITORY / "models"
 TOLERANCE = {"float32": 1e-3, "float16": 1e-2}  # of a probability
 REPEATS = 5
 COPY_BYTES, MATRIX_SIDE = 64 * 1024 * 1024, {"cuda": 8192, "cpu": 1024}  # by which bus and peak are measured

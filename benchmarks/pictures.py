@@ -27,7 +27,7 @@ from benchmarks.unfamiliar import HEAD, measure_unfamiliar
 from models.layout import MODEL_FILE, newest_version
 from models.preparation import preparer
 from service.decoding import open_image, read_picture
-from training.provenance import REPOSITORY
+from training.provenance import MODELS_DIR, REPOSITORY
 from training.zoo import ZOO
 
 mpl.use("agg")
@@ -130,7 +130,7 @@ def classify(name: str, files: Sequence[bytes]) -> NDArray[np.float32]:
 
 def open_model(name: str) -> ort.InferenceSession:
     """Open the newest version."""
-    version = newest_version(REPOSITORY / "models" / name)
+    version = newest_version(MODELS_DIR / name)
     assert version
     return ort.InferenceSession(version / MODEL_FILE, providers=["CPUExecutionProvider"])
 

@@ -14,13 +14,13 @@ from pathlib import Path
 import torch
 from torch.profiler import ProfilerActivity, profile
 
+from training.building import make_fitting
 from training.data import DataSet, Split
 from training.device import choose_device, describe_hardware, keep_freed_memory
 from training.fitting import Fitting
 from training.ledger import read_runs
-from training.provenance import REPOSITORY
+from training.provenance import LEDGER, REPOSITORY
 from training.recipes import read_recipe
-from training.retraining import LEDGER, make_fitting
 from training.zoo import ZOO, TrainableModel
 
 DEFAULT_UNTIL = 0.94

@@ -8,7 +8,7 @@ from models.layout import MODEL_FILE, newest_version
 from training.data import Split
 from training.familiarity import measure_familiarity
 from training.outliers import outliers
-from training.provenance import REPOSITORY
+from training.provenance import MODELS_DIR
 from training.zoo import ZOO
 
 HEAD = ["| model | pictures | n | AUROC | target | | familiar |", "|---|---|---|---|---|---|---|"]
@@ -43,7 +43,7 @@ class UnfamiliarRow:
 
 def measure_unfamiliar(name: str, test: Split, data_dir: Path) -> Iterator[UnfamiliarRow]:
     """Ask the newest version of a model about its test split and about each kind of outliers."""
-    version = newest_version(REPOSITORY / "models" / name)
+    version = newest_version(MODELS_DIR / name)
     assert version
     kinds = outliers(ZOO[name], test, data_dir)
     for kind, found in measure_familiarity(version / MODEL_FILE, test, kinds).items():

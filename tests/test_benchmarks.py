@@ -15,7 +15,7 @@ from benchmarks.generators import Body, ClosedLoop, GeneratorError, form, load_c
 from benchmarks.servers import FLOOR, OURS, PEERS, Server, ServerError, served
 from service.multipart import parse
 from training.ledger import read_runs
-from training.retraining import LEDGER
+from training.provenance import LEDGER
 
 NEEDS_GENERATORS = pytest.mark.skipif(
     shutil.which("wrk") is None or shutil.which("h2load") is None, reason="wrk or h2load is not installed"

@@ -8,7 +8,7 @@ import torch
 from exported_models import publish_tiny_model, random_split
 from test_fitting import DATA, QUICK, run
 
-from training import retraining
+from training import building
 from training.device import threads
 from training.distillation import Teacher, TeacherError
 from training.export import predict_onnx
@@ -70,10 +70,10 @@ def test_the_next_batch_is_handed_to_the_teacher_before_the_student_gets_this_on
 
 
 def test_a_teacher_gets_half_of_the_threads_for_as_long_as_the_run_takes(folder, monkeypatch):
-    monkeypatch.setattr(retraining, "MODELS_DIR", folder.parents[1])
+    monkeypatch.setattr(building, "MODELS_DIR", folder.parents[1])
     recipe, seen = replace(QUICK, epochs=1, teacher="tiny/1"), []
     with threads(4):
-        fitting = retraining.make_fitting(MNIST, recipe, MNIST.load(DATA), seed=0, device=torch.device("cpu"))
+        fitting = building.make_fitting(MNIST, recipe, MNIST.load(DATA), seed=0, device=torch.device("cpu"))
         fitting.run(stopped=lambda: False, after_epoch=lambda: seen.append(torch.get_num_threads()))
         assert (seen, torch.get_num_threads()) == ([2], 4)
 
@@ -84,12 +84,12 @@ def test_no_teacher_is_one_clear_error(tmp_path):
 
 
 def test_a_student_learns_what_its_teacher_says_whatever_the_labels(folder, monkeypatch):
-    monkeypatch.setattr(retraining, "MODELS_DIR", folder.parents[1])
+    monkeypatch.setattr(building, "MODELS_DIR", folder.parents[1])
     data, file = MNIST.load(DATA), folder / "model.onnx"
     says = [torch.from_numpy(predict_onnx(file, part.images.numpy()).argmax(axis=1)) for part in (data.train, data.val)]
     data = replace(data, val=replace(data.val, labels=says[1]))  # by which the best epoch is chosen
     recipe = replace(QUICK, epochs=40, patience=40, teacher="tiny/1", teacher_share=1.0, drop_rate=0.0)
-    fitting = retraining.make_fitting(MNIST, recipe, data, seed=0, device=torch.device("cpu"))
+    fitting = building.make_fitting(MNIST, recipe, data, seed=0, device=torch.device("cpu"))
     run(fitting)
     learned = fitting.network(data.train.images).argmax(dim=1)
     assert (learned == says[0]).float().mean() > 0.7

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from training import retraining
+from training import building
 from training.averaging import Lookahead
 from training.checkpoints import CheckpointError, describe_run, load_checkpoint, save_checkpoint
 from training.fitting import predict_logits
@@ -27,7 +27,7 @@ SMALL_MLP = replace(MNIST.recipes["published"], epochs=4, batch_size=32, widths=
 
 
 def make_fitting(model=MNIST, recipe=QUICK, *, seed=0, data=None):
-    return retraining.make_fitting(model, recipe, data or model.load(DATA), seed=seed, device=CPU)
+    return building.make_fitting(model, recipe, data or model.load(DATA), seed=seed, device=CPU)
 
 
 def run(fitting, *, epochs=None, after_epoch=lambda: None):

@@ -21,7 +21,8 @@ from models.card import ModelCard
 from training.__main__ import main
 from training.calibration import fit_calibration
 from training.export import open_session, predict_onnx
-from training.retraining import LEDGER, Retraining, retrain
+from training.provenance import LEDGER
+from training.retraining import Retraining, retrain
 from training.zoo import MNIST, ZOO
 
 ROOT = Path(__file__).parents[1]

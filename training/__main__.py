@@ -11,7 +11,8 @@ from training.errors import TrainingError
 from training.experiments import Report, ablate, rewrite_card, train_seeds
 from training.interruption import Interruption
 from training.options import Commands, add_command, add_data_dir, add_run_options, seed, share
-from training.retraining import MODELS_DIR, Published, Retraining, retrain
+from training.provenance import MODELS_DIR
+from training.retraining import Published, Retraining, retrain
 from training.zoo import DEFAULT_RECIPE, ZOO, TrainableModel
 
 RETRAIN_EPILOG = """\

@@ -9,8 +9,9 @@ from models.layout import newest_version
 from training.ablations import ABLATIONS
 from training.errors import TrainingError
 from training.ledger import identify, read_runs
+from training.provenance import LEDGER, MODELS_DIR
 from training.report import write_report
-from training.retraining import LEDGER, MODELS_DIR, Published, Retraining, retrain
+from training.retraining import Published, Retraining, retrain
 from training.zoo import TrainableModel
 
 ABLATION_SHARE = 1 / 3  # of the recipe's epochs

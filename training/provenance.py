@@ -5,6 +5,8 @@ from importlib import import_module
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[1]
+MODELS_DIR = REPOSITORY / "models"
+LEDGER = REPOSITORY / "docs" / "runs.jsonl"
 LIBRARIES = ("numpy", "onnx", "onnxruntime", "onnxscript", "torch", "torchvision")
 
 

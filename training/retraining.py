@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -11,31 +11,26 @@ from torch import nn
 
 from models.card import Metrics, ModelCard
 from models.layout import INT8_MODEL_FILE, MODEL_FILE
+from training.building import make_fitting
 from training.calibration import fit_calibration
 from training.checkpoints import describe_run, load_checkpoint, own_checkpoint, save_checkpoint
 from training.data import DataSet, Split
-from training.device import describe_hardware, half_of_threads
-from training.distillation import Teacher
+from training.device import describe_hardware
 from training.export import CalibratedClassifier
 from training.familiarity import add_familiarity, measure_familiarity
-from training.fitting import Fitting, predict_logits
+from training.fitting import predict_logits
 from training.folders import writable_folder
 from training.history import Fit
-from training.initialization import initialize
 from training.ledger import Run, append_run, read_runs
 from training.metrics import measure
 from training.networks import count_multiply_adds, count_parameters
 from training.outliers import outliers
-from training.provenance import REPOSITORY, git_commit, library_versions
+from training.provenance import LEDGER, MODELS_DIR, git_commit, library_versions
 from training.publishing import staged_version, write_version
 from training.recipes import Recipe
 from training.report import read_card, write_history, write_report
-from training.selection import HardestImages
 from training.timing import milliseconds_per_image
 from training.zoo import TrainableModel
-
-MODELS_DIR = REPOSITORY / "models"
-LEDGER = REPOSITORY / "docs" / "runs.jsonl"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,25 +99,6 @@ def train(asked: Retraining, data: DataSet, *, stopped: Callable[[], bool]) -> t
     if fit is None:
         raise KeyboardInterrupt
     return fitting.network, fit
-
-
-def make_fitting(model: TrainableModel, recipe: Recipe, data: DataSet, *, seed: int, device: torch.device) -> Fitting:
-    """Build a recipe's networks, initialised for the data, and what trains them."""
-    torch.manual_seed(seed)
-    network, selector = make_network(model, recipe, data).to(device), None
-    if recipe.hardest < 1:
-        small = make_network(model, replace(recipe, widths=recipe.selector_widths, depth=2), data)
-        selector = HardestImages(small, recipe, device=device)
-    teacher = Teacher(MODELS_DIR / recipe.teacher, threads=half_of_threads()) if recipe.teacher else None
-    return Fitting(network, data.to(device), recipe, seed=seed, device=device, selector=selector, teacher=teacher)
-
-
-def make_network(model: TrainableModel, recipe: Recipe, data: DataSet) -> nn.Sequential:
-    """Build a recipe's network, initialised for the data."""
-    network = model.build(*data.pixel_statistics(), recipe)
-    if recipe.whitened:
-        initialize(network, data.train.images)
-    return network
 
 
 def make_card(

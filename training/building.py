@@ -1,0 +1,35 @@
+"""A recipe's networks, initialised for the data, and what trains them."""
+
+from dataclasses import replace
+
+import torch
+from torch import nn
+
+from training.data import DataSet
+from training.device import half_of_threads
+from training.distillation import Teacher
+from training.fitting import Fitting
+from training.initialization import initialize
+from training.provenance import MODELS_DIR
+from training.recipes import Recipe
+from training.selection import HardestImages
+from training.zoo import TrainableModel
+
+
+def make_fitting(model: TrainableModel, recipe: Recipe, data: DataSet, *, seed: int, device: torch.device) -> Fitting:
+    """Build a recipe's networks, initialised for the data, and what trains them."""
+    torch.manual_seed(seed)
+    network, selector = make_network(model, recipe, data).to(device), None
+    if recipe.hardest < 1:
+        small = make_network(model, replace(recipe, widths=recipe.selector_widths, depth=2), data)
+        selector = HardestImages(small, recipe, device=device)
+    teacher = Teacher(MODELS_DIR / recipe.teacher, threads=half_of_threads()) if recipe.teacher else None
+    return Fitting(network, data.to(device), recipe, seed=seed, device=device, selector=selector, teacher=teacher)
+
+
+def make_network(model: TrainableModel, recipe: Recipe, data: DataSet) -> nn.Sequential:
+    """Build a recipe's network, initialised for the data."""
+    network = model.build(*data.pixel_statistics(), recipe)
+    if recipe.whitened:
+        initialize(network, data.train.images)
+    return network
