@@ -19,7 +19,7 @@ SOURCES = {
     "drop_rate": "Srivastava et al. 2014",
     "label_smoothing": "Szegedy et al. 2016",
     "depth 3": "residual, He et al. 2015",
-    "teacher": "Hinton et al. 2015",
+    "teacher": "Hinton et al. 2015; asked in 8 bits where it has such a file",
     "hardest": "airbench, Jordan 2024",
     "flip": "alternating, Jordan 2024",
     "cutout": "DeVries and Taylor 2017",
