@@ -107,13 +107,15 @@ def _native(picture: Image.Image) -> Pixels | None:
     """Return the pixels of an image that MNIST could hold: all its 70,000 have four black corners and are dark."""
     if picture.size != (_FIELD, _FIELD):
         return None
-    pixels: Pixels = np.asarray(picture)
-    if pixels[:: _FIELD - 1, :: _FIELD - 1].any() or pixels.sum() >= 128 * pixels.size:
+    levels = (picture if picture.mode == "L" else picture.getchannel(0)).tobytes()
+    if levels[0] or levels[_FIELD - 1] or levels[-_FIELD] or levels[-1]:
         return None
-    if pixels.ndim == 2:
-        return pixels
-    grey = pixels[:, :, 0]
-    return grey if (pixels == grey[:, :, None]).all() else None
+    pixels: Pixels = np.frombuffer(levels, np.uint8).reshape(_FIELD, _FIELD)
+    if pixels.sum() >= 128 * pixels.size:
+        return None
+    if picture.mode != "L" and (np.asarray(picture) != pixels[:, :, None]).any():
+        return None
+    return pixels
 
 
 def _center(glyph: NDArray[np.float32]) -> Pixels:

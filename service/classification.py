@@ -12,6 +12,7 @@ from PIL import Image
 from service.classifier import Answer
 from service.decoding import open_image, read_picture
 from service.explanation import cover, draw_saliency
+from service.plain_png import read_plain_png
 from service.problems import BadRequest, BodyTooLarge, Problem
 from service.repository import ServedModel
 from service.request import Query
@@ -114,6 +115,8 @@ class Classification:
             raise BodyTooLarge(f"the image has {len(content)} bytes, expected at most {settings.max_body_bytes}")
         if len(content) > INLINE_BYTES:  # even its header may be long
             return self._on_thread(lambda: self._read(open_image(content, max_pixels=settings.max_pixels)))
+        if picture := read_plain_png(content, max_pixels=min(INLINE_PIXELS, settings.max_pixels)):
+            return self.model.prepare(picture)
         image = open_image(content, max_pixels=settings.max_pixels)
         if image.width * image.height > INLINE_PIXELS or image.format == "TIFF":  # its tiles may be larger than itself
             return self._on_thread(lambda: self._read(image))
