@@ -1,12 +1,10 @@
 """Bytes to a picture: formats known by their first bytes, limits read from the header, every mode made L or RGB."""
 
 import logging
-import math
 import warnings
 from contextlib import suppress
 from io import BytesIO
 
-import numpy as np
 from PIL import Image, ImageOps
 from PIL.BmpImagePlugin import BmpImageFile
 from PIL.GifImagePlugin import GifImageFile
@@ -16,6 +14,7 @@ from PIL.PngImagePlugin import PngImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
+from models.modes import plain
 from service.problems import ImageTooLarge, Problem, UnreadableImage, UnsupportedImage
 
 _PLUGINS: tuple[tuple[bytes, type[ImageFile]], ...] = (
@@ -80,7 +79,7 @@ def read_picture(image: Image.Image, *, draft: tuple[int, int] | None = None) ->
         if image.info:
             with suppress(Exception):  # damaged EXIF turns nothing, and the pixels are sound
                 ImageOps.exif_transpose(image, in_place=True)
-        return _plain(image)
+        return plain(image)
     except Exception as error:
         raise _problem(image.format, error) from error
 
@@ -119,45 +118,3 @@ def _problem(format_name: str | None, error: Exception) -> Problem:
         return ImageTooLarge(f"the image has too many pixels: {error}")
     cause = str(error) or type(error).__name__
     return UnreadableImage(f"the {format_name} cannot be decoded: {cause}; send the whole, undamaged file")
-
-
-def _plain(image: Image.Image) -> Image.Image:
-    """Convert any mode that a plugin yields to L or RGB; those two pass through."""
-    if image.mode in ("L", "RGB") and "transparency" not in image.info:
-        return image
-    if image.mode.startswith("I;16"):
-        return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))  # 257 * v, a widened byte, gives v again
-    if image.mode in ("I", "F"):
-        return _scaled_to_bytes(image)
-    if image.has_transparency_data:
-        return _over_contrast(image.convert("LA" if image.mode in ("1", "L", "LA", "La") else "RGBA"))
-    return image.convert("L" if image.mode == "1" else "RGB")
-
-
-def _scaled_to_bytes(image: Image.Image) -> Image.Image:
-    """Map numbers of unknown range to 0..255: from the least of the usual full scales that holds them, or stretched."""
-    low, high = image.getextrema()
-    assert isinstance(low, int | float)
-    assert isinstance(high, int | float)
-    if not math.isfinite(high - low):
-        raise ValueError("its values are not finite")
-    scales = (255, 65535) if image.mode == "I" else (1, 255, 65535)
-    full_scale = next((scale for scale in scales if low >= 0 and high <= scale), None)
-    if full_scale is not None:
-        low, high = 0, full_scale
-    factor = 255 / ((high - low) or 1)
-    return image.point(lambda value: value * factor + (0.5 - low * factor)).convert("L")
-
-
-def _over_contrast(picture: Image.Image) -> Image.Image:
-    """Lay an LA or RGBA picture over black or white, whichever is farther from what is drawn."""
-    alpha, mode = picture.getchannel("A"), picture.mode[:-1]
-    if alpha.getextrema() == (255, 255):
-        return picture.convert(mode)
-    drawn = Image.new("L", picture.size)
-    drawn.paste(picture.convert("L"), mask=alpha)  # lightness, weighted by opacity
-    levels = np.arange(256)
-    is_light = 2 * (levels @ drawn.histogram()) > levels @ alpha.histogram()
-    paper = Image.new(mode, picture.size, "black" if is_light else "white")
-    paper.paste(picture.convert(mode), mask=alpha)
-    return paper
