@@ -15,13 +15,11 @@ from PIL import Image
 
 from models.card import Preparation
 from models.ink import find_ink
+from models.subject import find_subject
 
 Pixels = NDArray[np.uint8]
-Box = tuple[int, int, int, int]  # left, top, right, bottom
 
 _FIELD, _GLYPH = 28, 20  # MNIST's sides: the image, and the box its digit was fitted into
-_BAR_SEARCH = 128  # longest side on which bars are searched
-_BAR_NOISE = 12  # levels, of JPEG
 _REDUCING_GAP = 3.0  # pixels left for the last filter, per pixel of the result; before that, plain averaging
 
 
@@ -45,7 +43,7 @@ def preparer(preparation: Preparation, image_shape: tuple[int, ...]) -> Callable
 
 
 def photo(picture: Image.Image, size: tuple[int, int]) -> Pixels:
-    """Fit and crop the centre of a picture to ``size`` = (H, W), bars beside it left out.
+    """Crop a picture to its subject, else to its centre, and fit it to ``size`` = (H, W).
 
     Shape: any picture -> (H, W, 3)
     """
@@ -53,35 +51,10 @@ def photo(picture: Image.Image, size: tuple[int, int]) -> Pixels:
     if picture.mode != "RGB":
         picture = picture.convert("RGB")
     if picture.size != (width, height):
-        left, top, right, bottom = _between_bars(picture)
-        scale = min((right - left) / width, (bottom - top) / height)
-        across, down = (right - left - width * scale) / 2, (bottom - top - height * scale) / 2
-        box = (left + max(0.0, across), top + max(0.0, down), right - max(0.0, across), bottom - max(0.0, down))
-        filter_ = Image.Resampling.LANCZOS if scale > 1 else Image.Resampling.BICUBIC
-        picture = picture.resize((width, height), filter_, box, reducing_gap=_REDUCING_GAP)
+        left, top, right, bottom = find_subject(picture, aspect=size)
+        filter_ = Image.Resampling.LANCZOS if right - left > width else Image.Resampling.BICUBIC
+        picture = picture.resize((width, height), filter_, (left, top, right, bottom), reducing_gap=_REDUCING_GAP)
     return np.asarray(picture)
-
-
-def _between_bars(picture: Image.Image) -> Box:
-    """Return the box between two bars of one colour, above and below or left and right; or the whole picture.
-
-    A thing on plain paper has no bars: there, the other two sides have the paper's colour too.
-    """
-    whole = 0, 0, *picture.size
-    factor = math.ceil(max(picture.size) / _BAR_SEARCH)
-    pixels = np.asarray(picture.reduce(factor), np.int16)
-    plain = (np.abs(pixels - pixels[0, 0]) <= _BAR_NOISE).all(axis=2)
-    for axis in (0, 1):
-        lines = plain.all(axis=1 - axis)
-        between = np.flatnonzero(~lines)
-        if not (lines[0] and lines[-1] and len(between) > 2):
-            continue
-        first, last = int(between[0]), int(between[-1])
-        if plain.take([0, -1], axis=1 - axis).take(range(first, last + 1), axis=axis).mean() > 0.5:
-            continue
-        start, stop = factor * (first + 1), factor * last  # the outermost lines are half bar
-        return (0, start, picture.width, stop) if axis == 0 else (start, 0, stop, picture.height)
-    return whole
 
 
 def digit(picture: Image.Image) -> Pixels:

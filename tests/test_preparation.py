@@ -195,29 +195,6 @@ def test_a_photo_is_cut_to_its_centre():
     assert (photo(page, (10, 30))[:, [0, 15, 29]] == [(255, 0, 0), (0, 0, 255), (0, 255, 0)]).all()
 
 
-def with_bars(picture, color, *, turn):
-    page = Image.new("RGB", (picture.width, picture.height + 90), color)
-    page.paste(picture, (0, 45))
-    return page.rotate(90, expand=True) if turn else page
-
-
-@pytest.mark.parametrize("turn", [False, True])
-@pytest.mark.parametrize("color", [(0, 0, 0), (255, 255, 255), (40, 90, 60)])
-def test_bars_beside_a_photo_are_left_out(color, turn):
-    for image in CIFAR[:10]:
-        picture = enlarged(image, 320).resize((500, 320))
-        expected = photo(picture.rotate(90, expand=True) if turn else picture, (32, 32))
-        assert difference(photo(with_bars(picture, color, turn=turn), (32, 32)), expected) < 4
-
-
-def test_plain_paper_around_a_thing_is_no_bar():
-    page = Image.new("RGB", (200, 200), (255, 255, 255))
-    page.paste((200, 30, 30), (80, 90, 120, 110))
-    prepared = photo(page, (32, 32))
-    assert (prepared[0] == 255).all()
-    assert (prepared[:, 0] == 255).all()
-
-
 def test_a_shadow_is_no_ink():
     differences = []
     for image in MNIST[:20]:

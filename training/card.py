@@ -9,6 +9,7 @@ from models.card import Metrics, ModelCard
 from models.layout import INT8_MODEL_FILE, MODEL_FILE
 from training.comparisons import describe_ablations, describe_spread
 from training.ledger import Run
+from training.limits import describe_familiarity, describe_framings
 from training.recipe_table import describe_recipe
 from training.recipes import read_recipe
 from training.zoo import DEFAULT_RECIPE, TrainableModel
@@ -51,7 +52,7 @@ The wrong answers that were surest of themselves:
 
 ![the test images with their answers](mistakes.png)
 
-{familiarity}## How it was trained
+{framings}{familiarity}## How it was trained
 
 On {run.hardware} in {run.minutes:.1f} minutes: {run.epochs} epochs, of which {kept} was kept.
 Every epoch is in `{history}`.
@@ -76,20 +77,6 @@ test split. Data files, by MD5:
 ```
 
 at commit {card.git_commit}, with {libraries}.
-"""
-
-FAMILIARITY = """\
-## What it does not know
-
-An image's `familiarity` is the share of the validation images that look no more like the training images than it does,
-by {score} (training/familiarity.py); below 0.05 it counts as unfamiliar. Of the test images {real:.1%} are
-familiar. Of pictures of other things (training/outliers.py), the area under the ROC curve that tells them from the test
-images, and the share that passes for familiar all the same:
-
-| pictures | AUROC | familiar |
-|---|---|---|
-{rows}
-
 """
 
 
@@ -118,7 +105,8 @@ def render_card(
         spread=describe_spread(run, runs),
         speed=_speed(run),
         classes=_lines(_class(name, counts, index) for index, name in enumerate(card.class_names)),
-        familiarity=_familiarity(run),
+        framings=describe_framings(run),
+        familiarity=describe_familiarity(run),
         kept="the last" if run.best_epoch == run.epochs else f"epoch {run.best_epoch}, the best on validation,",
         history=HISTORY_FILE,
         ablations=describe_ablations(run, runs),
@@ -150,16 +138,6 @@ def _calibration(card: ModelCard) -> str:
         f"{temperature} (Guo et al. 2017), and {card.floor:.3f}, which label smoothing gave to every class, is taken\n"
         "off its softmax again; both were fitted on the validation split."
     )
-
-
-def _familiarity(run: Run) -> str:
-    if not run.familiarity:
-        return ""
-    smoothed = run.settings["label_smoothing"] > 0
-    score = "how far its features reach towards a class" if smoothed else "the energy of its logits"
-    real, kinds = run.familiarity["test images"], {name: one for name, one in run.familiarity.items() if "auroc" in one}
-    rows = (f"| {name} | {one['auroc']:.1%} | {one['familiar']:.1%} |" for name, one in kinds.items())
-    return FAMILIARITY.format(score=score, real=real["familiar"], rows=_lines(rows))
 
 
 def _speed(run: Run) -> str:

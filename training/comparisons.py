@@ -10,8 +10,8 @@ from training.recipes import read_recipe
 ABLATIONS = """\
 What each part is worth, with seed {seed} and a part of the {all_epochs} epochs:
 
-| recipe | epochs | validation | test | minutes |
-|---|---|---|---|---|
+| recipe | epochs | validation | test |
+|---|---|---|---|
 {rows}
 
 """
@@ -47,8 +47,7 @@ def describe_ablations(run: Run, runs: Sequence[Run]) -> str:
     whole = max(wholes, key=lambda one: one.epochs)
     rows = {one.ablation: one for one in same if one.seed == whole.seed and _effort(one) == _effort(whole)}
     table = (
-        f"| {name} | {one.epochs} | {one.val.accuracy:.2%} | {one.test.accuracy:.2%} | {one.minutes:.1f} |"
-        for name, one in rows.items()
+        f"| {name} | {one.epochs} | {one.val.accuracy:.2%} | {one.test.accuracy:.2%} |" for name, one in rows.items()
     )
     return ABLATIONS.format(seed=whole.seed, all_epochs=recipe.epochs, rows="\n".join(table))
 

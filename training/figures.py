@@ -1,6 +1,9 @@
 """The pictures of a model card, each drawn from what a run left or from the ONNX file's own predictions."""
 
+import math
+import textwrap
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +13,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
+from PIL import Image
 
 from training.history import Epoch
 from training.metrics import NUM_BINS, confusion_matrix, reliability, worst_mistakes
@@ -20,6 +24,17 @@ CURVES = {
     "learning rate": ("lr",),
 }
 MISTAKES = (3, 8)  # rows and columns of the sheet
+EXAMPLES = 8  # in a row
+
+
+@dataclass(frozen=True, kw_only=True)
+class Example:
+    """A picture, what a model got of it, and its answer."""
+
+    title: str
+    picture: Image.Image
+    pixels: NDArray[np.uint8]
+    answer: str
 
 
 def draw_curves(path: Path, history: Sequence[Epoch], *, best: int) -> None:
@@ -89,6 +104,21 @@ def draw_mistakes(
         panel.imshow(images[index], cmap="gray", vmin=0, vmax=255)
         says = f"{class_names[found[index]]} {confidences[index]:.0%}"
         panel.set_title(f"{says}\nis {class_names[labels[index]]}", fontsize=9)
+    _save(figure, path)
+
+
+def draw_examples(path: Path, examples: Sequence[Example]) -> None:
+    """Draw pictures, below each the pixels that the model saw, with its answer."""
+    rows = 2 * math.ceil(len(examples) / EXAMPLES)
+    figure, panels = _figure(12, 1.75 * rows, rows=rows, columns=EXAMPLES)
+    for panel in panels:
+        panel.axis("off")
+    for index, example in enumerate(examples):
+        row, column = divmod(index, EXAMPLES)
+        above, below = (panels[(2 * row + half) * EXAMPLES + column] for half in (0, 1))
+        for panel, shown, title in ((above, example.picture, example.title), (below, example.pixels, example.answer)):
+            panel.imshow(np.asarray(shown), cmap="gray", vmin=0, vmax=255)
+            panel.set_title(textwrap.fill(title.split(":")[0], 20), fontsize=8)
     _save(figure, path)
 
 

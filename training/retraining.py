@@ -29,6 +29,7 @@ from training.provenance import LEDGER, MODELS_DIR, git_commit, library_versions
 from training.publishing import staged_version, write_version
 from training.recipes import Recipe
 from training.report import read_card, write_history, write_report
+from training.robustness import measure_robustness
 from training.timing import milliseconds_per_image
 from training.zoo import TrainableModel
 
@@ -176,6 +177,7 @@ def make_run(asked: Retraining, folder: Path, card: ModelCard, fit: Fit, *, val:
         minutes=round(fit.seconds / 60, 2),
         val_accuracies=[round(epoch.val_accuracy, 4) for epoch in fit.history],
         hardware=describe_hardware(asked.device),
+        framings={} if asked.experiment else measure_robustness(graphs["float32"], asked.model.preparation, test),
         familiarity={} if asked.experiment else _measure_familiarity(asked, graphs["float32"], test),
         ms_per_image=milliseconds_per_image(graphs, test.images.cpu().numpy()),
         timed_on=describe_hardware(torch.device("cpu")),

@@ -1,81 +1,16 @@
-"""Pictures as people send them, made from images of a test split: each function draws one, as an encoded file.
+"""Digits on paper and screens, as people photograph and draw them: each way to frame a test image of MNIST."""
 
-A digit comes as MNIST has it, (28, 28) uint8, white on black; a photograph as CIFAR-10 has it, (32, 32, 3).
-"""
-
-import io
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter
 
-Random = np.random.Generator
-Array = NDArray[np.uint8]
-Framing = Callable[[Array, Random], bytes]
-Framings = Mapping[str, tuple[Framing, float | None]]  # what is read at least, or may be lost against the first
-Color = tuple[int, int, int]
+from training.framing import NATIVE, Array, Framings, Random, encode, native
+from training.paper import Color, dark_ink, draw, mask_of, place, uneven_paper
 
 PAGE = (320, 240)
 PENS: tuple[Color, ...] = ((20, 40, 160), (170, 20, 30), (10, 110, 50), (120, 20, 120), (90, 90, 95), (200, 90, 0))
 EXIF_ORIENTATION = 0x0112
-
-
-def encode(picture: Image.Image, kind: str = "PNG", **options: object) -> bytes:
-    """Return the file."""
-    buffer = io.BytesIO()
-    picture.save(buffer, kind, **options)
-    return buffer.getvalue()
-
-
-def native(digit: Array, _random: Random) -> bytes:
-    """The test image itself."""
-    return encode(Image.fromarray(digit))
-
-
-def mask_of(digit: Array, side: float, *, degrees: float = 0.0) -> Image.Image:
-    """Enlarge a digit's ink, cropped, to a longest side: mode L, 255 where the pen went, edges as sharp as a pen's."""
-    rows, columns = digit.any(axis=1).nonzero()[0], digit.any(axis=0).nonzero()[0]
-    ink = Image.fromarray(digit[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1])
-    scale = side / max(ink.size)
-    size = (max(1, round(ink.width * scale)), max(1, round(ink.height * scale)))
-    large = ink.resize(size, Image.Resampling.BICUBIC)
-    if scale > 2:  # a pen's edge is no wider than a pixel or two
-        large = large.point(lambda value: (value - 128) * scale / 2 + 128)
-    if degrees:
-        large = large.rotate(degrees, Image.Resampling.BICUBIC, expand=True)
-    return large
-
-
-def place(mask: Image.Image, size: tuple[int, int], random: Random, *, margin: int = 4) -> Image.Image:
-    """Lay a mask somewhere on a canvas, not nearer to its edge than the margin."""
-    canvas = Image.new("L", size)
-    rooms = [side - length - 2 * margin for side, length in zip(size, mask.size, strict=True)]
-    left, top = (margin + int(random.integers(max(1, room + 1))) for room in rooms)
-    canvas.paste(mask, (left, top))
-    return canvas
-
-
-def draw(mask: Image.Image, ink: Color, paper: Image.Image) -> Image.Image:
-    """Put ink on paper."""
-    return Image.composite(Image.new("RGB", paper.size, ink), paper, mask)
-
-
-def uneven_paper(size: tuple[int, int], random: Random, *, noise: float = 4.0) -> Image.Image:
-    """Tinted paper under uneven light, as a camera sees it."""
-    width, height = size
-    tint = np.array([random.uniform(200, 250), random.uniform(195, 245), random.uniform(175, 240)])
-    angle, fall = random.uniform(0, 2 * np.pi), random.uniform(0.1, 0.35)
-    across, down = np.meshgrid(np.linspace(-0.5, 0.5, width), np.linspace(-0.5, 0.5, height))
-    light = 1 - fall * (0.5 + np.cos(angle) * across + np.sin(angle) * down)
-    pixels = tint * light[:, :, None] + random.normal(0, noise, (height, width, 1))
-    return Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8))
-
-
-def dark_ink(random: Random) -> Color:
-    """Pencil to ball pen."""
-    red, green, blue = (int(value) for value in random.integers(10, 80, 3))
-    return red, green, blue
 
 
 def page(digit: Array, random: Random) -> bytes:
@@ -134,7 +69,7 @@ def coloured(digit: Array, random: Random) -> bytes:
     paper = uneven_paper((240, 240), random)
     if random.random() < 0.5:
         tint = tuple(int(value) for value in random.integers(190, 256, 3))
-        paper = Image.blend(paper, Image.new("RGB", paper.size, tint), 0.7)  # type: ignore[arg-type]
+        paper = Image.blend(paper, Image.new("RGB", paper.size, tint), 0.7)
     mask = place(mask_of(digit, random.uniform(80, 180)), paper.size, random)
     return encode(draw(mask, PENS[random.integers(len(PENS))], paper), "JPEG", quality=85)
 
@@ -212,7 +147,7 @@ def cut(digit: Array, random: Random) -> bytes:
     edge, beyond = int(random.integers(4)), 4
     keep = [0, 0, 240, 240]
     keep[edge] = box[edge] + beyond if edge < 2 else box[edge] - beyond
-    mask = mask.crop(tuple(keep))  # type: ignore[arg-type]
+    mask = mask.crop((keep[0], keep[1], keep[2], keep[3]))
     return encode(draw(mask, dark_ink(random), uneven_paper(mask.size, random)), "JPEG", quality=90)
 
 
@@ -240,70 +175,21 @@ def framed(digit: Array, random: Random) -> bytes:
     return encode(picture)
 
 
-def _enlarged(image: Array, random: Random) -> Image.Image:
-    side = round(32 * random.uniform(4, 20))
-    return Image.fromarray(image).resize((side, side), Image.Resampling.BICUBIC)
-
-
-def enlarged(image: Array, random: Random) -> bytes:
-    """4 to 20 times as large."""
-    return encode(_enlarged(image, random))
-
-
-def enlarged_jpeg(image: Array, random: Random) -> bytes:
-    """The same, as a camera's file."""
-    return encode(_enlarged(image, random), "JPEG", quality=85)
-
-
-def _extended(image: Array, random: Random, *, wide: bool) -> Image.Image:
-    picture = _enlarged(image, random)
-    more = round(picture.width * random.uniform(0.1, 0.5))
-    pad = ((0, 0), (more, more), (0, 0)) if wide else ((more, more), (0, 0), (0, 0))
-    return Image.fromarray(np.pad(np.asarray(picture), pad, mode="reflect"))
-
-
-def wide(image: Array, random: Random) -> bytes:
-    """A wide picture with the subject in its middle, its surroundings going on to both sides."""
-    return encode(_extended(image, random, wide=True), "JPEG", quality=85)
-
-
-def tall(image: Array, random: Random) -> bytes:
-    """A tall one."""
-    return encode(_extended(image, random, wide=False), "JPEG", quality=85)
-
-
-def padded(image: Array, random: Random) -> bytes:
-    """A wide or tall picture made square by two bars, black or white."""
-    picture = _extended(image, random, wide=random.random() < 0.5)
-    side = max(picture.size)
-    canvas = Image.new("RGB", (side, side), (0, 0, 0) if random.random() < 0.5 else (255, 255, 255))
-    canvas.paste(picture, ((side - picture.width) // 2, (side - picture.height) // 2))
-    return encode(canvas, "JPEG", quality=85)
-
-
-PHOTOS: Framings = {
-    "as in the test split": (native, None),
-    "enlarged 4 to 20 times": (enlarged, -0.01),
-    "enlarged, JPEG": (enlarged_jpeg, -0.01),
-    "in a wide picture": (wide, -0.01),
-    "in a tall picture": (tall, -0.01),
-    "between black or white bars": (padded, -0.01),
-}
 DIGITS: Framings = {
-    "as in the test split": (native, None),
-    "page: dark ink, uneven tinted paper, JPEG": (page, 0.97),
-    "white on black, 50 to 2000 px": (white_on_black, 0.99),
-    "black on white, 50 to 2000 px": (black_on_white, 0.99),
-    "thin strokes": (thin, None),
-    "thick strokes": (thick, None),
-    "coloured pens": (coloured, None),
-    "ruled paper": (ruled, None),
-    "squared paper": (squared, None),
-    "a shadow across": (shadowed, None),
-    "transparent PNG": (transparent, None),
-    "turned by EXIF": (turned, None),
-    "cropped to the ink": (tight, None),
-    "cut at one edge": (cut, None),
-    "16x16, enlarged": (coarse, None),
-    "in a drawn box": (framed, None),
+    NATIVE: native,
+    "page: dark ink, uneven tinted paper, JPEG": page,
+    "white on black, 50 to 2000 px": white_on_black,
+    "black on white, 50 to 2000 px": black_on_white,
+    "thin strokes": thin,
+    "thick strokes": thick,
+    "coloured pens": coloured,
+    "ruled paper": ruled,
+    "squared paper": squared,
+    "a shadow across": shadowed,
+    "transparent PNG": transparent,
+    "turned by EXIF": turned,
+    "cropped to the ink": tight,
+    "cut at one edge": cut,
+    "16x16, enlarged": coarse,
+    "in a drawn box": framed,
 }
