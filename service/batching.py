@@ -10,13 +10,13 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from service.classifier import Answer
+from service.jobs import ClientLeft, Job, ModelFailed, Slice
 from service.metrics import ModelMetrics
 from service.problems import BodyTooLarge, Overloaded
 
@@ -25,36 +25,6 @@ logger = logging.getLogger("classifier")
 _NEWEST = 0.1  # weight of the last batch in the time that an image takes
 _Outcome = tuple[Sequence[Answer] | Exception, float]  # an answer an image, seconds of the run
 Run = Callable[[NDArray[np.uint8]], Sequence[Answer]]  # (N, ...) images -> N answers
-
-
-class ClientLeft(Exception):
-    """The client closed its connection; nobody waits for the answer."""
-
-
-class ModelFailed(Exception):
-    """The model raised on a batch; the log has its traceback."""
-
-
-@dataclass(slots=True, eq=False)
-class Job:
-    """The images of one request on their way through batches; await ``done``, then read ``answers``."""
-
-    images: Sequence[NDArray[np.uint8]]
-    done: asyncio.Future[None]
-    client_left: Callable[[], bool]
-    submitted: float  # time.perf_counter() seconds, as the two below
-    started: float = 0.0
-    finished: float = 0.0
-    taken: int = 0  # images that have gone into a batch
-    answers: list[Answer] = field(default_factory=list)  # one an image, in order
-
-
-@dataclass(slots=True, frozen=True)
-class _Slice:
-    """Part of a job that is in the batch under way."""
-
-    job: Job
-    count: int
 
 
 class Batcher:
@@ -141,13 +111,13 @@ class Batcher:
             running = loop.run_in_executor(self._thread, self._timed, count)
             running.add_done_callback(partial(self._ran, loop, batch))
 
-    def _ran(self, loop: asyncio.AbstractEventLoop, batch: list[_Slice], done: asyncio.Future[_Outcome]) -> None:
+    def _ran(self, loop: asyncio.AbstractEventLoop, batch: list[Slice], done: asyncio.Future[_Outcome]) -> None:
         self._answer(batch, done.result())
         self._next(loop)
 
-    def _take(self) -> tuple[list[_Slice], int]:
+    def _take(self) -> tuple[list[Slice], int]:
         """Move images into the buffer, of each request its share and then what fits, and drop whom nobody waits for."""
-        batch: list[_Slice] = []
+        batch: list[Slice] = []
         jobs = [job for job in self._queue if not self._is_dropped(job)]
         count, room, now = 0, self.max_batch_size, time.perf_counter()
         for share in (max(1, room // (len(jobs) or 1)), room):
@@ -160,7 +130,7 @@ class Batcher:
                         self._metrics.queue_seconds.observe(now - job.submitted)
                     for offset, image in enumerate(images, count):
                         self._buffer[offset] = image
-                    batch.append(_Slice(job, len(images)))
+                    batch.append(Slice(job, len(images)))
                     job.taken += len(images)
                     count += len(images)
         self._queue = [job for job in jobs if job.taken < len(job.images)]
@@ -187,7 +157,7 @@ class Batcher:
             answers = error
         return answers, time.perf_counter() - started
 
-    def _answer(self, batch: list[_Slice], outcome: _Outcome) -> None:
+    def _answer(self, batch: list[Slice], outcome: _Outcome) -> None:
         (answers, seconds), finished, offset = outcome, time.perf_counter(), 0
         for part in batch:
             job = part.job

@@ -7,9 +7,9 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from service.batching import ClientLeft, ModelFailed
 from service.classification import Classification, Timing
 from service.connection import client_left, send_at_once
+from service.jobs import ClientLeft, ModelFailed
 from service.metrics import RequestCounter
 from service.problems import (
     CONTENT_TYPE,

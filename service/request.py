@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl
 
-from service.batching import ClientLeft
+from service.jobs import ClientLeft
 from service.problems import BadRequest, BodyTooLarge, Overloaded
 
 Message = MutableMapping[str, Any]

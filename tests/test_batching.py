@@ -4,8 +4,9 @@ import threading
 import numpy as np
 import pytest
 
-from service.batching import Batcher, ClientLeft, ModelFailed
+from service.batching import Batcher
 from service.classifier import Answer
+from service.jobs import ClientLeft, ModelFailed
 from service.metrics import ModelMetrics
 from service.problems import Overloaded
 

@@ -11,8 +11,8 @@ import torch
 from training import building
 from training.averaging import Lookahead
 from training.checkpoints import CheckpointError, describe_run, load_checkpoint, save_checkpoint
-from training.fitting import predict_logits
 from training.optimization import learning_rate, make_optimizer, set_learning_rate
+from training.prediction import predict_logits
 from training.recipes import Recipe
 from training.selection import HardestImages
 from training.zoo import CIFAR10, MNIST, ZOO

@@ -20,6 +20,7 @@ from training.device import half_of_threads, mixed_precision, threads
 from training.distillation import Teacher
 from training.history import Epoch, Fit, best_epoch, describe_epoch
 from training.optimization import learning_rate, make_optimizer, set_learning_rate
+from training.prediction import predict_logits, share_correct
 from training.recipes import Recipe
 from training.selection import HardestImages
 
@@ -140,7 +141,9 @@ class Fitting:
             num_correct += (logits.argmax(dim=1) == batch.labels).sum()
             num_trained += len(batch)
             if step % 10 == 0 and not bar.disable:  # reading a figure makes a GPU wait
-                bar.set_postfix(epoch=number, loss=f"{float(loss):.3f}", acc=f"{_accuracy(logits, batch.labels):.3f}")
+                bar.set_postfix(
+                    epoch=number, loss=f"{float(loss):.3f}", acc=f"{share_correct(logits, batch.labels):.3f}"
+                )
         train_loss, train_accuracy = float(loss_sum) / num_trained, float(num_correct) / num_trained
         seconds = time.perf_counter() - started  # after reading them, which waits for a GPU
         val_loss, val_accuracy = self._validate()
@@ -183,21 +186,12 @@ class Fitting:
     def _validate(self) -> tuple[float, float]:
         with mixed_precision(self.device, enabled=self.recipe.mixed_precision):
             logits = predict_logits(self.network, self.data.val.images)
-        return float(functional.cross_entropy(logits, self.data.val.labels)), _accuracy(logits, self.data.val.labels)
+        return float(functional.cross_entropy(logits, self.data.val.labels)), share_correct(
+            logits, self.data.val.labels
+        )
 
     def _keep(self, epoch: Epoch) -> Epoch:
         self.history.append(epoch)
         if self._best_epoch() is epoch:
             self.best_weights = copy.deepcopy(self.network.state_dict())
         return epoch
-
-
-@torch.inference_mode()
-def predict_logits(network: nn.Module, images: Tensor, *, batch_size: int = 1024) -> Tensor:
-    """Run a network, left in evaluation mode, over images of any number: (N, ...) uint8 -> (N, K) float32."""
-    network.eval()
-    return torch.cat([network(batch).float() for batch in torch.split(images, batch_size)])
-
-
-def _accuracy(logits: Tensor, labels: Tensor) -> float:
-    return float((logits.argmax(dim=1) == labels).float().mean())

@@ -18,13 +18,13 @@ from training.data import DataSet, Split
 from training.device import describe_hardware
 from training.export import CalibratedClassifier
 from training.familiarity import add_familiarity, measure_familiarity
-from training.fitting import predict_logits
 from training.folders import writable_folder
 from training.history import Fit
 from training.ledger import Run, append_run, read_runs
 from training.metrics import measure
 from training.networks import count_multiply_adds, count_parameters
 from training.outliers import outliers
+from training.prediction import predict_logits
 from training.provenance import LEDGER, MODELS_DIR, git_commit, library_versions
 from training.publishing import staged_version, write_version
 from training.recipes import Recipe
