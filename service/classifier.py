@@ -120,9 +120,8 @@ class OnnxClassifier:
         self._run_blank(few)
         seconds_per_image = self._best_seconds(few) / few
         size = max(1, min(max_batch_size, int(BATCH_S / seconds_per_image)))
-        for count in (1, size):
-            self._run_blank(count)
-        return size, size * seconds_per_image
+        self._run_blank(1)
+        return size, self._best_seconds(size)  # several threads make much of a small batch's time
 
     def _best_seconds(self, count: int) -> float:
         """Time some runs, of a cheap model more: a start is a busy moment, and what disturbs one decides for good."""

@@ -89,6 +89,14 @@ def test_a_batch_on_the_cpu_takes_no_longer_than_its_bound(tmp_path, monkeypatch
     assert {1, size} <= set(sizes)
 
 
+def test_the_largest_batch_is_timed_itself(tmp_path, monkeypatch):
+    classifier = load(write_model(tmp_path, "one"))
+    monkeypatch.setattr(
+        classifier, "timed", lambda images: 1e-4 + len(images) * 1e-6
+    )  # waking threads costs most of it
+    assert classifier.warm_up(64) == (64, pytest.approx(1.64e-4))
+
+
 def test_a_batch_is_no_larger_than_the_settings_say(tmp_path):
     assert load(write_model(tmp_path, "one")).warm_up(3)[0] == 3
 
