@@ -74,7 +74,7 @@ def published(tmp_path_factory):
 
 def test_a_version_holds_the_model_its_golden_images_and_its_report(published):
     folder, _ = published
-    figures = ["confusion.png", "curves.png", "mistakes.png", "reliability.png"]
+    figures = ["confusion.png", "curves.png", "mistakes.png", "pictures.png", "reliability.png"]
     int8 = ["golden.int8.npz", "model.int8.onnx"]
     names = sorted(["README.md", "golden.npz", "history.json", "model.onnx", *figures, *int8])
     assert sorted(entry.name for entry in folder.iterdir()) == names
