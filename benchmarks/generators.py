@@ -13,7 +13,7 @@ from pathlib import Path
 
 PACKAGES = {"wrk": "wrk", "h2load": "nghttp2-client"}  # Debian's
 BOUNDARY = "benchmark-boundary"
-GROUPS = 32  # of connections, each opened after the last
+GROUPS = 32  # of connections, at most, each opened after the last
 SCRIPT = """
 wrk.method = "POST"
 local file = io.open("{path}", "rb")
@@ -135,11 +135,11 @@ def load_open(url: str, body: Body, *, rate: float, connections: int, seconds: i
 
     Each connection keeps its own time, so they open one group after another: opened at once, all would send at once.
     """
-    interval_ms = 1e3 * connections / rate  # between two requests of a connection
+    groups, interval_ms = min(GROUPS, connections), 1e3 * connections / rate  # between two requests of a connection
     with as_file(body) as path, tempfile.NamedTemporaryFile("r") as log:
         command = ["h2load", "--h1", "-t1", f"-c{connections}", f"-n{round(rate * seconds)}"]
         command += [f"--rps={rate / connections:.3f}"]
-        command += [f"-r{connections // GROUPS}", f"--rate-period={max(1, round(interval_ms / GROUPS))}ms"]
+        command += [f"-r{connections // groups}", f"--rate-period={max(1, round(interval_ms / groups))}ms"]
         command += [f"-d{path}", f"-Hcontent-type: {body.content_type}", f"--log-file={log.name}", url]
         run(command)
         rows = [line.split("\t") for line in Path(log.name).read_text().splitlines()]
