@@ -18,6 +18,7 @@ from service.classifier import Answer
 GRID = 7  # patches across and down
 PATCH = 1 / 4  # of the image's side
 _LEAST = 1e-7  # probability that is told from nothing in float32
+_ROUNDING = 1e-6  # of a logarithm: the same image has answers that far apart in batches of other sizes
 
 Pixels = NDArray[np.uint8]
 Window = tuple[slice, slice]
@@ -58,7 +59,8 @@ def draw_saliency(pixels: Pixels, whole: Answer, covered: Sequence[Answer]) -> s
         drops[window] += max(0.0, before - logarithm)
         counts[window] += 1
     saliency = drops / counts
-    levels = (saliency * (255 / max(saliency.max(), 1e-12))).round().astype(np.uint8)
+    most = float(saliency.max())
+    levels = (saliency * (255 / most if most > _ROUNDING else 0)).round().astype(np.uint8)
     png = io.BytesIO()
     Image.fromarray(levels).save(png, "PNG")
     return "data:image/png;base64," + base64.b64encode(png.getvalue()).decode()

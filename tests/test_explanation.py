@@ -64,6 +64,11 @@ def test_an_answer_that_no_patch_changes_has_a_black_map():
     assert not read(draw_saliency(np.zeros((28, 28), np.uint8), whole, [whole] * 49)).any()
 
 
+def test_what_differs_by_rounding_alone_has_a_black_map():
+    whole, covered = Answer([0.3, 0.7]), [Answer([0.3, 0.7 - 6e-8 * (number % 2)]) for number in range(49)]
+    assert not read(draw_saliency(np.zeros((28, 28), np.uint8), whole, covered)).any()
+
+
 def test_on_real_digits_it_lies_on_the_ink_and_not_in_the_empty_corners():
     path = newest_version(ROOT / "models" / "mnist") / MODEL_FILE
     classifier = OnnxClassifier(path, device="cpu", threads=1)
