@@ -155,12 +155,13 @@ class OnnxClassifier:
             and all(isinstance(side, int) for side in shape[1:])
             and "probabilities" in outputs
             and outputs["probabilities"].shape[1:] == [len(self.card.class_names)]
+            and all(len(output.shape) == 1 for name, output in outputs.items() if name == FAMILIARITY)
         )
         if not is_ours:
             found = ", ".join(f"{node.name} {node.type} {node.shape}" for node in (*inputs, *outputs.values()))
             raise ModelLoadError(
                 f"{self.path}: expected input images uint8 (N, H, W) or (N, H, W, 3) and output probabilities "
-                f"(N, {len(self.card.class_names)}), got {found}"
+                f"(N, {len(self.card.class_names)}), with {FAMILIARITY}, if at all, as (N,); got {found}"
             )
         return tuple(shape[1:])
 

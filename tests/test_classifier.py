@@ -70,6 +70,17 @@ def test_a_model_off_the_contract_is_told_what_was_found_and_what_is_right(tmp_p
         load(path.parent)
 
 
+def test_a_familiarity_of_another_shape_is_off_the_contract(tmp_path):
+    path = write_model(tmp_path, "one") / "model.onnx"
+    model = onnx.load(path)
+    model.graph.node.append(onnx.helper.make_node("Identity", ["probabilities"], ["familiarity"]))
+    output = onnx.helper.make_tensor_value_info("familiarity", onnx.TensorProto.FLOAT, ["batch", None])
+    model.graph.output.append(output)
+    onnx.save(model, path)
+    with pytest.raises(ModelLoadError, match=r"with familiarity, if at all, as \(N,\); got .*familiarity tensor"):
+        load(path.parent)
+
+
 @pytest.mark.skipif("__import__('service.device').device.count_gpus() > 0", reason="needs a machine without a GPU")
 def test_cuda_refuses_to_fall_back_to_the_cpu(tmp_path):
     with pytest.raises(DeviceError, match="CLASSIFIER_DEVICE=cuda"):
