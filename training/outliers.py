@@ -21,7 +21,7 @@ FONTS = [
     *(f"DejaVuSansMono{name}.ttf" for name in ("", "-Bold", "-Oblique")),
     *(f"STIXGeneral{name}.ttf" for name in ("", "Bol", "Italic", "BolIta")),
 ]
-LETTERS = "".join(sorted(set(string.ascii_letters) - set("ISOZclijosvz")))  # those that no digit is mistaken for
+LETTERS = "".join(sorted(set(string.ascii_letters) - set("ISOZclijosvz")))  # without those most like digits
 SYMBOLS = "@#$%&*+=?!<>^~{}[]§€£"
 
 Random = np.random.Generator
