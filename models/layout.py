@@ -13,6 +13,12 @@ GOLDEN_TOLERANCE = {"cpu": 1e-4, "cuda": 1e-3}  # largest |dp|; TF32 and other o
 INT8_GOLDEN_TOLERANCE = 0.02  # other kernels round other sums to the next of 255 steps: 0.002 was seen
 
 
+def graphs_of(version_folder: Path) -> dict[str, Path]:
+    """Return the graphs that a version has, by precision."""
+    graphs = {"float32": version_folder / MODEL_FILE, "int8": version_folder / INT8_MODEL_FILE}
+    return {precision: path for precision, path in graphs.items() if path.exists()}
+
+
 def newest_version(model_folder: Path) -> Path | None:
     """Return the folder of the highest version, a name that is all digits; None if there is none."""
     versions = (path for path in model_folder.glob("*") if path.name.isascii() and path.name.isdigit())

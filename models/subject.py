@@ -12,7 +12,7 @@ Pixels = NDArray[np.int16]
 _SIDE = 128  # the longest on which is searched
 _BAR_NOISE = 12  # levels, of JPEG
 _KEPT = 0.98  # of what stands out, in the subject's box
-_LEAST, _MOST = 0.3, 0.85  # its sides, in shares of the largest box that fits; a larger one is no reason to crop
+LEAST, _MOST = 0.3, 0.85  # its sides, in shares of the largest box that fits; a larger one is no reason to crop
 _GRAIN = 12  # levels, three colours and two directions together
 _STEP = 1.06  # from one size that is tried to the next
 
@@ -63,7 +63,7 @@ def _standing_out(pixels: Pixels, aspect: tuple[int, int]) -> tuple[int, int, in
     steepness = _steepness(pixels)
     sums = np.zeros((steepness.shape[0] + 1, steepness.shape[1] + 1), np.float32)  # of a box: four of them (Crow 1984)
     np.maximum(steepness - np.median(steepness) - _GRAIN, 0).cumsum(axis=0).cumsum(axis=1, out=sums[1:, 1:])
-    fitting, share = min(steepness.shape[0] / aspect[0], steepness.shape[1] / aspect[1]), _LEAST
+    fitting, share = min(steepness.shape[0] / aspect[0], steepness.shape[1] / aspect[1]), LEAST
     while share <= _MOST:
         height, width = (max(1, round(share * fitting * side)) for side in aspect)
         inside = sums[height:, width:] - sums[:-height, width:] - sums[height:, :-width] + sums[:-height, :-width]

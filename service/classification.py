@@ -126,7 +126,7 @@ class Classification:
         return asyncio.get_running_loop().run_in_executor(self.worker.decoders, decode)
 
     def _read(self, image: Image.Image) -> Pixels:
-        return self.model.prepare(read_picture(image, draft=self.model.draft_size))
+        return self.model.prepare(read_picture(image, draft_side=self.model.draft_side))
 
     def _decoded(self, started: float) -> None:
         self.timing.decode = time.perf_counter() - started

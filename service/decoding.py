@@ -28,7 +28,6 @@ _PLUGINS: tuple[tuple[bytes, type[ImageFile]], ...] = (
     (b"II+\x00", TiffImageFile),  # BigTIFF
     (b"MM\x00+", TiffImageFile),
 )
-_DRAFT_GAP = 3  # pixels decoded for each that is wanted, so that the resize that follows hides the draft
 _TIFF_TILE_WIDTH, _TIFF_TILE_LENGTH = 322, 323
 _GIF_BLOCKS = 10_000  # before the first frame; real files have a few, or some hundred with an ICC profile
 _REMEDY = "send PNG, JPEG, WebP, GIF, BMP or TIFF"
@@ -62,19 +61,18 @@ def open_image(body: bytes | bytearray | memoryview, *, max_pixels: int) -> Imag
     return image
 
 
-def read_picture(image: Image.Image, *, draft: tuple[int, int] | None = None) -> Image.Image:
+def read_picture(image: Image.Image, *, draft_side: int | None = None) -> Image.Image:
     """Decode the first frame of an opened image, upright, as mode L or RGB.
 
-    Transparency lies over black or white, whichever contrasts more with what is drawn. ``draft`` is the least (width,
-    height) that will do: a larger JPEG is then decoded at a half, a quarter or an eighth of its size, and much faster.
+    Transparency lies over black or white, whichever contrasts more with what is drawn. A JPEG larger than
+    ``draft_side`` is decoded at a half, a quarter or an eighth of its size, no smaller than that.
 
     Raises:
         UnreadableImage: the pixels are damaged or cut off.
     """
     try:
-        if draft is not None:
-            side = _DRAFT_GAP * max(draft)
-            image.draft(None, (side, side))  # a square, since EXIF may yet turn the image
+        if draft_side is not None:
+            image.draft(None, (draft_side, draft_side))  # a square, since EXIF may yet turn the image
         image.load()
         if image.info:
             with suppress(Exception):  # damaged EXIF turns nothing, and the pixels are sound

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from models.card import ModelCard
-from models.preparation import preparer
+from models.preparation import draft_side, preparer
 from service.batching import Batcher
 from service.classifier import OnnxClassifier
 from service.metrics import ModelMetrics
@@ -28,17 +28,10 @@ class ServedModel:
     card: ModelCard
     classifier: OnnxClassifier
     prepare: Callable[[Image.Image], NDArray[np.uint8]]
+    draft_side: int | None  # that a JPEG may be reduced to as it is decoded; None for its full size
     batcher: Batcher
     renderer: PredictionRenderer
     metrics: ModelMetrics
-
-    @property
-    def draft_size(self) -> tuple[int, int] | None:
-        """The (width, height) that a JPEG may be reduced to while it is decoded, or None for its full size."""
-        if self.card.preparation != "photo":
-            return None
-        height, width = self.classifier.image_shape[:2]
-        return width, height
 
 
 class ModelRepository:
@@ -102,6 +95,7 @@ def load_model(path: Path, settings: Settings, *, threads: int, gpu: int = 0) ->
         card=card,
         classifier=classifier,
         prepare=preparer(card.preparation, classifier.image_shape),
+        draft_side=draft_side(card.preparation, classifier.image_shape),
         batcher=batcher,
         renderer=PredictionRenderer(card.name, card.version, card.class_names),
         metrics=metrics,

@@ -15,6 +15,7 @@ from training.export import predict_onnx
 from training.ledger import read_runs
 from training.metrics import measure
 from training.report import read_card
+from training.robustness import read_robustness
 from training.zoo import ZOO
 
 SAMPLES = {"digit": "mnist-test-500.npz", "photo": "cifar10-test-200.npz"}
@@ -99,6 +100,6 @@ def test_the_card_for_people_says_what_the_files_and_the_ledger_say(folder):
     assert sum(hits) / card.test.num_images == pytest.approx(card.test.accuracy, abs=1e-4)
     counts = np.diag([1000] * len(card.class_names))
     size = (folder / MODEL_FILE).stat().st_size / 1e6
-    rendered = render_card(ZOO[card.name], card, run, RUNS, counts=counts, size=size)
+    rendered = render_card(ZOO[card.name], card, run, RUNS, read_robustness(folder), counts=counts, size=size)
     without_classes = [class_row.sub("", part) for part in (text, rendered)]
     assert without_classes[0] == without_classes[1], f"python -m training card {card.name} renders it again"

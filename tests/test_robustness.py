@@ -1,65 +1,112 @@
-"""A model is measured on pictures as people send them, prepared as the service prepares them."""
+"""How the graphs of a version answer pictures unlike the test images, as its card says it."""
+
+import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
-import torch
 from served import ROOT
+from test_framed import DATA, SAMPLES, split
 
-from benchmarks.pictures import prepare
-from models.layout import MODEL_FILE, newest_version
+from models.layout import graphs_of, newest_version
 from training.data import Split
-from training.framed_digits import DIGITS
-from training.framed_photos import PHOTOS
+from training.framed import FRAMINGS
 from training.framing import NATIVE
-from training.robustness import choose, count_framed, frame, measure_robustness, show_framings
+from training.limits import describe_robustness
+from training.outliers import outliers
+from training.robustness import (
+    TEST_IMAGES,
+    Answered,
+    Robustness,
+    default_count,
+    measure_robustness,
+    read_robustness,
+    write_robustness,
+)
 from training.zoo import ZOO
 
-DATA = ROOT / "tests" / "data"
-SAMPLES = {"mnist": "mnist-test-500.npz", "cifar10": "cifar10-test-200.npz"}
+COUNT = 60
 
 
-def split(name):
-    with np.load(DATA / SAMPLES[name]) as sample:
-        return Split(images=torch.from_numpy(sample["images"]), labels=torch.from_numpy(sample["labels"]))
+@pytest.fixture(scope="module", params=SAMPLES)
+def measured(request):
+    """(model, robustness of its newest version)."""
+    name = request.param
+    folder = newest_version(ROOT / "models" / name)
+    return ZOO[name], measure_robustness(folder, ZOO[name], split(name), DATA, count=COUNT)
 
 
-def graph(name):
-    return newest_version(ROOT / "models" / name) / MODEL_FILE
+def test_every_kind_is_put_to_every_graph(measured):
+    model, robustness = measured
+    test = split(model.name)
+    kinds = [kind for kind, _ in outliers(model, test, DATA, count=1)]
+    assert list(robustness.graphs) == ["float32", "int8"]
+    for rows in robustness.graphs.values():
+        assert [row.pictures for row in rows] == [TEST_IMAGES, *FRAMINGS[model.preparation], *kinds]
+        assert [row.count for row in rows] == [len(test)] + [COUNT] * (len(rows) - 1)
 
 
-@pytest.mark.parametrize(("name", "framings"), [("mnist", DIGITS), ("cifar10", PHOTOS)])
-def test_every_framing_is_measured(name, framings):
-    found = measure_robustness(graph(name), ZOO[name].preparation, split(name))
-    assert list(found) == list(framings)
-    assert min(found.values()) >= 0.8
-    assert found[NATIVE] >= 0.95
+def test_test_images_are_read_however_they_are_framed(measured):
+    model, robustness = measured
+    for rows in robustness.graphs.values():
+        read = {row.pictures: row.read for row in rows if row.read is not None}
+        assert list(read) == [TEST_IMAGES, *FRAMINGS[model.preparation]]
+        assert min(read.values()) >= 0.8
+        assert min(read[TEST_IMAGES], read[NATIVE]) >= 0.92
 
 
-def test_an_untrained_eye_reads_nothing():
+def test_test_images_are_familiar_and_other_things_are_told_from_them(measured):
+    model, robustness = measured
+    for rows in robustness.graphs.values():
+        assert rows[0].familiar == pytest.approx(0.95, abs=0.05)
+        aurocs = {row.pictures: row.auroc for row in rows if row.auroc is not None}
+        assert min(aurocs[kind] for kind in ("noise", "scribbles" if model.name == "mnist" else "textures")) >= 0.88
+        assert aurocs.keys().isdisjoint({TEST_IMAGES, *FRAMINGS[model.preparation]})
+
+
+def test_what_is_read_depends_on_the_labels():
     test = split("mnist")
     wrong = Split(images=test.images, labels=(test.labels + 1) % 10)
-    assert max(measure_robustness(graph("mnist"), "digit", wrong).values()) <= 0.1
+    found = measure_robustness(newest_version(ROOT / "models" / "mnist"), ZOO["mnist"], wrong, DATA, count=20)
+    assert max(row.read for row in found.graphs["float32"] if row.read is not None) <= 0.1
 
 
-def test_a_thousand_images_are_framed_of_many_and_a_tenth_of_few():
-    assert [count_framed(count) for count in (10_000, 60_000, 500, 3)] == [1000, 1000, 50, 1]
+def test_the_graphs_are_measured_each_for_itself(measured):
+    _, robustness = measured
+    float32, int8 = robustness.graphs.values()
+    assert list(float32) != list(int8)
 
 
-def test_the_same_images_are_framed_the_same_way_each_time():
-    first, second = (choose(split("mnist"), 5) for _ in range(2))
-    assert all(np.array_equal(one, other) for one, other in zip(first, second, strict=True))
-    page = "page: dark ink, uneven tinted paper, JPEG"
-    assert frame(DIGITS[page], first[0], page) == frame(DIGITS[page], second[0], page)
-    assert frame(DIGITS[page], first[0], page) != frame(DIGITS[page], first[0], "another row")
+def test_a_thousand_pictures_are_made_of_many_test_images_and_a_tenth_of_few():
+    assert [default_count(count) for count in (10_000, 60_000, 500, 3)] == [1000, 1000, 50, 1]
 
 
-@pytest.mark.parametrize(("name", "framings"), [("mnist", DIGITS), ("cifar10", PHOTOS)])
-def test_examples_are_what_the_service_sees(name, framings):
-    test = split(name)
-    images, _ = choose(test, len(framings))
-    examples = list(show_framings(graph(name), ZOO[name].preparation, test, ZOO[name].class_names))
-    assert [example.title for example in examples] == list(framings)
-    for index, example in enumerate(examples):
-        (file,) = frame(framings[example.title], images[index][None], example.title)
-        difference = np.abs(example.pixels.astype(int) - prepare(name, file))
-        assert difference.mean() <= (3 if name == "cifar10" else 0)  # the service reads a photograph's JPEG at a draft
+def test_it_is_kept_with_the_version(tmp_path):
+    assert read_robustness(tmp_path) is None
+    rows = [Answered(pictures=TEST_IMAGES, count=3, familiar=0.9, read=1.0)]
+    robustness = Robustness(git_commit="abc", graphs={"float32": rows, "int8": [replace(rows[0], read=0.9)]})
+    write_robustness(tmp_path, robustness)
+    assert read_robustness(tmp_path) == robustness
+
+
+def test_the_card_has_every_figure_of_every_graph(measured):
+    model, robustness = measured
+    text = describe_robustness(robustness, model.recipes["published"])
+    for rows in robustness.kinds()[1:]:
+        shares = [share for row in rows for share in (row.read if row.auroc is None else row.auroc, row.familiar)]
+        assert f"| {rows[0].pictures} | " + " | ".join(f"{share:.1%}" for share in shares) + " |" in text
+    assert f"at commit {robustness.git_commit}" in text
+
+
+@pytest.mark.parametrize("name", SAMPLES)
+def test_the_published_versions_were_measured_by_all_that_is_measured_today(name):
+    folder = newest_version(ROOT / "models" / name)
+    robustness = read_robustness(folder)
+    assert robustness.graphs.keys() == graphs_of(folder).keys()
+    pictures = [row.pictures for row in robustness.graphs["float32"]]
+    assert pictures[: len(FRAMINGS[ZOO[name].preparation]) + 1] == [TEST_IMAGES, *FRAMINGS[ZOO[name].preparation]]
+    for kind, _ in outliers(ZOO[name], split(name), DATA, count=1):
+        assert kind in pictures
+    assert "-dirty" not in robustness.git_commit
+    assert json.loads((folder / "robustness.json").read_text())["graphs"]["float32"][0]["count"] == 10_000
+    assert np.isclose(robustness.graphs["float32"][0].familiar, 0.95, atol=0.01)

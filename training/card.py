@@ -9,9 +9,10 @@ from models.card import Metrics, ModelCard
 from models.layout import INT8_MODEL_FILE, MODEL_FILE
 from training.comparisons import describe_ablations, describe_spread
 from training.ledger import Run
-from training.limits import describe_familiarity, describe_framings
+from training.limits import describe_robustness
 from training.recipe_table import describe_recipe
 from training.recipes import read_recipe
+from training.robustness import Robustness
 from training.zoo import DEFAULT_RECIPE, TrainableModel
 
 HISTORY_FILE = "history.json"
@@ -52,7 +53,7 @@ The wrong answers that were surest of themselves:
 
 ![the test images with their answers](mistakes.png)
 
-{framings}{familiarity}## How it was trained
+{robustness}## How it was trained
 
 On {run.hardware} in {run.minutes:.1f} minutes: {run.epochs} epochs, of which {kept} was kept.
 Every epoch is in `{history}`.
@@ -81,7 +82,14 @@ at commit {card.git_commit}, with {libraries}.
 
 
 def render_card(
-    model: TrainableModel, card: ModelCard, run: Run, runs: Sequence[Run], *, counts: NDArray[np.int64], size: float
+    model: TrainableModel,
+    card: ModelCard,
+    run: Run,
+    runs: Sequence[Run],
+    robustness: Robustness | None,
+    *,
+    counts: NDArray[np.int64],
+    size: float,
 ) -> str:
     """Return the model card for people.
 
@@ -90,9 +98,11 @@ def render_card(
         card: of the ONNX file.
         run: that made it.
         runs: the ledger.
+        robustness: of its graphs; the card has no word on it if it was not measured.
         counts: confusion matrix of the test split.
         size: of the ONNX file in megabytes.
     """
+    recipe = read_recipe(card.recipe)
     graphs = [("float32", "test", run.test), ("int8", "test", run.int8), ("float32", "validation", run.val)]
     return CARD.format(
         model=model,
@@ -105,12 +115,11 @@ def render_card(
         spread=describe_spread(run, runs),
         speed=_speed(run),
         classes=_lines(_class(name, counts, index) for index, name in enumerate(card.class_names)),
-        framings=describe_framings(run),
-        familiarity=describe_familiarity(run),
+        robustness=describe_robustness(robustness, recipe) if robustness else "",
         kept="the last" if run.best_epoch == run.epochs else f"epoch {run.best_epoch}, the best on validation,",
         history=HISTORY_FILE,
         ablations=describe_ablations(run, runs),
-        recipe=describe_recipe(read_recipe(card.recipe)),
+        recipe=describe_recipe(recipe),
         md5s=_lines(f"- `{name}` {md5}" for name, md5 in card.dataset.items()),
         command=reproduce(model, run),
         libraries=", ".join(f"{name} {version}" for name, version in card.libraries.items()),

@@ -87,22 +87,22 @@ class _Cifar10(datasets.CIFAR10):  # type: ignore[misc]  # torchvision is untype
         """Leave the names of the classes to training/zoo.py."""
 
 
-def load_mnist(data_dir: Path) -> DataSet:
+def load_mnist(data_dir: Path, *, download: bool = True) -> DataSet:
     """Read ``data_dir/MNIST/raw``, downloading it first where it is missing.
 
     Raises:
         DataError: neither is possible.
     """
-    return _load(datasets.MNIST, data_dir, data_dir / MNIST_FOLDER, "*-ubyte")
+    return _load(datasets.MNIST, data_dir, data_dir / MNIST_FOLDER, "*-ubyte", download=download)
 
 
-def load_cifar10(data_dir: Path) -> DataSet:
+def load_cifar10(data_dir: Path, *, download: bool = True) -> DataSet:
     """Read ``data_dir/cifar-10-batches-py``, downloading it first where it is missing.
 
     Raises:
         DataError: neither is possible.
     """
-    return _load(_Cifar10, data_dir, data_dir / CIFAR10_FOLDER, "*_batch*")
+    return _load(_Cifar10, data_dir, data_dir / CIFAR10_FOLDER, "*_batch*", download=download)
 
 
 def split_train_val(labelled: Split) -> tuple[Split, Split]:
@@ -112,9 +112,11 @@ def split_train_val(labelled: Split) -> tuple[Split, Split]:
     return labelled[order[num_val:]], labelled[order[:num_val]]
 
 
-def _load(dataset: Callable[..., datasets.VisionDataset], data_dir: Path, folder: Path, pattern: str) -> DataSet:
+def _load(
+    dataset: Callable[..., datasets.VisionDataset], data_dir: Path, folder: Path, pattern: str, *, download: bool
+) -> DataSet:
     try:
-        labelled, test = (_read(dataset(data_dir, train=train, download=True)) for train in (True, False))
+        labelled, test = (_read(dataset(data_dir, train=train, download=download)) for train in (True, False))
     except UNREADABLE as error:
         cause = " ".join(str(error).split()) or type(error).__name__
         raise DataError(

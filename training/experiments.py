@@ -12,6 +12,7 @@ from training.ledger import identify, read_runs
 from training.provenance import LEDGER, MODELS_DIR
 from training.report import write_report
 from training.retraining import Published, Retraining, retrain
+from training.robustness import measure_robustness, write_robustness
 from training.zoo import TrainableModel
 
 ABLATION_SHARE = 1 / 3  # of the recipe's epochs
@@ -56,6 +57,8 @@ def ablate(asked: Retraining, *, epochs: int | None, report: Report) -> None:
 def rewrite_card(model: TrainableModel, data_dir: Path) -> Path:
     """Render the card of a model's newest version again, with all that the ledger knows by now; return its folder.
 
+    How its graphs answer pictures unlike the test images is measured anew.
+
     Raises:
         NothingToRenderError: no version is published, or the ledger does not know it.
         DataError: there are no test images.
@@ -64,7 +67,9 @@ def rewrite_card(model: TrainableModel, data_dir: Path) -> Path:
     made = [run for run in runs if version and (run.model, run.version) == (model.name, version.name)]
     if version is None or not made:
         raise NothingToRenderError(f"no version in {MODELS_DIR / model.name} is of a run in {LEDGER}; retrain it first")
-    write_report(version, model, made[-1], runs, model.load(data_dir).test)
+    test = model.load(data_dir).test
+    write_robustness(version, measure_robustness(version, model, test, data_dir))
+    write_report(version, model, made[-1], runs, test)
     return version
 
 

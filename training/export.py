@@ -1,5 +1,6 @@
 """From a network to one self-describing ONNX file: write, check, compare with PyTorch, or raise."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from training.folding import fold_batch_norms
 
 PARITY_BATCHES = (1, 2, 3, 7, 64)
 PARITY_TOLERANCE = 1e-5
+BATCH = 256  # images that run at once where there are many
 
 
 class ExportError(TrainingError):
@@ -110,16 +112,23 @@ def check_parity(path: Path, classifier: CalibratedClassifier, images: Tensor) -
             )
 
 
-def predict_onnx(path: Path, images: NDArray[np.uint8], *, batch_size: int = 256) -> NDArray[np.float32]:
+def predict_onnx(path: Path, images: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Run a file over images of any number: (N, ...) uint8 -> probabilities (N, K)."""
-    session = open_session(path)
-    batches = (images[start : start + batch_size] for start in range(0, len(images), batch_size))
-    return np.concatenate([session.run(["probabilities"], {"images": batch})[0] for batch in batches])
+    (probabilities,) = run_onnx(path, ["probabilities"], images)
+    return probabilities
 
 
-def open_session(path: Path) -> ort.InferenceSession:
-    """Open a file on the CPU, the reference of every comparison."""
-    return ort.InferenceSession(path, providers=["CPUExecutionProvider"])
+def run_onnx(model: Path | bytes, outputs: Sequence[str], images: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
+    """Run a file, or its content, over images of any number: (N, ...) uint8 -> (N, ...) of each output."""
+    session = open_session(model)
+    batches = (images[start : start + BATCH] for start in range(0, len(images), BATCH))
+    found = [session.run(list(outputs), {"images": batch}) for batch in batches]
+    return [np.concatenate(parts) for parts in zip(*found, strict=True)]
+
+
+def open_session(model: Path | bytes) -> ort.InferenceSession:
+    """Open a file, or its content, on the CPU, the reference of every comparison."""
+    return ort.InferenceSession(model, providers=["CPUExecutionProvider"])
 
 
 def _remove_traces(path: Path) -> None:

@@ -1,21 +1,17 @@
 """Familiarity: how much an image looks like what a model was trained on, as an output of the model's own graph."""
 
-from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import onnx
-import onnxruntime as ort
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from models.layout import FAMILIAR, FAMILIARITY
 from training.data import Split
-from training.export import ExportError, check_onnx
-from training.metrics import auroc
+from training.export import ExportError, check_onnx, run_onnx
 
 STEPS = 100  # that the output has between 0 and 1
-_BATCH = 256
 _AXIS, _MEANS, _REACH = "familiarity_axis", "familiarity_means", "familiarity_reach"
 _SCORE, _THRESHOLDS = "familiarity_score", "familiarity_thresholds"
 
@@ -43,14 +39,11 @@ def add_familiarity(path: Path, val: Split, *, smoothed: bool) -> None:
     if FAMILIARITY in {output.name for output in graph.output}:
         raise ExportError(f"{path.name} has the output {FAMILIARITY} already")
     images, batch = val.images.cpu().numpy(), graph.input[0].type.tensor_type.shape.dim[0].dim_param
+    _add(graph, _AXIS, np.array([1]))
     if smoothed:
-        features = _features(graph, path)
-        _add(graph, _MEANS, _class_directions(_run(model, features, images), val.labels.cpu().numpy()))
-        graph.node.append(helper.make_node("MatMul", [features, _MEANS], [_REACH], name=_REACH))
-        graph.node.append(helper.make_node("ReduceMax", [_REACH, _AXIS], [_SCORE], name=_SCORE, keepdims=1))
+        _add_reach(model, _features(graph, path), images, val.labels.cpu().numpy())
     else:
         graph.node.append(helper.make_node("ReduceLogSumExp", ["logits", _AXIS], [_SCORE], name=_SCORE, keepdims=1))
-    _add(graph, _AXIS, np.array([1]))
     thresholds = np.quantile(_run(model, _SCORE, images), np.arange(1, STEPS + 1) / STEPS)
     _add(graph, _THRESHOLDS, thresholds.astype(np.float32))
     reached, counted = f"{FAMILIARITY}_reached", f"{FAMILIARITY}_counted"
@@ -68,29 +61,21 @@ def add_familiarity(path: Path, val: Split, *, smoothed: bool) -> None:
 
 def predict_familiarity(path: Path, images: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Run a file that has the output over images of any number: (N, ...) uint8 -> (N,)."""
-    return _run(onnx.load(path), FAMILIARITY, images)
+    (familiarity,) = run_onnx(path, [FAMILIARITY], images)
+    return familiarity
 
 
-def measure_familiarity(
-    path: Path, test: Split, outliers: Mapping[str, NDArray[np.uint8]]
-) -> dict[str, dict[str, float]]:
-    """Return how many test images and how many of each kind of outliers are familiar, 0..1, and the area under the ROC.
-
-    Args:
-        path: of a file that has the output.
-        test: the test split.
-        outliers: (N, ...) images by the name of their kind.
-    """
-    real = predict_familiarity(path, test.images.cpu().numpy())
-    found = {"test images": {"familiar": _share_familiar(real)}}
-    for kind, images in outliers.items():
-        values = predict_familiarity(path, images)
-        found[kind] = {"familiar": _share_familiar(values), "auroc": round(auroc(real, values), 4)}
-    return found
-
-
-def _share_familiar(values: NDArray[np.float32]) -> float:
+def share_familiar(values: NDArray[np.float32]) -> float:
+    """Return the share of images, 0..1, whose familiarity, (N,), the service calls familiar."""
     return round(float((values.round(2) >= FAMILIAR).mean()), 4)
+
+
+def _add_reach(model: onnx.ModelProto, features: str, images: NDArray[np.uint8], labels: NDArray[np.int64]) -> None:
+    """Let the score be how far a tensor reaches towards the mean of any class."""
+    graph = model.graph
+    _add(graph, _MEANS, _class_directions(_run(model, features, images), labels))
+    graph.node.append(helper.make_node("MatMul", [features, _MEANS], [_REACH], name=_REACH))
+    graph.node.append(helper.make_node("ReduceMax", [_REACH, _AXIS], [_SCORE], name=_SCORE, keepdims=1))
 
 
 def _features(graph: onnx.GraphProto, path: Path) -> str:
@@ -117,6 +102,5 @@ def _run(model: onnx.ModelProto, tensor: str, images: NDArray[np.uint8]) -> NDAr
     copy.CopyFrom(model)
     if tensor not in {output.name for output in copy.graph.output}:
         copy.graph.output.append(helper.make_tensor_value_info(tensor, TensorProto.FLOAT, None))
-    session = ort.InferenceSession(copy.SerializeToString(), providers=["CPUExecutionProvider"])
-    batches = (images[start : start + _BATCH] for start in range(0, len(images), _BATCH))
-    return np.concatenate([session.run([tensor], {"images": batch})[0] for batch in batches])
+    (values,) = run_onnx(copy.SerializeToString(), [tensor], images)
+    return values

@@ -40,8 +40,6 @@ class Run:
     timed_on: str = ""  # the processor of ms_per_image
     int8: Metrics | None = None  # of the int8 file on the test split
     ms_per_image: Mapping[str, Mapping[str, float]] = field(default_factory=dict)  # precision -> batch size -> one core
-    familiarity: Mapping[str, Mapping[str, float]] = field(default_factory=dict)  # kind of images -> familiar, auroc
-    framings: Mapping[str, float] = field(default_factory=dict)  # way to frame a test image -> accuracy
     val_accuracies: Sequence[float] = ()  # of each epoch
 
     def minutes_to(self, accuracy: float) -> float | None:

@@ -1,50 +1,61 @@
 """What a model card says of pictures unlike the test images: framed as people send them, or of other things."""
 
-from training.ledger import Run
-from training.robustness import count_framed
+from collections.abc import Callable, Sequence
 
-FRAMINGS = """\
+from models.layout import FAMILIAR
+from training.recipes import Recipe
+from training.robustness import Answered, Robustness
+
+ROBUSTNESS = """\
 ## Pictures as people send them
 
-Of {count:,} test images framed in each way (training/framing.py), none of which training saw, this share is read:
+Test images framed in each way (training/framed_digits.py, training/framed_photos.py), {framed:,} of each, none of which
+training saw: the share that is read, and the share that is familiar, of which more below.
 
-| pictures | read |
-|---|---|
-{rows}
+{framings}
 
 ![a picture of each kind, the pixels that the model saw, and its answer](pictures.png)
 
-"""
-
-FAMILIARITY = """\
 ## What it does not know
 
 An image's `familiarity` is the share of the validation images that look no more like the training images than it does,
-by {score} (training/familiarity.py); below 0.05 it counts as unfamiliar. Of the test images {real:.1%} are
-familiar. Of pictures of other things (training/outliers.py), the area under the ROC curve that tells them from the test
-images, and the share that passes for familiar all the same:
+by {score} (training/familiarity.py); below {least} it counts as unfamiliar.
+Of pictures of other things (training/outliers.py), {others:,} of each kind: the area under the ROC curve that tells
+them from the test images, and the share that passes for familiar all the same.
 
-| pictures | AUROC | familiar |
-|---|---|---|
-{rows}
+{familiarity}
+
+Both tables are of the code at commit {commit}.
 
 """
 
 
-def describe_framings(run: Run) -> str:
-    """Return the section on pictures as people send them; nothing of a run that was not asked."""
-    if not run.framings:
-        return ""
-    rows = "\n".join(f"| {name} | {accuracy:.1%} |" for name, accuracy in run.framings.items())
-    return FRAMINGS.format(count=count_framed(run.test.num_images), rows=rows)
+def describe_robustness(robustness: Robustness, recipe: Recipe) -> str:
+    """Return the sections on pictures as people send them, and on pictures of other things."""
+    (real, *kinds), graphs = robustness.kinds(), list(robustness.graphs)
+    framed = [rows for rows in kinds if rows[0].read is not None]
+    others = [rows for rows in kinds if rows[0].auroc is not None]
+    return ROBUSTNESS.format(
+        framed=framed[0][0].count,
+        framings=_table(["read", "familiar"], graphs, framed, lambda row: [row.read, row.familiar]),
+        score="how far its features reach towards a class" if recipe.is_smoothed else "the energy of its logits",
+        least=FAMILIAR,
+        others=others[0][0].count,
+        familiarity=_table(["AUROC", "familiar"], graphs, [real, *others], lambda row: [row.auroc, row.familiar]),
+        commit=robustness.git_commit,
+    )
 
 
-def describe_familiarity(run: Run) -> str:
-    """Return the section on pictures of other things; nothing of a run that was not asked."""
-    if not run.familiarity:
-        return ""
-    smoothed = run.settings["label_smoothing"] > 0
-    score = "how far its features reach towards a class" if smoothed else "the energy of its logits"
-    real, kinds = run.familiarity["test images"], {name: one for name, one in run.familiarity.items() if "auroc" in one}
-    rows = (f"| {name} | {one['auroc']:.1%} | {one['familiar']:.1%} |" for name, one in kinds.items())
-    return FAMILIARITY.format(score=score, real=real["familiar"], rows="\n".join(rows))
+def _table(
+    figures: Sequence[str],
+    graphs: Sequence[str],
+    kinds: Sequence[Sequence[Answered]],
+    choose: Callable[[Answered], Sequence[float | None]],
+) -> str:
+    """Render the same figures of every graph side by side, a row for each kind of pictures."""
+    heads = ["pictures", *(f"{figure}, {graph}" for graph in graphs for figure in figures)]
+    lines = [heads, ["---"] * len(heads)]
+    for rows in kinds:
+        shares = [share for row in rows for share in choose(row)]
+        lines.append([rows[0].pictures, *("" if share is None else f"{share:.1%}" for share in shares)])
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)

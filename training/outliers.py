@@ -1,6 +1,7 @@
 """Pictures that a model was not trained for, to see whether it knows: drawn from a seed, or other data sets' images."""
 
 import string
+import sys
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -9,38 +10,42 @@ import matplotlib as mpl
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
+from tqdm import tqdm
 
 from models.preparation import preparer
-from training.data import CIFAR10_FOLDER, MNIST_FOLDER, Split, load_cifar10, load_mnist
+from training.data import CIFAR10_FOLDER, MNIST_FOLDER, DataError, DataSet, Split, load_cifar10, load_mnist
 from training.zoo import TrainableModel
 
-COUNT = 1000  # of each kind, where there are as many test images
 SIDE = 280  # of a drawn picture, pixels
 FONTS = [
     *(f"DejaVu{name}.ttf" for name in ("Sans", "Sans-Bold", "Sans-Oblique", "Serif", "Serif-Bold", "Serif-Italic")),
     *(f"DejaVuSansMono{name}.ttf" for name in ("", "-Bold", "-Oblique")),
     *(f"STIXGeneral{name}.ttf" for name in ("", "Bol", "Italic", "BolIta")),
 ]
-LETTERS = "".join(sorted(set(string.ascii_letters) - set("ISOZclijosvz")))  # without those most like digits
+LETTERS = string.ascii_letters
+DISTINCT_LETTERS = "".join(letter for letter in LETTERS if letter not in "ISOZclijosvz")  # an O is a 0, an l a 1
 SYMBOLS = "@#$%&*+=?!<>^~{}[]§€£"
 
 Random = np.random.Generator
 Draw = Callable[[Random], Image.Image]
 
 
-def outliers(model: TrainableModel, test: Split, data_dir: Path) -> dict[str, NDArray[np.uint8]]:
-    """Return images of each kind as the model would get them, by the name of the kind.
+def outliers(
+    model: TrainableModel, test: Split, data_dir: Path, *, count: int
+) -> Iterator[tuple[str, NDArray[np.uint8]]]:
+    """Yield the name of each kind, and images of it as the model would get them.
 
     Args:
         model: says how pictures are prepared.
         test: its own test split.
         data_dir: the other data set's images are a kind too, where they lie there; nothing is downloaded.
+        count: of each kind.
     """
     images = test.images.cpu().numpy()
     prepare = preparer(model.preparation, images.shape[1:])
     kinds = _for_digits(images, data_dir) if model.preparation == "digit" else _for_photos(data_dir)
-    count = min(COUNT, len(test))
-    return {name: np.stack([prepare(picture) for picture in _draw(name, draw, count)]) for name, draw in kinds.items()}
+    for name, draw in kinds.items():
+        yield name, np.stack([prepare(picture) for picture in _draw(name, draw, count)])
 
 
 def _draw(name: str, draw: Draw, count: int) -> Iterator[Image.Image]:
@@ -52,15 +57,15 @@ def _draw(name: str, draw: Draw, count: int) -> Iterator[Image.Image]:
 def _for_digits(images: NDArray[np.uint8], data_dir: Path) -> Mapping[str, Draw]:
     kinds: dict[str, Draw] = {
         "letters": lambda random: _character(LETTERS, random),
+        "letters unlike digits": lambda random: _character(DISTINCT_LETTERS, random),
         "symbols": lambda random: _character(SYMBOLS, random),
         "scribbles": _scribble,
         "shapes": _shape,
         "two digits": lambda random: _side_by_side(images[random.integers(len(images), size=2)]),
         "noise": lambda random: _noise((SIDE, SIDE), random),
+        "blank paper": _blank,
     }
-    if (data_dir / CIFAR10_FOLDER).is_dir():
-        kinds["photographs"] = _enlarged(load_cifar10(data_dir).test)
-    return kinds
+    return kinds | _images_of("photographs", load_cifar10, data_dir, CIFAR10_FOLDER)
 
 
 def _for_photos(data_dir: Path) -> Mapping[str, Draw]:
@@ -70,10 +75,20 @@ def _for_photos(data_dir: Path) -> Mapping[str, Draw]:
         "textures": _texture,
         "blurred noise": lambda random: _noise((8, 8, 3), random).resize((SIDE, SIDE), Image.Resampling.BICUBIC),
         "noise": lambda random: _noise((32, 32, 3), random),
+        "one colour": lambda random: _coloured(_blank(random), random),
     }
-    if (data_dir / MNIST_FOLDER).is_dir():
-        kinds["digits"] = _enlarged(load_mnist(data_dir).test)
-    return kinds
+    return kinds | _images_of("digits", load_mnist, data_dir, MNIST_FOLDER)
+
+
+def _images_of(kind: str, load: Callable[..., DataSet], data_dir: Path, folder: Path) -> dict[str, Draw]:
+    """Make another data set's test images a kind; none, where they do not lie there or cannot be read."""
+    if not (data_dir / folder).is_dir():
+        return {}
+    try:
+        return {kind: _enlarged(load(data_dir, download=False).test)}
+    except DataError as error:  # no reason to lose a run of hours
+        tqdm.write(f"no {kind} among the pictures of other things: {error}", file=sys.stderr)
+        return {}
 
 
 def _enlarged(split: Split) -> Draw:
@@ -132,6 +147,10 @@ def _side_by_side(digits: NDArray[np.uint8]) -> Image.Image:
 
 def _noise(shape: tuple[int, ...], random: Random) -> Image.Image:
     return Image.fromarray(random.integers(0, 256, shape, dtype=np.uint8))
+
+
+def _blank(random: Random) -> Image.Image:
+    return Image.new("L", (SIDE, SIDE), int(random.integers(256)))
 
 
 def _texture(random: Random) -> Image.Image:

@@ -38,6 +38,11 @@ class Recipe:
     patience: int = 10  # epochs without a better validation accuracy before the run stops
     augmentation: Augmentation = field(default_factory=Augmentation)
 
+    @property
+    def is_smoothed(self) -> bool:
+        """Tell whether labels are smoothed, which keeps logits to one size and a floor under probabilities."""
+        return self.label_smoothing > 0
+
 
 def read_recipe(settings: Mapping[str, Any]) -> Recipe:
     """Make a recipe of the settings that a ledger or a card keeps; what was no setting then has its default.

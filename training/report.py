@@ -13,10 +13,11 @@ from training.card import HISTORY_FILE, render_card
 from training.data import Split
 from training.export import predict_onnx
 from training.figures import draw_confusion, draw_curves, draw_examples, draw_mistakes, draw_reliability
+from training.framed import show_framed
 from training.history import Epoch
 from training.ledger import Run
 from training.metrics import confusion_matrix
-from training.robustness import show_framings
+from training.robustness import read_robustness
 from training.zoo import TrainableModel
 
 
@@ -37,12 +38,13 @@ def write_report(folder: Path, model: TrainableModel, run: Run, runs: Sequence[R
     draw_confusion(folder / "confusion.png", probabilities, labels, card.class_names)
     draw_reliability(folder / "reliability.png", probabilities, labels)
     draw_mistakes(folder / "mistakes.png", images, probabilities, labels, card.class_names)
-    if run.framings:
-        framings = show_framings(folder / MODEL_FILE, card.preparation, test, card.class_names)
-        draw_examples(folder / "pictures.png", list(framings))
+    robustness = read_robustness(folder)
+    if robustness:
+        framed = show_framed(folder / MODEL_FILE, card.preparation, test, card.class_names)
+        draw_examples(folder / "pictures.png", list(framed))
     size = (folder / MODEL_FILE).stat().st_size / 1e6
     counts = confusion_matrix(probabilities, labels)
-    (folder / "README.md").write_text(render_card(model, card, run, runs, counts=counts, size=size))
+    (folder / "README.md").write_text(render_card(model, card, run, runs, robustness, counts=counts, size=size))
 
 
 def read_card(path: Path) -> ModelCard:

@@ -10,26 +10,25 @@ import torch
 from torch import nn
 
 from models.card import Metrics, ModelCard
-from models.layout import INT8_MODEL_FILE, MODEL_FILE
+from models.layout import graphs_of
 from training.building import make_fitting
 from training.calibration import fit_calibration
 from training.checkpoints import describe_run, load_checkpoint, own_checkpoint, save_checkpoint
 from training.data import DataSet, Split
 from training.device import describe_hardware
 from training.export import CalibratedClassifier
-from training.familiarity import add_familiarity, measure_familiarity
+from training.familiarity import add_familiarity
 from training.folders import writable_folder
 from training.history import Fit
 from training.ledger import Run, append_run, read_runs
 from training.metrics import measure
 from training.networks import count_multiply_adds, count_parameters
-from training.outliers import outliers
 from training.prediction import predict_logits
 from training.provenance import LEDGER, MODELS_DIR, git_commit, library_versions
 from training.publishing import staged_version, write_version
 from training.recipes import Recipe
 from training.report import read_card, write_history, write_report
-from training.robustness import measure_robustness
+from training.robustness import measure_robustness, write_robustness
 from training.timing import milliseconds_per_image
 from training.zoo import TrainableModel
 
@@ -129,7 +128,7 @@ def _retrain(asked: Retraining, stopped: Callable[[], bool]) -> Published:
     commit, runs, data = git_commit(), read_runs(LEDGER), asked.model.load(asked.data_dir)  # before hours go by
     network, fit = train(asked, data, stopped=stopped)
     val_logits = predict_logits(network, data.val.images.to(asked.device)).cpu()
-    calibration = fit_calibration(val_logits, data.val.labels, smoothed=asked.recipe.label_smoothing > 0)
+    calibration = fit_calibration(val_logits, data.val.labels, smoothed=asked.recipe.is_smoothed)
     classifier = CalibratedClassifier(network.cpu(), calibration)
     val = measure(calibration(val_logits).numpy(), data.val.labels.numpy())
     with staged_version(asked.out / asked.model.name) as staged:
@@ -141,9 +140,11 @@ def _retrain(asked: Retraining, stopped: Callable[[], bool]) -> Published:
             make_card=lambda test: make_card(asked, data, classifier, version=staged.version, test=test, commit=commit),
             calibration=data.train.images if asked.model.int8 else None,
         )
-        for graph in staged.path.glob("*.onnx"):
-            add_familiarity(graph, data.val, smoothed=asked.recipe.label_smoothing > 0)
+        for graph in graphs_of(staged.path).values():
+            add_familiarity(graph, data.val, smoothed=asked.recipe.is_smoothed)
         write_history(staged.path, fit.history)
+        if not asked.experiment:
+            write_robustness(staged.path, measure_robustness(staged.path, asked.model, data.test, asked.data_dir))
         run = make_run(asked, staged.path, card, fit, val=val, test=data.test)
         write_report(staged.path, asked.model, run, runs, data.test)
     if asked.experiment or asked.out.resolve() == MODELS_DIR:
@@ -155,8 +156,7 @@ def _retrain(asked: Retraining, stopped: Callable[[], bool]) -> Published:
 
 def make_run(asked: Retraining, folder: Path, card: ModelCard, fit: Fit, *, val: Metrics, test: Split) -> Run:
     """Return the run as the ledger keeps it, with the speed of the files in ``folder``."""
-    graphs = {"float32": folder / MODEL_FILE, "int8": folder / INT8_MODEL_FILE}
-    graphs = {precision: path for precision, path in graphs.items() if path.exists()}
+    graphs = graphs_of(folder)
     return Run(
         model=card.name,
         version="" if asked.experiment else card.version,
@@ -177,13 +177,7 @@ def make_run(asked: Retraining, folder: Path, card: ModelCard, fit: Fit, *, val:
         minutes=round(fit.seconds / 60, 2),
         val_accuracies=[round(epoch.val_accuracy, 4) for epoch in fit.history],
         hardware=describe_hardware(asked.device),
-        framings={} if asked.experiment else measure_robustness(graphs["float32"], asked.model.preparation, test),
-        familiarity={} if asked.experiment else _measure_familiarity(asked, graphs["float32"], test),
         ms_per_image=milliseconds_per_image(graphs, test.images.cpu().numpy()),
         timed_on=describe_hardware(torch.device("cpu")),
         git_commit=card.git_commit,
     )
-
-
-def _measure_familiarity(asked: Retraining, path: Path, test: Split) -> dict[str, dict[str, float]]:
-    return measure_familiarity(path, test, outliers(asked.model, test, asked.data_dir))

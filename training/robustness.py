@@ -1,81 +1,121 @@
-"""How well a model reads test images in pictures as people send them, which no training saw."""
+"""How a version's graphs answer pictures unlike the test images: framed as people send them, or of other things.
 
-import io
-import zlib
+It is measured when a version is published and whenever its card is rendered again, as preparation and pictures may have
+changed since, and kept beside the graphs.
+"""
+
+import json
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
 from tqdm import tqdm
 
-from models.card import Preparation
-from models.modes import plain
-from models.preparation import preparer
+from models.layout import FAMILIARITY, graphs_of
 from training.data import Split
-from training.export import predict_onnx
-from training.figures import Example
-from training.framed_digits import DIGITS
-from training.framed_photos import PHOTOS
-from training.framing import Framing, Framings
+from training.export import run_onnx
+from training.familiarity import share_familiar
+from training.framed import choose, framed
+from training.metrics import accuracy, auroc
+from training.outliers import outliers
+from training.provenance import git_commit
+from training.zoo import TrainableModel
 
-COUNT, SHARE = 1000, 0.1  # of the test images, framed in each way: whichever is less
-
-FRAMINGS: Mapping[Preparation, Framings] = {"digit": DIGITS, "photo": PHOTOS}
+ROBUSTNESS_FILE = "robustness.json"
+TEST_IMAGES = "test images"
+COUNT, SHARE = 1000, 0.1  # of the test images, framed in each way, and of pictures of each other thing: the less
 
 Images = NDArray[np.uint8]
+Labels = NDArray[np.int64]
 
 
-def count_framed(num_images: int) -> int:
-    """Return how many images of a test split are framed in each way."""
+@dataclass(frozen=True, kw_only=True)
+class Answered:
+    """How a graph answers pictures of one kind."""
+
+    pictures: str  # the kind
+    count: int
+    familiar: float  # share of them, 0..1
+    read: float | None = None  # share of them; none of pictures of other things
+    auroc: float | None = None  # 0..1, of the familiarity that tells pictures of other things from the test images
+
+
+@dataclass(frozen=True, kw_only=True)
+class Robustness:
+    """How each graph of a version answers pictures of every kind."""
+
+    git_commit: str  # of the code that measured
+    graphs: Mapping[str, Sequence[Answered]]  # precision -> the test images, then each kind
+
+    @classmethod
+    def from_json(cls, text: str) -> "Robustness":
+        """Read what :func:`write_robustness` wrote."""
+        fields = json.loads(text)
+        graphs = {precision: [Answered(**row) for row in rows] for precision, rows in fields["graphs"].items()}
+        return cls(git_commit=fields["git_commit"], graphs=graphs)
+
+    def kinds(self) -> list[tuple[Answered, ...]]:
+        """Return each kind as every graph answers it, in the order of ``graphs``."""
+        return list(zip(*self.graphs.values(), strict=True))
+
+
+def default_count(num_images: int) -> int:
+    """Return how many pictures of each kind a test split is measured with."""
     return max(1, min(COUNT, round(SHARE * num_images)))
 
 
-def choose(test: Split, count: int) -> tuple[Images, NDArray[np.int64]]:
-    """Return so many images of the test split and their labels, always the same."""
-    chosen = np.random.default_rng(0).permutation(len(test))[:count]
-    return test.images.cpu().numpy()[chosen], test.labels.cpu().numpy()[chosen]
-
-
-def frame(framing: Framing, images: Images, title: str) -> list[bytes]:
-    """Frame every image, as encoded files; each way from a seed of its own."""
-    random = np.random.default_rng(zlib.crc32(title.encode()))
-    return [framing(image, random) for image in images]
-
-
-def measure_robustness(path: Path, preparation: Preparation, test: Split) -> dict[str, float]:
-    """Return the share that is read, 0..1, of test images framed in each way.
+def measure_robustness(
+    folder: Path, model: TrainableModel, test: Split, data_dir: Path, *, count: int | None = None
+) -> Robustness:
+    """Ask every graph of a version about its test images and about pictures of every kind.
 
     Args:
-        path: of the ONNX file.
-        preparation: by which the model gets its pixels.
+        folder: of the version.
+        model: that it is a version of.
         test: the test split.
+        data_dir: where another data set may lie, see :func:`outliers`.
+        count: of pictures of each kind.
     """
-    images, labels = choose(test, count_framed(len(test)))
-    prepare = preparer(preparation, images.shape[1:])
-    found = {}
-    framings = tqdm(FRAMINGS[preparation].items(), desc="pictures as people send them", unit="kind", leave=False)
-    for title, framing in framings:
-        pixels = np.stack([prepare(_open(file)) for file in frame(framing, images, title)])
-        found[title] = round(float((predict_onnx(path, pixels).argmax(axis=1) == labels).mean()), 4)
-    return found
+    graphs = graphs_of(folder)
+    rows: dict[str, list[Answered]] = {precision: [] for precision in graphs}
+    real: dict[str, NDArray[np.float32]] = {}
+    kinds = _pictures(model, test, data_dir, count or default_count(len(test)))
+    for title, images, labels in tqdm(kinds, desc="pictures unlike the test images", unit="kind", leave=False):
+        for precision, path in graphs.items():
+            probabilities, familiarity = run_onnx(path, ["probabilities", FAMILIARITY], images)
+            known = real.setdefault(precision, familiarity)  # the test images come first
+            rows[precision].append(
+                Answered(
+                    pictures=title,
+                    count=len(images),
+                    familiar=share_familiar(familiarity),
+                    read=None if labels is None else round(accuracy(probabilities, labels), 4),
+                    auroc=round(auroc(known, familiarity), 4) if labels is None else None,
+                )
+            )
+    return Robustness(git_commit=git_commit(), graphs=rows)
 
 
-def show_framings(path: Path, preparation: Preparation, test: Split, class_names: Sequence[str]) -> Iterator[Example]:
-    """Yield an example of each way to frame a test image, with the answer of the ONNX file at ``path``."""
-    images, _ = choose(test, len(FRAMINGS[preparation]))
-    prepare = preparer(preparation, images.shape[1:])
-    for index, (title, framing) in enumerate(FRAMINGS[preparation].items()):
-        (file,) = frame(framing, images[index % len(images)][None], title)
-        picture = _open(file)
-        pixels = prepare(picture)
-        probabilities = predict_onnx(path, pixels[None])[0]
-        best = int(probabilities.argmax())
-        answer = f"{class_names[best]} {probabilities[best]:.0%}"
-        yield Example(title=title, picture=picture, pixels=pixels, answer=answer)
+def write_robustness(folder: Path, robustness: Robustness) -> None:
+    """Keep it with the version."""
+    (folder / ROBUSTNESS_FILE).write_text(json.dumps(asdict(robustness), indent=1) + "\n")
 
 
-def _open(file: bytes) -> Image.Image:
-    """Decode a file of our own making."""
-    return plain(ImageOps.exif_transpose(Image.open(io.BytesIO(file))))
+def read_robustness(folder: Path) -> Robustness | None:
+    """Return what is kept with the version, None if nothing is."""
+    path = folder / ROBUSTNESS_FILE
+    return Robustness.from_json(path.read_text()) if path.exists() else None
+
+
+def _pictures(
+    model: TrainableModel, test: Split, data_dir: Path, count: int
+) -> Iterator[tuple[str, Images, Labels | None]]:
+    """Yield each kind of pictures as the model gets them, with labels where there are any."""
+    yield TEST_IMAGES, test.images.cpu().numpy(), test.labels.cpu().numpy()
+    chosen, labels = choose(test, count)
+    for title, images in framed(model.preparation, chosen):
+        yield title, images, labels
+    for title, images in outliers(model, test, data_dir, count=count):
+        yield title, images, None
