@@ -66,7 +66,7 @@ class Classification:
         if not self.query.explain:
             (answer,) = self._counted(await self._run([pixels]))
             return renderer.one(renderer.prediction(answer, self.query.top))
-        answer, *covered = await self._run([pixels, *cover(pixels)])
+        answer, *covered = await self._run_parts([pixels, *cover(pixels)])
         self._counted([answer])
         saliency = draw_saliency(pixels, answer, covered)
         return renderer.one({**renderer.prediction(answer, self.query.top), "saliency": saliency})
@@ -135,8 +135,15 @@ class Classification:
     async def _run(self, images: Sequence[Pixels]) -> list[Answer]:
         job = self.model.batcher.submit(images, client_left=self.client_left)
         await job.done
-        self.timing.queue, self.timing.inference = job.started - job.submitted, job.finished - job.started
+        self.timing.queue += job.started - job.submitted
+        self.timing.inference += job.finished - job.started
         return job.answers
+
+    async def _run_parts(self, images: Sequence[Pixels]) -> list[Answer]:
+        """Run images that the client did not send, no more at a time than the queue may hold."""
+        most = self.worker.settings.max_queue
+        parts = [images[start : start + most] for start in range(0, len(images), most)]
+        return [answer for part in parts for answer in await self._run(part)]
 
     def _counted(self, answers: list[Answer]) -> list[Answer]:
         """Count the unfamiliar among a client's own images."""

@@ -33,7 +33,7 @@ class _Families:
 
     def __init__(self) -> None:
         self.requests = Counter("classifier_requests", "Requests answered.", [*_MODEL, "status"])
-        self.images = Counter("classifier_images", "Images classified.", _MODEL)
+        self.images = Counter("classifier_images", "Images that the model ran on; 50 for an explanation.", _MODEL)
         self.unfamiliar = Counter("classifier_unfamiliar", "Images that look like none the model knows.", _MODEL)
         self.dropped = Counter(
             "classifier_dropped", "Requests dropped from the queue: timed out, or the client left.", [*_MODEL, "reason"]

@@ -103,6 +103,13 @@ def test_an_answer_is_explained_where_that_is_asked_for(service, digit_png):
     }
 
 
+def test_a_short_queue_explains_in_parts(start, service, digit_png):
+    short, long = (one.post(f"{MNIST}?explain=true", content=digit_png) for one in (start(max_queue=3), service))
+    assert short.status_code == 200
+    difference = read(short.json()["saliency"]).astype(int) - read(long.json()["saliency"])
+    assert np.abs(difference).max() <= 1  # batches of other sizes round otherwise
+
+
 def test_a_colour_model_explains_at_its_own_size(service):
     photo = encode(np.random.default_rng(0).integers(0, 256, (16, 24, 3), dtype=np.uint8))
     assert read(service.post(f"{ZOO}?explain=true", content=photo).json()["saliency"]).shape == (16, 24)
