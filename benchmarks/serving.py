@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from benchmarks import cost, tail
+from benchmarks import cost, tail, work
 from benchmarks.cost import Effort
 from benchmarks.figures import Cost, Figure, as_json, draw_costs, render_costs, render_figures
 from benchmarks.generators import GeneratorError, check_installed
@@ -29,6 +29,7 @@ SUITES: Mapping[str, Callable[[Effort], list[Figure]]] = {
     "workers": cost.compare_workers,
     "batch": cost.compare_batch,
     "photograph": cost.compare_photograph,
+    "work": work.measure_work,
     "tail": tail.measure_tail,
     "errors": tail.count_errors,
     "overload": tail.overload,

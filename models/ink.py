@@ -104,7 +104,8 @@ def _spread(levels: Levels, width: int, extreme: Callable[[Levels, Levels], Leve
     """Give every pixel the extreme of the square of about ``width`` around it, in steps that double."""
     for _ in range(2):  # down, then across
         reach = min(width // 2, len(levels) - 1)
-        padded = np.pad(levels, ((reach, reach), (0, 0)), constant_values=outside)
+        padded = np.full((len(levels) + 2 * reach, levels.shape[1]), outside, np.uint8)
+        padded[reach : reach + len(levels)] = levels
         span, whole = 1, 2 * reach + 1
         while 2 * span <= whole:
             padded = extreme(padded[:-span], padded[span:])
@@ -115,7 +116,7 @@ def _spread(levels: Levels, width: int, extreme: Callable[[Levels, Levels], Leve
 
 def _threshold(ink: Levels) -> int:
     """Return the level above which a pixel is ink; less than the strongest."""
-    histogram = np.bincount(ink.ravel(), minlength=256)
+    histogram = np.array(Image.fromarray(ink).histogram())  # NumPy would make every pixel eight bytes
     return max(_otsu(histogram), int(_FAINT * float(ink.max())))
 
 

@@ -8,11 +8,11 @@ from types import SimpleNamespace
 import httpx
 import pytest
 
-from benchmarks import gpu, training
-from benchmarks.cost import DIGIT, measure, photograph
+from benchmarks import gpu, training, work
+from benchmarks.cost import DIGIT, Effort, measure, photograph
 from benchmarks.figures import Cost, Figure, draw_costs, render_costs, render_figures
 from benchmarks.generators import Body, ClosedLoop, GeneratorError, form, load_closed, load_open, read_wrk, run
-from benchmarks.servers import FLOOR, OURS, PEERS, Server, ServerError, served
+from benchmarks.servers import FLOOR, OURS, PEERS, Server, ServerError, newest_file, served
 from service.multipart import parse
 from training.ledger import read_runs
 from training.provenance import LEDGER
@@ -34,6 +34,24 @@ def test_every_server_of_the_comparison_reads_the_digit(server):
             answer = httpx.post(url, content=body.content, headers={"content-type": body.content_type}, timeout=30)
             found = answer.raise_for_status().json()
             assert (found[0] if isinstance(found, list) else found)["label"] == "7"
+
+
+def test_the_work_inside_a_request_is_timed():
+    figures = work.measure_work(Effort(seconds=0, repeats=2))
+    assert [figure.name.split(",")[0].split(" of ")[0] for figure in figures] == [
+        "preparing a digit",
+        "preparing a 12-megapixel JPEG for cifar10",
+        *["familiarity"] * 4,
+        *["explaining an answer"] * 2,
+    ]
+    assert {len(figure.values) for figure in figures} == {2}
+
+
+def test_a_graph_without_its_familiarity_answers_the_same():
+    path, image = newest_file("mnist", "int8"), work.image_of("mnist")[None]
+    whole, without = (work.open_on_one_core(graph) for graph in (path.read_bytes(), work.without_familiarity(path)))
+    assert [output.name for output in without.get_outputs()] == ["probabilities", "logits"]
+    assert (without.run(["probabilities"], {"images": image})[0] == whole.run(None, {"images": image})[0]).all()
 
 
 WRK_PRINTED = """
