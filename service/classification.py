@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from service.classifier import Answer
+from service.data_url import data_url
 from service.decoding import open_image, read_picture
 from service.explanation import cover, draw_saliency
 from service.plain_png import read_plain_png
@@ -62,28 +63,32 @@ class Classification:
         if isinstance(pixels, asyncio.Future):
             pixels = await pixels
         self._decoded(started)
-        renderer = self.model.renderer
-        if not self.query.explain:
-            (answer,) = self._counted(await self._run([pixels]))
-            return renderer.one(renderer.prediction(answer, self.query.top))
-        answer, *covered = await self._run_parts([pixels, *cover(pixels)])
-        self._counted([answer])
-        saliency = draw_saliency(pixels, answer, covered)
-        return renderer.one({**renderer.prediction(answer, self.query.top), "saliency": saliency})
+        images = [pixels, *cover(pixels)] if self.query.explain else [pixels]
+        answer, *covered = await self._run_parts(images)
+        self._count_unfamiliar([answer])
+        prediction = self.model.renderer.prediction(answer, self.query.top)
+        if self.query.explain:
+            prediction["saliency"] = draw_saliency(pixels, answer, covered)
+        if self.query.pixels:
+            prediction["pixels"] = data_url(pixels)
+        return self.model.renderer.one(prediction)
 
     async def many(self, contents: Sequence[bytes]) -> bytes:
         """Classify encoded images in one go; an unfit one has its problem in its place."""
-        if self.query.explain:
-            raise BadRequest("explain=true: expected of a single image, at classify")
+        for name in ("explain", "pixels"):
+            if getattr(self.query, name):
+                raise BadRequest(f"{name}=true: expected of a single image, at classify")
         self.model.batcher.check_room(len(contents))
         started = time.perf_counter()
         images = await self._decode_all(contents)
         self._decoded(started)
         good = [image for image in images if not isinstance(image, Problem)]
-        answers = iter(self._counted(await self._run(good)) if good else ())
+        answers = await self._run(good) if good else []
+        self._count_unfamiliar(answers)
+        left = iter(answers)
         predict = self.model.renderer.prediction
         predictions = [
-            image.body() if isinstance(image, Problem) else predict(next(answers), self.query.top) for image in images
+            image.body() if isinstance(image, Problem) else predict(next(left), self.query.top) for image in images
         ]
         return self.model.renderer.many(predictions)
 
@@ -140,16 +145,17 @@ class Classification:
         return job.answers
 
     async def _run_parts(self, images: Sequence[Pixels]) -> list[Answer]:
-        """Run images that the client did not send, no more at a time than the queue may hold."""
+        """Run an image and what was made of it, no more at a time than the queue may hold."""
         most = self.worker.settings.max_queue
+        if len(images) <= most:
+            return await self._run(images)
         parts = [images[start : start + most] for start in range(0, len(images), most)]
         return [answer for part in parts for answer in await self._run(part)]
 
-    def _counted(self, answers: list[Answer]) -> list[Answer]:
-        """Count the unfamiliar among a client's own images."""
+    def _count_unfamiliar(self, answers: Sequence[Answer]) -> None:
+        """Count those among a client's own images."""
         if unfamiliar := sum(answer.is_familiar is False for answer in answers):
             self.model.metrics.unfamiliar.inc(unfamiliar)
-        return answers
 
 
 async def _settle(outcome: Pixels | asyncio.Future[Pixels] | Problem) -> Pixels | Problem:

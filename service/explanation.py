@@ -3,17 +3,15 @@
 The model itself is asked again about each covered image, in batches beside everybody else's images.
 """
 
-import base64
 import functools
-import io
 import math
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from service.classifier import Answer
+from service.data_url import data_url
 
 GRID = 7  # patches across and down
 PATCH = 1 / 4  # of the image's side
@@ -61,9 +59,7 @@ def draw_saliency(pixels: Pixels, whole: Answer, covered: Sequence[Answer]) -> s
     saliency = drops / counts
     most = float(saliency.max())
     levels = (saliency * (255 / most if most > _ROUNDING else 0)).round().astype(np.uint8)
-    png = io.BytesIO()
-    Image.fromarray(levels).save(png, "PNG")
-    return "data:image/png;base64," + base64.b64encode(png.getvalue()).decode()
+    return data_url(levels)
 
 
 @functools.cache

@@ -54,12 +54,19 @@ _EXPLAIN: Json = {
     "schema": {"type": "boolean", "default": False},
     "description": "also return `saliency`, the pixels that the answer rests on",
 }
-_SALIENCY: Json = {
+_PIXELS: Json = {
+    "name": "pixels",
+    "in": "query",
+    "schema": {"type": "boolean", "default": False},
+    "description": "also return `pixels`, the image as the model saw it",
+}
+_SHOWN: Json = {
     "saliency": {
         "type": "string",
         "description": "with `explain`, a grey PNG of the model's image size as a data URL, white where the answer "
         "rests on the pixels most; by occlusion (Zeiler and Fergus 2014)",
-    }
+    },
+    "pixels": {"type": "string", "description": "with `pixels`, a PNG of the model's image size as a data URL"},
 }
 
 
@@ -76,7 +83,10 @@ def openapi(settings: Settings) -> Json:
         parameters = [{"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in names]
         show = _get("Show a model's card and shapes", {"type": "object"}, _MODEL)
         paths[prefix] = {"parameters": parameters, "get": show}
-        paths[f"{prefix}/classify"] = {"parameters": [*parameters, _TOP, _EXPLAIN], "post": _classify(settings)}
+        paths[f"{prefix}/classify"] = {
+            "parameters": [*parameters, _TOP, _EXPLAIN, _PIXELS],
+            "post": _classify(settings),
+        }
         paths[f"{prefix}/classify-batch"] = {"parameters": [*parameters, _TOP], "post": _classify_batch(settings)}
     for path, summary in (("/livez", "Alive"), ("/readyz", "Ready for requests"), ("/metrics", "Prometheus metrics")):
         paths[path] = {"get": {"summary": summary, "responses": {"200": {"description": "OK"}}}}
@@ -100,7 +110,7 @@ def _classify(settings: Settings) -> Json:
         "image/*": {"schema": {"type": "string", "format": "binary", "maxLength": settings.max_body_bytes}},
         "multipart/form-data": {"schema": _object(image=_FILE)},
     }
-    answer = _object(_FAMILIARITY | _SALIENCY, **_NAMED, **_PREDICTION)
+    answer = _object(_FAMILIARITY | _SHOWN, **_NAMED, **_PREDICTION)
     return _post("Classify an image", body, answer, (*_BODY, *_MODEL, *_IMAGE, *_SERVER))
 
 

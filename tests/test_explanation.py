@@ -115,8 +115,18 @@ def test_a_colour_model_explains_at_its_own_size(service):
     assert read(service.post(f"{ZOO}?explain=true", content=photo).json()["saliency"]).shape == (16, 24)
 
 
-def test_explain_is_true_or_false_and_of_one_image(service, digit_png):
-    refused = [service.post(f"{MNIST}?explain={value}", content=digit_png) for value in ("", "1", "yes", "%F0")]
-    refused.append(service.post(f"{MNIST_BATCH}?explain=true", **images(digit_png)))
+def test_the_pixels_that_the_model_saw_come_back_where_that_is_asked_for(service, digit_png, digit_pixels):
+    answer = service.post(f"{MNIST}?pixels=true&explain=true", content=digit_png).json()
+    assert list(answer)[-2:] == ["saliency", "pixels"]
+    assert np.array_equal(read(answer["pixels"]), digit_pixels)
+    photo = np.random.default_rng(0).integers(0, 256, (16, 24, 3), dtype=np.uint8)
+    assert np.array_equal(read(service.post(f"{ZOO}?pixels=true", content=encode(photo)).json()["pixels"]), photo)
+    assert "pixels" not in service.post(f"{ZOO}?pixels=false", content=encode(photo)).json()
+
+
+@pytest.mark.parametrize("name", ["explain", "pixels"])
+def test_a_flag_is_true_or_false_and_of_one_image(service, digit_png, name):
+    refused = [service.post(f"{MNIST}?{name}={value}", content=digit_png) for value in ("", "1", "yes", "%F0")]
+    refused.append(service.post(f"{MNIST_BATCH}?{name}=true", **images(digit_png)))
     assert [problem(response) for response in refused] == [(400, "bad_request")] * 5
     assert "at classify" in refused[-1].json()["detail"]
