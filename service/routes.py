@@ -11,6 +11,7 @@ from starlette.routing import Match, Route
 
 from service import metrics
 from service.openapi import openapi
+from service.page import page_routes
 from service.problems import CONTENT_TYPE, InternalError, MethodNotAllowed, NotFound, Problem
 from service.repository import ModelRepository, ServedModel, highest
 from service.request import REQUEST_ID
@@ -43,15 +44,16 @@ def create_routes(worker: Worker) -> Starlette:
         Route("/v1/models/{model}/versions/{version}", show_model),
         Route("/openapi.json", show_openapi),
         Route("/metrics", show_metrics),
+        *page_routes(),
     ]
 
     async def nothing_here(request: Request) -> Response:  # also reached where only the verb is wrong
         if request.url.path in BENTOML_ROUTES:
             raise MethodNotAllowed(request.method, "GET, HEAD")
         for route in routes:
-            if route.matches(request.scope)[0] is Match.PARTIAL:
+            if isinstance(route, Route) and route.matches(request.scope)[0] is Match.PARTIAL:
                 raise MethodNotAllowed(request.method, ", ".join(sorted(route.methods or ())))
-        raise NotFound(f"nothing at {request.url.path}; /openapi.json lists what there is")
+        raise _nothing_at(request)
 
     verbs = ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
     return Starlette(
@@ -90,8 +92,14 @@ async def _problem(_: Request, problem: Exception) -> Response:
 
 async def _http_exception(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    assert error.status_code == 405  # a verb that no route has
-    return await _problem(request, MethodNotAllowed(request.method, (error.headers or {}).get("Allow", "GET")))
+    if error.status_code == 405:  # a verb that no route has
+        allowed = (error.headers or {}).get("Allow", "GET, HEAD")
+        return await _problem(request, MethodNotAllowed(request.method, allowed))
+    return await _problem(request, _nothing_at(request))  # what a file's path raises, however odd it is
+
+
+def _nothing_at(request: Request) -> NotFound:
+    return NotFound(f"nothing at {request.url.path}; /openapi.json lists what there is")
 
 
 async def _internal_error(request: Request, error: Exception) -> Response:

@@ -23,6 +23,10 @@ hypothesis_settings.register_profile("project", deadline=None, derandomize=True,
 hypothesis_settings.load_profile("project")
 
 
+def pytest_addoption(parser):
+    parser.addoption("--screenshot", metavar="PATH", help="where test_page keeps its picture of the page")
+
+
 class Service:
     """The ASGI application around one worker, asked in process; each call is an event loop of its own."""
 

@@ -66,6 +66,8 @@ def test_it_serves_from_another_folder_without_torch(bento, python, bento_enviro
     assert run(python, "-c", missing, cwd=tmp_path).strip() == "[]"
     command = (python, "-m", "bentoml", "serve", f"classifier:{bento.name}")
     with serve(*command, cwd=tmp_path, env=bento_environment) as served, httpx.Client(base_url=served.url) as client:
+        assert "Image classifier" in client.get("/").raise_for_status().text
+        assert client.get("/static/examples/mnist-7.png").raise_for_status().headers["content-type"] == "image/png"
         answer = client.post("/v1/models/mnist/classify", content=(IMAGES / "mnist-7.png").read_bytes())
         assert (answer.status_code, answer.json()["label"]) == (200, "7")
         answer = client.post("/v1/models/cifar10/classify", files={"image": (IMAGES / "cifar10-ship.png").read_bytes()})
