@@ -1,7 +1,9 @@
-"""The page at GET / and its files, held by their headers to this server and to what they are."""
+"""The page at GET /, the API reference at GET /docs and their files, held by their headers to this server."""
 
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+import bentoml
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Mount, Route
@@ -9,6 +11,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
 STATIC = Path(__file__).parent / "static"
+SWAGGER_UI = Path(bentoml.__file__).parent / "_internal" / "server" / "static_content"
 HEADERS = {
     "content-security-policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; connect-src 'self'; "
@@ -23,13 +26,21 @@ HEADERS = {
 
 
 def page_routes() -> list[BaseRoute]:
-    """Return the routes of the page."""
+    """Return the routes of both pages."""
     files = _Files(directory=STATIC)
 
-    async def show_page(request: Request) -> Response:
-        return await files.get_response("index.html", request.scope)
+    def show(name: str) -> Callable[[Request], Awaitable[Response]]:
+        async def get(request: Request) -> Response:
+            return await files.get_response(name, request.scope)
 
-    return [Route("/", show_page), Mount("/static", files)]
+        return get
+
+    return [
+        Route("/", show("index.html")),
+        Route("/docs", show("docs.html")),
+        Mount("/static", files),
+        Mount("/swagger", _Files(directory=SWAGGER_UI)),
+    ]
 
 
 class _Files(StaticFiles):

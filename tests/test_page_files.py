@@ -10,7 +10,7 @@ from service.page import STATIC
 FILES = sorted(f"/static/{path.relative_to(STATIC)}" for path in STATIC.rglob("*") if path.is_file())
 
 
-@pytest.mark.parametrize("path", ["/", *FILES])
+@pytest.mark.parametrize("path", ["/", "/docs", "/swagger/swagger-ui.css", "/swagger/swagger-ui-bundle.js", *FILES])
 def test_every_file_is_served_and_held_to_this_host(service, path):
     response = service.get(path)
     assert response.status_code == 200
