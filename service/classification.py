@@ -1,6 +1,7 @@
 """The work between a body and its answer: bytes to picture, picture to pixels, pixels to probabilities, to JSON."""
 
 import asyncio
+import functools
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from service.classifier import Answer
 from service.data_url import data_url
 from service.decoding import open_image, read_picture
 from service.explanation import cover, draw_saliency
+from service.inference_protocol import InferRequest, read_infer
 from service.plain_png import read_plain_png
 from service.problems import BadRequest, BodyTooLarge, Problem
 from service.repository import ServedModel
@@ -91,6 +93,31 @@ class Classification:
             image.body() if isinstance(image, Problem) else predict(next(left), self.query.top) for image in images
         ]
         return self.model.renderer.many(predictions)
+
+    async def read_infer(self, body: bytes, json_length: int | None) -> tuple[InferRequest, NDArray[np.uint8]]:
+        """Read a request of the Open Inference Protocol; a large one on a thread.
+
+        Raises:
+            BadRequest: it is unfit.
+        """
+        started = time.perf_counter()
+        read = functools.partial(read_infer, body, json_length, self.model.classifier.image_shape)
+        if len(body) <= INLINE_BYTES:
+            request, images = read()
+        else:
+            request, images = await asyncio.get_running_loop().run_in_executor(self.worker.decoders, read)
+        self._decoded(started)
+        return request, images
+
+    async def prepared(self, images: NDArray[np.uint8]) -> list[Answer]:
+        """Classify images that are as the model takes them, (N, ...).
+
+        Raises:
+            Problem: the moment is unfit.
+        """
+        answers = await self._run(list(images))
+        self._count_unfamiliar(answers)
+        return answers
 
     async def _decode_all(self, contents: Sequence[bytes]) -> list[Pixels | Problem]:
         """Decode the images of a batch; no more of them wait for a thread than there are threads."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from service.classification import Classification, Timing
 from service.connection import client_left, send_at_once
+from service.inference_protocol import JSON_LENGTH, read_json_length, render_error, render_infer
 from service.jobs import ClientLeft, ModelFailed
 from service.metrics import RequestCounter
 from service.problems import (
@@ -30,7 +31,8 @@ access_logger = logging.getLogger("classifier.access")
 TYPED_DOOR = "/classify"  # BentoML's own clients; the form names the model
 CLIENT_LEFT = 499  # nginx's status for it, in logs and metrics only
 
-_PATH = re.compile(r"/v1/models/([^/]+)(?:/versions/([^/]+))?/classify(-batch)?")
+_PATH = re.compile(r"/v(?:1|(2))/models/([^/]+)(?:/versions/([^/]+))?/(?(1)infer|(classify(?:-batch)?))")
+_JSON = [(b"content-type", b"application/json")]
 
 
 @dataclass(slots=True)
@@ -42,10 +44,11 @@ class _Exchange:
     headers: Headers
     model: str | None = None  # None at the typed door until its form is read
     version: str | None = None
-    batch: bool = False
+    action: str = "classify"  # or classify-batch, or infer
     requests: RequestCounter | None = None  # of the model that was found
     timing: Timing = field(default_factory=Timing)
     body_complete: bool = False
+    answer_head: list[tuple[bytes, bytes]] = field(default_factory=_JSON.copy)
 
 
 class HotRoutes:
@@ -68,7 +71,7 @@ class HotRoutes:
         started = time.perf_counter()
         exchange = _Exchange(scope, receive, read_headers(scope))
         if found := _PATH.fullmatch(scope["path"]):
-            exchange.model, exchange.version, exchange.batch = found[1], found[2], found[3] is not None
+            exchange.model, exchange.version, exchange.action = found[2], found[3], found[4] or "infer"
         if found or scope["path"] == TYPED_DOOR:
             status = await self._answer(exchange, send)
             (exchange.requests or self._unknown_model).count(status)
@@ -101,7 +104,7 @@ class HotRoutes:
         try:
             body = await self._within_time(exchange)
         except Problem as problem:
-            await send_problem(send, problem, request_id)
+            await _refuse(exchange, send, problem)
             return problem.status
         except ClientLeft:
             await _send(send, 408, [], b"")  # whoever waits for this request to end sees it end
@@ -111,10 +114,10 @@ class HotRoutes:
                 logger.warning("request %s failed with its batch", request_id.decode())
             else:
                 logger.exception("request %s failed", request_id.decode())
-            await send_problem(send, InternalError(request_id.decode()), request_id)
+            await _refuse(exchange, send, InternalError(request_id.decode()))
             return InternalError.status
         head = [
-            (b"content-type", b"application/json"),
+            *exchange.answer_head,
             (b"x-request-id", request_id),
             (b"server-timing", exchange.timing.header()),
         ]
@@ -141,7 +144,7 @@ class HotRoutes:
         if exchange.scope["method"] != "POST":
             raise MethodNotAllowed(exchange.scope["method"], "POST")
         settings = self._worker.settings
-        limit = settings.max_batch_body_bytes if exchange.batch else settings.max_body_bytes
+        limit = settings.max_body_bytes if exchange.action == "classify" else settings.max_batch_body_bytes
         with self._worker.admitted() as models:
             if exchange.model is not None:
                 model = models.find(exchange.model, exchange.version)
@@ -169,15 +172,28 @@ class HotRoutes:
             client_left=client_left(exchange.receive),
             timing=exchange.timing,
         )
-        if exchange.batch:
+        if exchange.action == "infer":
+            return await _infer(exchange, classification, body)
+        if exchange.action == "classify-batch":
             return await classification.many(read_images(body, content_type))
         return await classification.one(body if exchange.model is None else read_image(body, content_type))
 
 
-async def send_problem(send: Send, problem: Problem, request_id: bytes) -> None:
-    """Send an error answer."""
-    head = [(b"content-type", CONTENT_TYPE), (b"x-request-id", request_id), *problem.headers]
-    await _send(send, problem.status, head, problem.render())
+async def _infer(exchange: _Exchange, classification: Classification, body: bytes) -> bytes:
+    """Answer a request of the Open Inference Protocol."""
+    request, images = await classification.read_infer(body, read_json_length(exchange.scope["headers"]))
+    answer, json_length = render_infer(request, classification.model, await classification.prepared(images))
+    if json_length is not None:
+        exchange.answer_head = [(b"content-type", b"application/octet-stream"), (JSON_LENGTH, b"%d" % json_length)]
+    return answer
+
+
+async def _refuse(exchange: _Exchange, send: Send, problem: Problem) -> None:
+    """Send an error answer, in the shape of the protocol that was spoken."""
+    spoken = exchange.action == "infer"
+    content_type, body = (b"application/json", render_error(problem)) if spoken else (CONTENT_TYPE, problem.render())
+    head = [(b"content-type", content_type), (b"x-request-id", exchange.headers.request_id), *problem.headers]
+    await _send(send, problem.status, head, body)
 
 
 async def _send(send: Send, status: int, head: list[tuple[bytes, bytes]], body: bytes) -> None:

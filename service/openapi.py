@@ -1,5 +1,6 @@
 """The API's description in OpenAPI 3.1, made from the settings and the problem classes that the code itself uses."""
 
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -9,6 +10,8 @@ from service.settings import Settings
 from service.upload import MAX_IMAGES
 
 Json = dict[str, Any]
+
+API_VERSION = "1"
 
 _BODY = (p.BadRequest, p.BodyTimeout, p.BodyTooLarge)
 _IMAGE = (p.ImageTooLarge, p.UnsupportedImage, p.UnreadableImage)
@@ -88,6 +91,7 @@ def openapi(settings: Settings) -> Json:
             "post": _classify(settings),
         }
         paths[f"{prefix}/classify-batch"] = {"parameters": [*parameters, _TOP], "post": _classify_batch(settings)}
+    paths |= _inference_protocol()
     for path, summary in (("/livez", "Alive"), ("/readyz", "Ready for requests"), ("/metrics", "Prometheus metrics")):
         paths[path] = {"get": {"summary": summary, "responses": {"200": {"description": "OK"}}}}
     problem = {"type": "object", "required": ["type", "title", "status", "detail", "code"]} | _object(
@@ -99,7 +103,7 @@ def openapi(settings: Settings) -> Json:
     )
     return {
         "openapi": "3.1.0",
-        "info": {"title": "Image classifier", "version": "1", "license": {"name": "Apache-2.0"}},
+        "info": {"title": "Image classifier", "version": API_VERSION, "license": {"name": "Apache-2.0"}},
         "paths": paths,
         "components": {"schemas": {"Problem": problem}},
     }
@@ -127,6 +131,36 @@ def _typed() -> Json:
     body = {"multipart/form-data": {"schema": _object(image=_FILE, model={"type": "string"})}}
     answer = _object(_FAMILIARITY, **_NAMED, **_PREDICTION)
     return _post("Classify an image: BentoML's typed API", body, answer, (*_BODY, p.UnknownModel, *_IMAGE, *_SERVER))
+
+
+def _inference_protocol() -> Json:
+    """Describe the Open Inference Protocol in brief: its specification is elsewhere."""
+    paths: Json = {}
+    for path, summary in (
+        ("", "the server"),
+        ("/health/live", "alive"),
+        ("/health/ready", "ready for requests"),
+        ("/models/{model}", "a model's tensors"),
+        ("/models/{model}/ready", "a model is ready"),
+        ("/models/{model}/versions/{version}", "a version's tensors"),
+        ("/models/{model}/versions/{version}/ready", "a version is ready"),
+    ):
+        paths[f"/v2{path}"] = _v2(path, "get", f"Open Inference Protocol: {summary}")
+    for path in ("/models/{model}/infer", "/models/{model}/versions/{version}/infer"):
+        paths[f"/v2{path}"] = _v2(path, "post", "Open Inference Protocol: infer, from and to tensors")
+    return paths
+
+
+def _v2(path: str, method: str, summary: str) -> Json:
+    names = re.findall(r"{(\w+)}", path)
+    parameters = [{"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in names]
+    error = {"description": "not so", "content": {"application/json": {"schema": _object(error={"type": "string"})}}}
+    answer: Json = {"summary": summary, "responses": {"200": {"description": "OK"}, "default": error}}
+    if method == "post":
+        tensor = {"name": "images", "datatype": "UINT8", "shape": [1, 28, 28], "data": [[[0] * 28] * 28]}
+        example = {"schema": {"type": "object"}, "example": {"inputs": [tensor]}}
+        answer["requestBody"] = {"required": True, "content": {"application/json": example}}
+    return {"parameters": parameters, method: answer}
 
 
 _FILE = {"type": "string", "format": "binary"}

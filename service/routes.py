@@ -10,6 +10,8 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Match, Route
 
 from service import metrics
+from service.inference_protocol import is_of_protocol, render_error
+from service.inference_routes import inference_routes
 from service.openapi import openapi
 from service.page import page_routes
 from service.problems import CONTENT_TYPE, InternalError, MethodNotAllowed, NotFound, Problem
@@ -44,6 +46,7 @@ def create_routes(worker: Worker) -> Starlette:
         Route("/v1/models/{model}/versions/{version}", show_model),
         Route("/openapi.json", show_openapi),
         Route("/metrics", show_metrics),
+        *inference_routes(worker),
         *page_routes(),
     ]
 
@@ -84,9 +87,11 @@ def _describe(model: ServedModel) -> dict[str, Any]:
     }
 
 
-async def _problem(_: Request, problem: Exception) -> Response:
+async def _problem(request: Request, problem: Exception) -> Response:
     assert isinstance(problem, Problem)
     headers = {name.decode(): value.decode() for name, value in problem.headers}
+    if is_of_protocol(request.url.path):
+        return Response(render_error(problem), problem.status, headers, media_type="application/json")
     return Response(problem.render(), problem.status, headers, media_type=CONTENT_TYPE.decode())
 
 

@@ -166,7 +166,7 @@ def test_unknown_names_are_404_with_those_that_exist(service, digit_png):
     assert problem(response) == (404, "unknown_model")
 
 
-@pytest.mark.parametrize("path", ["/nowhere", "/v1", "/v1/models/mnist/classify/", "/v1/models//classify", "/v2"])
+@pytest.mark.parametrize("path", ["/nowhere", "/v1", "/v1/models/mnist/classify/", "/v1/models//classify", "/v3"])
 def test_a_path_that_is_not_there_is_404_in_our_shape(service, path):
     assert problem(service.get(path)) == (404, "not_found")
     assert problem(service.post(path, content=b"x")) == (404, "not_found")

@@ -1,0 +1,201 @@
+"""Requests and answers of the Open Inference Protocol (KServe v2, REST), with two extensions of Triton's.
+
+Tensors may be binary, after the JSON, and ``classification`` asks for the likeliest classes as ``value:index:label``.
+https://github.com/kserve/open-inference-protocol/blob/main/specification/protocol/inference_rest.md
+https://github.com/triton-inference-server/server/tree/main/docs/protocol
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import numpy as np
+import orjson
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from models.layout import FAMILIARITY
+from service.classifier import Answer
+from service.problems import BadRequest, Problem
+from service.repository import ServedModel
+
+JSON_LENGTH = b"inference-header-content-length"  # the header: bytes of JSON before the binary tensors
+INPUT, INPUT_TYPE = "images", "UINT8"
+PROBABILITIES = "probabilities"
+OUTPUT_TYPE = "FP32"
+
+Json = dict[str, Any]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(strict=True)
+
+
+class _InputParameters(_Strict):
+    binary_data_size: int | None = None  # bytes
+
+
+class _Input(_Strict):
+    name: str
+    datatype: str
+    shape: list[int]
+    data: Any = None
+    parameters: _InputParameters = _InputParameters()
+
+
+class _OutputParameters(_Strict):
+    binary_data: bool | None = None
+    classification: Annotated[int, Field(ge=0)] = 0  # the so many likeliest classes; 0: the tensor itself
+
+
+class _Output(_Strict):
+    name: str
+    parameters: _OutputParameters = _OutputParameters()
+
+
+class _Parameters(_Strict):
+    binary_data_output: bool = False
+
+
+class InferRequest(_Strict):
+    """The JSON of a request; what it has beyond this is nobody's business."""
+
+    id: str = ""
+    inputs: list[_Input]
+    outputs: list[_Output] = []
+    parameters: _Parameters = _Parameters()
+
+
+def read_json_length(headers: Sequence[tuple[bytes, bytes]]) -> int | None:
+    """Return how many bytes of a body are JSON, where its headers say so.
+
+    Raises:
+        BadRequest: they say so in no number, or that the body is compressed.
+    """
+    length = None
+    for name, value in headers:
+        if name == JSON_LENGTH:
+            if not (value.isdigit() and len(value) < 12):
+                raise BadRequest(f"Inference-Header-Content-Length: expected a number of bytes, got {value[:50]!r}")
+            length = int(value)
+        elif name == b"content-encoding" and value != b"identity":
+            raise BadRequest(f"content-encoding {value[:50]!r}: expected none")
+    return length
+
+
+def read_infer(
+    body: bytes, json_length: int | None, image_shape: tuple[int, ...]
+) -> tuple[InferRequest, NDArray[np.uint8]]:
+    """Return a request and its images, (N, ...) uint8 as the model takes them.
+
+    Args:
+        body: JSON, and after it the binary tensors if there are any.
+        json_length: bytes of the JSON, where the request says so; None: all are JSON.
+        image_shape: without the batch.
+
+    Raises:
+        BadRequest: it is malformed, or its tensor is not what the model takes.
+    """
+    end = len(body) if json_length is None else json_length
+    if end > len(body):
+        raise BadRequest(f"Inference-Header-Content-Length is {end}, the body has {len(body)} bytes")
+    try:
+        request = InferRequest.model_validate(orjson.loads(body[:end]))
+    except orjson.JSONDecodeError as error:
+        raise BadRequest(f"the request is no JSON: {error}") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise BadRequest(f"{where or 'the request'}: {first['msg']}") from error
+    return request, _read_images(request, body[end:], image_shape)
+
+
+def _read_images(request: InferRequest, binary: bytes, image_shape: tuple[int, ...]) -> NDArray[np.uint8]:
+    if [tensor.name for tensor in request.inputs] != [INPUT]:
+        raise BadRequest(f"inputs: expected one, `{INPUT}`; got {[tensor.name[:50] for tensor in request.inputs[:5]]}")
+    (tensor,) = request.inputs
+    if tensor.datatype != INPUT_TYPE:
+        raise BadRequest(f"{INPUT}: expected datatype {INPUT_TYPE}, got {tensor.datatype[:50]}")
+    count, *image = tensor.shape or [0]
+    if tuple(image) != image_shape or count < 1:
+        raise BadRequest(f"{INPUT}: expected shape {['N', *image_shape]}, got {tensor.shape[:8]}")
+    size = tensor.parameters.binary_data_size
+    if size is None:
+        return _read_numbers(tensor.data, count * math.prod(image_shape)).reshape(count, *image_shape)
+    if not size == len(binary) == count * math.prod(image_shape):
+        raise BadRequest(
+            f"{INPUT}: {len(binary)} bytes follow the JSON, binary_data_size is {size}, shape {tensor.shape}"
+        )
+    return np.frombuffer(binary, np.uint8).reshape(count, *image_shape)
+
+
+def _read_numbers(data: object, count: int) -> NDArray[np.uint8]:
+    """Make nested or flat lists an array."""
+    try:
+        numbers = np.array(data if isinstance(data, list) else [])
+    except ValueError:  # lists of other lengths beside each other
+        numbers = np.array([])
+    if numbers.size != count or numbers.dtype.kind not in "iu" or numbers.min() < 0 or numbers.max() > 255:
+        raise BadRequest(f"{INPUT}: expected data of {count} whole numbers from 0 to 255")
+    return numbers.astype(np.uint8)
+
+
+def render_infer(request: InferRequest, model: ServedModel, answers: Sequence[Answer]) -> tuple[bytes, int | None]:
+    """Return the answer's body, and the length of its JSON if binary tensors follow.
+
+    Raises:
+        BadRequest: an output that was asked for is none of the model's, or has no classes.
+    """
+    tensors: dict[str, NDArray[np.float32]] = {
+        PROBABILITIES: np.array([answer.probabilities for answer in answers], np.float32)
+    }
+    if model.classifier.tells_familiarity:
+        tensors[FAMILIARITY] = np.array([answer.familiarity for answer in answers], np.float32)
+    outputs, binary = [], []
+    for asked in request.outputs or [_Output(name=name) for name in tensors]:
+        if asked.name not in tensors:
+            raise BadRequest(f"outputs: no {asked.name[:50]!r}, expected some of {', '.join(tensors)}")
+        described, data, content = _render_output(asked, tensors[asked.name], model.card.class_names)
+        wants_binary = asked.parameters.binary_data
+        if request.parameters.binary_data_output if wants_binary is None else wants_binary:
+            binary.append(content)
+            described["parameters"] = {"binary_data_size": len(content)}
+        else:
+            described["data"] = data
+        outputs.append(described)
+    answer: Json = {"model_name": model.card.name, "model_version": model.card.version, "outputs": outputs}
+    if request.id:
+        answer["id"] = request.id
+    head = orjson.dumps(answer, option=orjson.OPT_SERIALIZE_NUMPY)
+    return b"".join([head, *binary]), len(head) if binary else None
+
+
+def _render_output(
+    asked: _Output, tensor: NDArray[np.float32], class_names: Sequence[str]
+) -> tuple[Json, object, bytes]:
+    """Return an output without its data, its data for JSON, and the same in binary."""
+    count = asked.parameters.classification
+    if not count:
+        described = {"name": asked.name, "datatype": OUTPUT_TYPE, "shape": list(tensor.shape)}
+        return described, tensor.ravel(), tensor.tobytes()
+    if tensor.ndim != 2:
+        raise BadRequest(f"outputs: {asked.name} has no classes")
+    likeliest = np.argsort(-tensor, axis=1, kind="stable")[:, :count]
+    texts = [
+        f"{tensor[row, index]:f}:{index}:{class_names[index]}"
+        for row, indices in enumerate(likeliest)
+        for index in indices
+    ]
+    described = {"name": asked.name, "datatype": "BYTES", "shape": list(likeliest.shape)}
+    encoded = [text.encode() for text in texts]
+    return described, texts, b"".join(len(text).to_bytes(4, "little") + text for text in encoded)
+
+
+def render_error(problem: Problem) -> bytes:
+    """Return a problem in the protocol's own shape."""
+    return orjson.dumps({"error": problem.detail})
+
+
+def is_of_protocol(path: str) -> bool:
+    """Tell whether a path is the protocol's."""
+    return path == "/v2" or path.startswith("/v2/")
