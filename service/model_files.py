@@ -69,7 +69,7 @@ def choose_model_files(settings: Settings, *, threads: int) -> ModelFiles:
         ModelLoadError, DeviceError: see load_classifier.
     """
     return {
-        name: {version: _choose(path, settings, threads=threads) for version, path in versions.items()}
+        name: {version: choose_model_file(path, settings, threads=threads) for version, path in versions.items()}
         for name, versions in find_model_files(settings.models_dir).items()
     }
 
@@ -86,7 +86,8 @@ def parse_model_files(text: str) -> ModelFiles:
     }
 
 
-def _choose(path: Path, settings: Settings, *, threads: int) -> Path:
+def choose_model_file(path: Path, settings: Settings, *, threads: int) -> Path:
+    """Return the file of one version that shall be served, see choose_model_files."""
     float32 = load_classifier(path, settings, threads=threads)
     int8_path = path.with_name(INT8_MODEL_FILE)
     if settings.precision == "float32":

@@ -2,8 +2,8 @@
 
 The word after a block's language says what it is: `serve` starts the server that the plain blocks call, `train` is
 training, `experiment` a run that is only recorded, `bench`, `pictures` and `speed` benchmarks of serving, preparation
-and training, `error` a call that is answered with a problem; `bento` is test_bento's, `container` needs an engine that
-CI has not, and `test` would run this very test.
+and training, `error` a call that is answered with a problem, `score` a table that is written; `bento` is test_bento's,
+`container` needs an engine that CI has not, and `test` would run this very test.
 """
 
 import json
@@ -13,6 +13,7 @@ import subprocess
 import sys
 
 import pytest
+from playwright._impl._driver import compute_driver_executable
 from served import ROOT, environment, serve
 
 from benchmarks.figures import Cost, render_costs
@@ -22,7 +23,20 @@ from training.comparisons import describe_repeats
 from training.ledger import read_runs
 
 BLOCK = re.compile(r"^```(\w+)(?: (\w+))?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-KINDS = {None, "serve", "error", "train", "experiment", "bench", "pictures", "speed", "bento", "container", "test"}
+KINDS = {
+    None,
+    "serve",
+    "error",
+    "score",
+    "train",
+    "experiment",
+    "bench",
+    "pictures",
+    "speed",
+    "bento",
+    "container",
+    "test",
+}
 README = (ROOT / "README.md").read_text()
 BLOCKS = [(found[1], found[2], found[3]) for found in BLOCK.finditer(README)]
 
@@ -51,7 +65,7 @@ def run(script, served=None, **arguments):
 def test_every_block_is_of_a_kind_that_says_whether_it_is_run():
     assert BLOCKS
     assert {kind for _, kind, _ in BLOCKS} <= KINDS
-    assert {language for language, *_ in BLOCKS} <= {"sh", "python", "json", "text"}
+    assert {language for language, *_ in BLOCKS} <= {"sh", "python", "js", "json", "text"}
 
 
 @pytest.mark.parametrize("script", blocks(None, "sh"))
@@ -72,6 +86,19 @@ def test_the_printed_answer_is_what_the_command_before_it_prints(served):
 @pytest.mark.parametrize("script", blocks("error", "sh"))
 def test_a_refused_call_is_answered_with_a_problem(served, script):
     assert '"code":"' in run(script, served)
+
+
+@pytest.mark.parametrize("script", blocks("score", "sh"))
+def test_a_folder_is_scored_as_printed(script, tmp_path):
+    assert "wrote" in run(script.replace("predictions.csv", str(tmp_path / "predictions.csv")))
+    assert (tmp_path / "predictions.csv").read_text().count("\n") > 20
+
+
+@pytest.mark.parametrize("script", blocks(None, "js"))
+def test_a_javascript_example_works_as_printed(served, script, tmp_path):
+    (tmp_path / "example.mjs").write_text(script.replace("localhost:3000", served.url.removeprefix("http://")))
+    node, _ = compute_driver_executable()
+    assert run(f"{node} {tmp_path / 'example.mjs'}") == "7\n"
 
 
 @pytest.mark.parametrize("script", blocks("train", "sh"))

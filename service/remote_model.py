@@ -1,0 +1,80 @@
+"""A model behind a server, for the command line: asked over HTTP, with patience where it is overloaded."""
+
+import time
+from collections.abc import Sequence
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+
+PATIENCE = 8  # attempts, while the server is overloaded or starting
+LONGEST_WAIT_S = 10.0
+TIMEOUT_S = 60.0
+
+
+class ServerError(RuntimeError):
+    """The server cannot be asked, or refused what was sent as a whole."""
+
+
+class RemoteModel:
+    """The newest version of a model that a server has."""
+
+    def __init__(self, url: str, name: str) -> None:
+        """Ask the server for it.
+
+        Raises:
+            ServerError: the server cannot be reached, or has no such model.
+        """
+        self._client = httpx.Client(base_url=url.rstrip("/"), timeout=TIMEOUT_S)
+        try:
+            card = _checked(self._request("GET", f"/v1/models/{quote(name, safe='')}"))
+        except ServerError:
+            self.close()
+            raise
+        self.name, self.version, self.class_names = card["name"], card["version"], tuple(card["class_names"])
+
+    def classify(self, contents: Sequence[bytes]) -> list[dict[str, Any]]:
+        """Return a prediction for each encoded image, or the problem in its place.
+
+        Raises:
+            ServerError: the server stays overloaded, or is gone.
+        """
+        path = f"/v1/models/{self.name}/versions/{self.version}/classify-batch"
+        files = [("images", (f"{number}", content)) for number, content in enumerate(contents)]
+        response = self._request("POST", path, files=files)
+        if response.status_code == httpx.codes.REQUEST_ENTITY_TOO_LARGE and len(contents) == 1:
+            return [_read(response)]
+        found: list[dict[str, Any]] = _checked(response)["predictions"]
+        return found
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._client.close()
+
+    def _request(self, method: str, path: str, **arguments: Any) -> httpx.Response:  # noqa: ANN401
+        for attempt in range(PATIENCE):
+            try:
+                response = self._client.request(method, path, **arguments)
+            except httpx.HTTPError as error:
+                raise ServerError(f"{self._client.base_url} cannot be asked: {error}") from error
+            if response.status_code != httpx.codes.SERVICE_UNAVAILABLE:
+                break
+            time.sleep(min(LONGEST_WAIT_S, float(response.headers.get("retry-after", 1)) * 2**attempt))
+        return response
+
+
+def _checked(response: httpx.Response) -> dict[str, Any]:
+    body = _read(response)
+    if response.is_error:
+        raise ServerError(f"{response.url} answered {response.status_code}: {body.get('detail', body)}")
+    return body
+
+
+def _read(response: httpx.Response) -> dict[str, Any]:
+    try:
+        body = response.json()
+    except ValueError:
+        body = None
+    if not isinstance(body, dict):
+        raise ServerError(f"{response.url} is no classifier: it answered {response.status_code}")
+    return body

@@ -1,0 +1,216 @@
+"""``python -m service``: images classified here or by a server, a folder scored into a table."""
+
+import csv
+import json
+import os
+import pty
+import shutil
+import subprocess
+import sys
+from contextlib import closing
+
+import pytest
+from pyarrow import parquet
+from served import ROOT, environment, serve
+
+from service.__main__ import main
+from service.local_model import LocalModel
+from service.scoring import ScoringError, score
+from service.settings import Settings
+
+IMAGES = ROOT / "tests" / "images"
+SEVEN, SHIP = IMAGES / "mnist-7.png", IMAGES / "cifar10-ship.png"
+
+
+@pytest.fixture(scope="module")
+def url():
+    with serve() as served:
+        yield served.url
+
+
+@pytest.fixture(scope="module")
+def model():
+    with closing(LocalModel(Settings(device="cpu", precision="float32"), "mnist")) as model:
+        yield model
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Ten digits in folders, one file that is damaged, and one that is no image."""
+    (tmp_path / "images" / "more").mkdir(parents=True)
+    for digit in range(10):
+        shutil.copy(
+            IMAGES / f"mnist-{digit}.png", tmp_path / "images" / ("more" if digit % 2 else ".") / f"{digit}.PNG"
+        )
+    (tmp_path / "images" / "broken.png").write_bytes(SEVEN.read_bytes()[:200])
+    (tmp_path / "images" / "notes.txt").write_text("no image")
+    return tmp_path / "images"
+
+
+def run(*arguments, **settings):
+    return subprocess.run(
+        [sys.executable, "-m", "service", *map(str, arguments)],
+        cwd=ROOT,
+        env=environment(**{"device": "cpu"} | settings),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def rows_of(path):
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_each_image_is_a_line_of_json_on_a_pipe():
+    done = run("classify", SEVEN, IMAGES / "mnist-3.png")
+    answers = [json.loads(line) for line in done.stdout.splitlines()]
+    assert (done.returncode, done.stderr) == (0, "")
+    assert [(answer["image"], answer["label"]) for answer in answers] == [
+        (str(SEVEN), "7"),
+        (str(IMAGES / "mnist-3.png"), "3"),
+    ]
+    assert {"model", "version", "confidence", "probabilities", "familiarity", "familiar"} <= answers[0].keys()
+
+
+def test_a_terminal_gets_a_table():
+    reader, writer = pty.openpty()
+    command = [sys.executable, "-m", "service", "classify", str(SEVEN), str(ROOT / "README.md")]
+    environ = environment(device="cpu") | {"COLUMNS": "120"}
+    done = subprocess.run(command, cwd=ROOT, env=environ, stdout=writer, check=False)
+    os.close(writer)
+    printed = b""
+    while chunk := read_terminal(reader):
+        printed += chunk
+    os.close(reader)
+    assert done.returncode == 1  # one of them is no image
+    assert "mnist-7.png" in printed.decode()
+    assert "7 100.0%" in printed.decode()
+    assert "send PNG, JPEG" in printed.decode()
+
+
+def read_terminal(reader):
+    try:
+        return os.read(reader, 65536)
+    except OSError:  # its other end is closed
+        return b""
+
+
+def test_a_server_answers_as_the_model_does_here(url, capsys):
+    assert main(["classify", str(SHIP), str(SEVEN), "--model", "cifar10"]) == 0
+    assert main(["classify", str(SHIP), str(SEVEN), "--model", "cifar10", "--url", url]) == 0
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    for here, there in zip(lines[:2], lines[2:], strict=True):
+        assert here["label"] == there["label"]
+        assert here["confidence"] == pytest.approx(there["confidence"], abs=0.02)  # int8 or float32, as is faster
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["classify", SEVEN, "--model", "unknown"], "no model 'unknown'"),
+        (["classify", "nothing.png"], "nothing.png"),
+        (["classify", SEVEN, "--url", "http://127.0.0.1:9"], "cannot be asked"),
+        (["score", "nowhere", "--out", "table.csv"], "nowhere is no folder"),
+        (["score", "tests", "--out", "table.xlsx"], "ends in .csv or .parquet"),
+        (["score", "service", "--out", "/nowhere/table.csv"], "table.csv"),
+    ],
+)
+def test_what_cannot_be_done_is_one_line(capsys, arguments, says):
+    assert main([str(argument) for argument in arguments]) == 2
+    assert says in capsys.readouterr().err
+
+
+def test_a_model_that_the_server_has_not_is_said(url, capsys):
+    assert main(["classify", str(SEVEN), "--url", url, "--model", "unknown"]) == 2
+    assert "no model 'unknown', expected one of" in capsys.readouterr().err
+
+
+def test_a_wrong_setting_is_named():
+    done = run("classify", SEVEN, device="toaster")
+    assert done.returncode == 2
+    assert done.stderr.startswith("Error: CLASSIFIER_DEVICE=toaster")
+
+
+@pytest.mark.parametrize("remote", [False, True])
+def test_every_image_under_a_folder_is_a_row(folder, tmp_path, capsys, url, remote):
+    out = tmp_path / "table.csv"
+    assert main(["score", str(folder), "--out", str(out), *(["--url", url] if remote else [])]) == 0
+    rows = {row["path"]: row for row in rows_of(out)}
+    assert len(rows) == 11
+    assert [rows[f"{'more/' if digit % 2 else ''}{digit}.PNG"]["label"] for digit in range(10)] == list("0123456789")
+    for path, row in rows.items():
+        probabilities = [float(row[f"probability of {digit}"] or 0) for digit in range(10)]
+        assert sum(probabilities) == pytest.approx(0 if path == "broken.png" else 1, abs=1e-4)
+    assert (rows["broken.png"]["label"], rows["broken.png"]["familiar"]) == ("", "")
+    printed = capsys.readouterr()
+    assert "broken.png: the PNG cannot be decoded" in printed.err
+    assert "11 images; 1 could not be classified" in printed.out
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["images", "table.csv"]
+
+
+def test_a_table_may_be_parquet(folder, tmp_path, model):
+    score(folder, tmp_path / "table.parquet", model)
+    table = parquet.read_table(tmp_path / "table.parquet").to_pylist()
+    assert {row["path"]: row["label"] for row in table} == {
+        "broken.png": "",
+        **{f"{'more/' if digit % 2 else ''}{digit}.PNG": str(digit) for digit in range(10)},
+    }
+    assert isinstance(table[0]["probability of 3"], float)
+    assert {row["familiar"] for row in table} == {True, None} | {row["familiar"] for row in table}
+    assert not (tmp_path / "table.parquet.partial").exists()
+
+
+class Interrupted:
+    """A model that is interrupted after some batches."""
+
+    def __init__(self, model, batches):
+        self.name, self.version, self.class_names = model.name, model.version, model.class_names
+        self.model, self.left, self.asked = model, batches, 0
+
+    def classify(self, contents):
+        if not self.left:
+            raise KeyboardInterrupt
+        self.left -= 1
+        self.asked += len(contents)
+        return self.model.classify(contents)
+
+
+def test_what_was_interrupted_goes_on(folder, tmp_path, model, monkeypatch):
+    monkeypatch.setattr("service.scoring.BATCH", 4)
+    out = tmp_path / "table.csv"
+    with pytest.raises(KeyboardInterrupt):
+        score(folder, out, Interrupted(model, 2))
+    assert not out.exists()
+    partial = tmp_path / "table.csv.partial"
+    with partial.open("a") as file:
+        file.write("a row that was not fin")
+    second = Interrupted(model, 9)
+    scored = score(folder, out, second)
+    assert (scored.images, scored.earlier, second.asked) == (11, 8, 3)
+    assert len({row["path"] for row in rows_of(out)}) == len(rows_of(out)) == 11
+    assert not partial.exists()
+
+
+def test_rows_of_another_model_are_not_gone_on_with(folder, tmp_path, model):
+    with pytest.raises(KeyboardInterrupt):
+        score(folder, tmp_path / "table.csv", Interrupted(model, 0))
+    score(folder, tmp_path / "table.csv", model)  # nothing had been written but the head
+    (tmp_path / "table.csv").rename(tmp_path / "other.csv.partial")
+    other = Interrupted(model, 0)
+    other.version = "3"
+    with pytest.raises(ScoringError, match="is of mnist 2, not of mnist 3"):
+        score(folder, tmp_path / "other.csv", other)
+
+
+def test_a_table_that_is_there_is_not_overwritten(folder, tmp_path, model):
+    (tmp_path / "table.csv").write_text("mine")
+    with pytest.raises(ScoringError, match="is there already"):
+        score(folder, tmp_path / "table.csv", model)
+    assert (tmp_path / "table.csv").read_text() == "mine"
+
+
+def test_a_folder_without_images_is_said(tmp_path, model):
+    with pytest.raises(ScoringError, match="named like an image"):
+        score(tmp_path, tmp_path / "table.csv", model)
