@@ -10,7 +10,7 @@ from training.device import choose_device, keep_freed_memory
 from training.errors import TrainingError
 from training.experiments import Report, ablate, rewrite_card, train_seeds
 from training.interruption import Interruption
-from training.options import Commands, add_command, add_data_dir, add_run_options, seed, share
+from training.options import Commands, Models, add_command, add_data_dir, add_run_options, seed, share
 from training.provenance import MODELS_DIR
 from training.retraining import Published, Retraining, retrain
 from training.zoo import DEFAULT_RECIPE, ZOO, TrainableModel
@@ -27,9 +27,9 @@ are in there already are not repeated. Ctrl-C ends the command; the next one goe
 """
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command and return its exit code."""
-    parser = make_parser()
+def main(arguments: Sequence[str] | None = None, *, models: Models = ZOO) -> int:
+    """Run a command on one of ``models`` and return its exit code."""
+    parser = make_parser(models)
     options = parser.parse_args(arguments)
     keep_freed_memory()
     try:
@@ -42,61 +42,65 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
 
 
-def make_parser() -> argparse.ArgumentParser:
+def make_parser(models: Models = ZOO) -> argparse.ArgumentParser:
     """Return the parser of every command."""
     parser = argparse.ArgumentParser(prog="python -m training", description="Train the models that the service serves.")
     commands = parser.add_subparsers(required=True, metavar="command")
-    _add_retrain(commands)
-    _add_experiments(commands)
-    _add_card(commands)
+    _add_retrain(commands, models)
+    _add_experiments(commands, models)
+    _add_card(commands, models)
     return parser
 
 
-def _add_retrain(commands: Commands) -> None:
+def _add_retrain(commands: Commands, models: Models) -> None:
     add = add_command(
         commands,
         "retrain",
+        models=models,
         run=_retrain,
         help="train a model, check it, and publish it as its next version",
         description="Train a model on its data set, calibrate it, export it to ONNX, check it, and publish it as "
         "models/<model>/<next version>/.",
         epilog=RETRAIN_EPILOG,
     )
-    add_run_options(add)
+    add_run_options(add, models)
     add("--seed", type=seed, default=0, help="of initialisation, order and augmentation (default 0)")
     add("--out", type=Path, help="where versions are published (models/; only the recipe published may go there)")
     add("--min-accuracy", type=share, metavar="0..1", help="publish nothing worse (default: the model's own floor)")
     add("--resume", action="store_true", help="go on with an interrupted run of the same settings")
 
 
-def _add_experiments(commands: Commands) -> None:
+def _add_experiments(commands: Commands, models: Models) -> None:
     add = add_command(
         commands,
         "seeds",
+        models=models,
         run=_train_seeds,
         help="train a recipe with several seeds, for its spread",
         description="Train a recipe with several seeds, one after the other.",
         epilog=EXPERIMENT_EPILOG,
     )
-    add_run_options(add)
+    add_run_options(add, models)
     add("--seeds", type=seed, nargs="+", required=True, metavar="N")
 
     add = add_command(
         commands,
         "ablate",
+        models=models,
         run=_ablate,
         help="train the published recipe without each of its parts",
         description="Train the published recipe, and the same without each of its parts in turn, on a third of its "
         "epochs (training/ablations.py).",
         epilog=EXPERIMENT_EPILOG,
     )
-    add_run_options(add, recipe=False)
+    add_run_options(add, models, recipe=False)
 
 
-def _add_card(commands: Commands) -> None:
+def _add_card(commands: Commands, models: Models) -> None:
     add = add_command(
         commands,
         "card",
+        models=models,
         run=_card,
         help="render the newest version's model card again, with the runs that came after it",
         description="Render README.md and the figures of the newest version in models/ again, from its files, the "
@@ -153,7 +157,7 @@ def _experiment(run: Callable[[Report], None]) -> int:
 
 
 def _card(_parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
-    print(f"wrote {rewrite_card(ZOO[options.model], options.data_dir) / 'README.md'} and its figures")
+    print(f"wrote {rewrite_card(options.models[options.model], options.data_dir) / 'README.md'} and its figures")
     return 0
 
 
@@ -168,7 +172,7 @@ def _describe(published: Published) -> str:
 
 def _asked(parser: argparse.ArgumentParser, options: argparse.Namespace) -> Retraining:
     """Return what the options of every run say; the rest is for the command to fill in."""
-    model: TrainableModel = ZOO[options.model]
+    model: TrainableModel = options.models[options.model]
     if options.recipe not in model.recipes:
         parser.error(f"--recipe: {model.name} has {', '.join(model.recipes)}; got {options.recipe!r}")
     recipe = model.recipes[options.recipe]

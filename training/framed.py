@@ -7,10 +7,9 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image
 
 from models.card import Preparation
-from models.modes import plain
 from models.preparation import draft_side, preparer
 from training.data import Split
 from training.export import predict_onnx
@@ -18,6 +17,7 @@ from training.figures import Example
 from training.framed_digits import DIGITS
 from training.framed_photos import PHOTOS
 from training.framing import Framing, Framings
+from training.pictures import open_picture
 
 FRAMINGS: Mapping[Preparation, Framings] = {"digit": DIGITS, "photo": PHOTOS}
 
@@ -61,10 +61,7 @@ def _see(preparation: Preparation, image_shape: tuple[int, ...]) -> Callable[[by
     prepare, side = preparer(preparation, image_shape), draft_side(preparation, image_shape)
 
     def see(file: bytes) -> tuple[Image.Image, Images]:
-        picture = Image.open(io.BytesIO(file))
-        if side is not None:
-            picture.draft(None, (side, side))
-        upright = plain(ImageOps.exif_transpose(picture))
-        return upright, prepare(upright)
+        picture = open_picture(io.BytesIO(file), draft_side=side)
+        return picture, prepare(picture)
 
     return see

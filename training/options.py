@@ -1,14 +1,15 @@
 """Options that the commands share, and the values they take."""
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TypeAlias
 
 from training.provenance import REPOSITORY
-from training.zoo import DEFAULT_RECIPE, ZOO
+from training.zoo import DEFAULT_RECIPE, TrainableModel
 
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+Models = Mapping[str, TrainableModel]  # by name
 
 MAX_SEED = 2**32 - 1  # of every epoch one is made, which must fit 64 bits (training/fitting.py)
 MAX_EPOCHS = 1_000_000
@@ -18,20 +19,21 @@ def add_command(
     commands: Commands,
     name: str,
     *,
+    models: Models,
     run: Callable[[argparse.ArgumentParser, argparse.Namespace], int],
     **texts: str,
 ) -> Callable[..., argparse.Action]:
     """Add a command that takes a model; return what adds an option to it."""
     parser = commands.add_parser(name, formatter_class=argparse.RawDescriptionHelpFormatter, **texts)  # type: ignore[arg-type]
-    parser.set_defaults(run=run, recipe=DEFAULT_RECIPE)
-    parser.add_argument("model", choices=ZOO, help=" or ".join(ZOO))
+    parser.set_defaults(run=run, models=models, recipe=DEFAULT_RECIPE)
+    parser.add_argument("model", choices=models, help=" or ".join(models))
     return parser.add_argument
 
 
-def add_run_options(add: Callable[..., argparse.Action], *, recipe: bool = True) -> None:
+def add_run_options(add: Callable[..., argparse.Action], models: Models, *, recipe: bool = True) -> None:
     """Add what every run takes."""
     if recipe:
-        recipes = "; ".join(f"{model.name}: {', '.join(model.recipes)}" for model in ZOO.values())
+        recipes = "; ".join(f"{model.name}: {', '.join(model.recipes)}" for model in models.values())
         add("--recipe", default=DEFAULT_RECIPE, help=f"how to train ({recipes}; default {DEFAULT_RECIPE})")
     add("--epochs", type=whole_number(1, MAX_EPOCHS), help="instead of the recipe's")
     add("--device", choices=("auto", "cpu", "cuda"), default="auto", help="auto is the GPU where there is one")

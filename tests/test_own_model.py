@@ -1,0 +1,92 @@
+"""docs/own-model.md, followed to the letter: pictures in folders become a served model; and what its loader refuses."""
+
+import re
+import subprocess
+import sys
+
+import httpx
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw
+from served import ROOT, serve
+
+from training.data import DataError
+from training.image_folder import load_image_folder
+
+CLASSES = ("circle", "square", "triangle")
+SIDES = {"square": 4, "triangle": 3}
+
+
+def draw(name, random):
+    """A shape of some colour, size and place, on a ground of another colour."""
+    width, height = (int(side) for side in random.integers(60, 140, 2))
+    light, dark = (tuple(int(level) for level in random.integers(low, low + 80, 3)) for low in (150, 0))
+    picture = Image.new("RGB", (width, height), light)
+    size = random.uniform(0.3, 0.45) * min(width, height)
+    middle = (width / 2 + random.uniform(-4, 4), height / 2 + random.uniform(-4, 4))
+    if name == "circle":
+        ImageDraw.Draw(picture).circle(middle, size, fill=dark)
+    else:
+        ImageDraw.Draw(picture).regular_polygon((*middle, size), SIDES[name], int(random.integers(0, 30)), fill=dark)
+    return picture
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory):
+    folder, random = tmp_path_factory.mktemp("data") / "shapes", np.random.default_rng(0)
+    for name in CLASSES:
+        (folder / name).mkdir(parents=True)
+        for number in range(60):
+            draw(name, random).save(folder / name / f"{number}.{'jpg' if number % 2 else 'png'}")
+    return folder
+
+
+def test_pictures_in_folders_become_a_model_that_is_served(pictures, tmp_path):
+    (script,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "own-model.md").read_text(), re.DOTALL)
+    (tmp_path / "shapes.py").write_text(script)
+    places = ["--data-dir", pictures.parent, "--out", tmp_path / "models", "--checkpoint-dir", tmp_path / "checkpoints"]
+    done = subprocess.run(
+        [sys.executable, tmp_path / "shapes.py", "retrain", "shapes", *places],
+        env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert re.match(r"published .*shapes/1: accuracy (9|100)", done.stdout)
+    card = (tmp_path / "models" / "shapes" / "1" / "README.md").read_text()
+    assert "| triangle | " in card
+    with serve(models_dir=tmp_path / "models") as served, httpx.Client(base_url=served.url) as client:
+        shape = client.get("/v2/models/shapes").json()["inputs"][0]["shape"]
+        answer = client.post("/v1/models/shapes/classify", content=(pictures / "triangle" / "1.jpg").read_bytes())
+    assert shape == [-1, 48, 48, 3]
+    assert answer.json()["label"] == "triangle"
+
+
+def load(folder, class_names=CLASSES):
+    return load_image_folder(folder, class_names=class_names, side=16)
+
+
+def test_the_splits_share_no_picture_and_are_always_the_same(pictures):
+    first, second = load(pictures), load(pictures)
+    assert [len(split) for split in (first.train, first.val, first.test)] == [137, 7, 36]
+    assert first.train.images.shape[1:] == (16, 16, 3)
+    assert (first.test.images == second.test.images).all()
+    assert first.md5s == second.md5s
+    every = np.concatenate([split.images.numpy() for split in (first.train, first.val, first.test)])
+    assert len(np.unique(every, axis=0)) == 180
+
+
+def test_what_is_wrong_with_a_folder_is_said(pictures, tmp_path):
+    with pytest.raises(DataError, match=r"cannot read .*nowhere"):
+        load(tmp_path / "nowhere")
+    with pytest.raises(DataError, match="has the classes circle, square, triangle, expected circle, square"):
+        load(pictures, CLASSES[:2])
+    for name in CLASSES:
+        (tmp_path / name).mkdir()
+    with pytest.raises(DataError, match="expected a folder for each of circle"):
+        load(tmp_path)
+    for name in CLASSES:
+        (tmp_path / name / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\nbroken")
+    with pytest.raises(DataError, match=r"broken.png: .*; mend or remove it"):
+        load(tmp_path)
