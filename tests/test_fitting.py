@@ -169,6 +169,27 @@ def test_a_constant_schedule_is_constant():
     assert {learning_rate(Recipe(epochs=1, lr=0.5), progress / 10) for progress in range(11)} == {0.5}
 
 
+def test_one_cycle_is_torchs():
+    recipe = Recipe(epochs=1, lr=0.5, schedule="one-cycle", warmup=0.3)
+    optimizer = torch.optim.SGD([torch.zeros(1)], lr=1.0)
+    expected = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=0.5, total_steps=101, pct_start=0.303)
+    rates = []
+    for step in range(101):
+        rates.append(learning_rate(recipe, step / 100))
+        assert rates[-1] == pytest.approx(optimizer.param_groups[0]["lr"], rel=0.03, abs=1e-4)
+        optimizer.step()
+        if step < 100:
+            expected.step()
+    assert max(rates) == rates[30] == 0.5
+
+
+def test_the_rate_falls_on_a_plateau_and_stays_there():
+    recipe = Recipe(epochs=1, lr=0.5, schedule="plateau")
+    losses = (1.0, 0.9, 0.9, 0.9, 0.9, 0.8, 0.8, 0.8, 0.8)
+    rates = [learning_rate(recipe, 0.0, losses[:count]) for count in range(len(losses) + 1)]
+    assert rates == pytest.approx([0.5] * 5 + [0.05] * 4 + [0.005])
+
+
 def test_a_triangular_schedule_rises_to_its_peak_and_falls_to_nothing():
     recipe = Recipe(epochs=1, lr=0.5, schedule="triangular", warmup=0.2)
     rates = [learning_rate(recipe, progress / 100) for progress in range(101)]

@@ -1,5 +1,7 @@
 """Networks: their shapes, their sizes, and where they start."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -19,6 +21,7 @@ from training.networks import (
     mnist_resnet,
 )
 from training.recipes import CIFAR10_RECIPES, MNIST_RECIPES, MNIST_RESNET_RECIPES
+from training.zoo import ZOO
 
 MEAN, STD = [125.0, 123.0, 114.0], [63.0, 62.0, 67.0]
 
@@ -149,3 +152,10 @@ def test_an_mlp_is_left_as_it_was_made(network):
     before = [weights.clone() for weights in network.parameters()]
     initialize(network, torch.zeros(4, 28, 28, dtype=torch.uint8))
     assert all(torch.equal(old, new) for old, new in zip(before, network.parameters(), strict=True))
+
+
+@pytest.mark.parametrize("name", ["relu", "leaky_relu", "gelu", "sigmoid", "tanh"])
+def test_an_mlp_has_the_activation_that_its_recipe_names(name):
+    recipe = replace(ZOO["mnist"].recipes["course"], activation=name)
+    network = ZOO["mnist"].build([33.0], [79.0], recipe)
+    assert [type(layer).__name__.lower() for layer in network].count(name.replace("_", "")) == 2

@@ -108,7 +108,7 @@ class Fitting:
 
         An earlier one that is as good on the few validation images is luck.
         """
-        has_fallen = self.recipe.schedule == "triangular" and len(self.history) == self.recipe.epochs
+        has_fallen = self.recipe.rate_falls and len(self.history) == self.recipe.epochs
         return self.history[-1] if has_fallen else best_epoch(self.history)
 
     def _is_over(self) -> bool:
@@ -123,13 +123,14 @@ class Fitting:
         torch.manual_seed(self.seed * 1_000_003 + number)
         self.network.train()
         loss_sum, num_correct = torch.zeros(2, device=self.device)
+        val_losses = tuple(epoch.val_loss for epoch in self.history)
         num_trained, batches = 0, self._batches(mirrored=self.mirrored_first ^ (number % 2 == 0))
         steps = math.ceil(num_images / self.recipe.batch_size)
         for step, (batch, targets) in enumerate(batches):
             if stopped():
                 return None
             progress = (number - 1 + step / steps) / self.recipe.epochs
-            lr = learning_rate(self.recipe, progress)
+            lr = learning_rate(self.recipe, progress, val_losses)
             bar.update(len(batch))
             if self.selector:
                 rows = self.selector.choose(batch.images, batch.labels, step=step, lr=lr)

@@ -1,11 +1,21 @@
 """The networks: raw pixels in, logits out, so that preprocessing travels inside the exported graph."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+from training.recipes import Activation
+
+ACTIVATIONS: Mapping[Activation, Callable[[], nn.Module]] = {
+    "relu": nn.ReLU,
+    "leaky_relu": nn.LeakyReLU,  # 0.01 below nothing
+    "gelu": nn.GELU,
+    "sigmoid": nn.Sigmoid,
+    "tanh": nn.Tanh,
+}
 
 
 class PixelNormalizer(nn.Module):
@@ -53,6 +63,7 @@ def mnist_mlp(
     *,
     hidden: Sequence[int] = (256, 128),
     batch_norm: bool = False,
+    activation: Activation = "relu",
     drop_rate: float = 0.3,
 ) -> nn.Sequential:
     """Multilayer perceptron: (N, 28, 28) uint8 -> (N, 10) logits."""
@@ -62,7 +73,7 @@ def mnist_mlp(
         layers.append(nn.Linear(narrow, wide))
         if batch_norm:
             layers.append(nn.BatchNorm1d(wide))
-        layers += [nn.ReLU(), nn.Dropout(drop_rate)]
+        layers += [ACTIVATIONS[activation](), nn.Dropout(drop_rate)]
     return nn.Sequential(*layers, nn.Linear(widths[-1], 10))
 
 

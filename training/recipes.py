@@ -7,7 +7,8 @@ from typing import Any, Literal
 from training.augmentation import Augmentation
 
 Optimizer = Literal["adam", "adamw", "muon", "sgd"]
-Schedule = Literal["constant", "triangular"]
+Schedule = Literal["constant", "plateau", "one-cycle", "triangular"]
+Activation = Literal["relu", "leaky_relu", "gelu", "sigmoid", "tanh"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,6 +20,7 @@ class Recipe:
     depth: int = 2  # convolutions in a group; the third makes it residual
     whitened: bool = True  # a CNN begins with a whitening layer and identities, not with random filters
     batch_norm: bool = False  # in an MLP
+    activation: Activation = "relu"  # of an MLP
     batch_size: int = 128
     optimizer: Optimizer = "adam"
     lr: float = 1e-3  # peak of the schedule
@@ -27,7 +29,7 @@ class Recipe:
     weight_decay: float = 0.0
     lookahead: bool = False
     schedule: Schedule = "constant"
-    warmup: float = 0.2  # share of the steps in which a triangular schedule rises
+    warmup: float = 0.2  # share of the steps in which a triangle or cycle rises
     drop_rate: float = 0.0
     label_smoothing: float = 0.0
     mixed_precision: bool = True  # bfloat16 where the hardware has it
@@ -37,6 +39,11 @@ class Recipe:
     selector_widths: tuple[int, ...] = (32, 64, 64)
     patience: int = 10  # epochs without a better validation accuracy before the run stops
     augmentation: Augmentation = field(default_factory=Augmentation)
+
+    @property
+    def rate_falls(self) -> bool:
+        """Tell whether the rate falls to nothing, or nearly so, at the end."""
+        return self.schedule in {"one-cycle", "triangular"}
 
     @property
     def is_smoothed(self) -> bool:

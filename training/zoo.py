@@ -43,7 +43,12 @@ MNIST = TrainableModel(
     preparation="digit",
     load=load_mnist,
     build=lambda mean, std, recipe: mnist_mlp(
-        mean, std, hidden=recipe.widths, batch_norm=recipe.batch_norm, drop_rate=recipe.drop_rate
+        mean,
+        std,
+        hidden=recipe.widths,
+        batch_norm=recipe.batch_norm,
+        activation=recipe.activation,
+        drop_rate=recipe.drop_rate,
     ),
     recipes=MNIST_RECIPES,
     int8=True,
