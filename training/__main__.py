@@ -13,6 +13,7 @@ from training.interruption import Interruption
 from training.options import Commands, Models, add_command, add_data_dir, add_run_options, seed, share
 from training.provenance import MODELS_DIR
 from training.retraining import Published, Retraining, retrain
+from training.study_command import add_study
 from training.zoo import DEFAULT_RECIPE, ZOO, TrainableModel
 
 RETRAIN_EPILOG = """\
@@ -49,6 +50,7 @@ def make_parser(models: Models = ZOO) -> argparse.ArgumentParser:
     _add_retrain(commands, models)
     _add_experiments(commands, models)
     _add_card(commands, models)
+    add_study(commands)
     return parser
 
 

@@ -1,0 +1,167 @@
+"""The course's study: learning rate, batch size and dropout of its MLP, every combination with several seeds.
+
+Optuna's grid sampler hands the combinations out, and a storage file remembers them: several processes, or machines that
+share the file, work on one study, and what was interrupted goes on with the runs that are left.
+"""
+
+import itertools
+import json
+import math
+import multiprocessing
+from collections.abc import Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from contextlib import redirect_stderr
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import optuna
+import torch
+from optuna.storages.journal import JournalFileBackend
+from optuna.trial import TrialState
+from tqdm import tqdm
+
+from training.building import make_fitting
+from training.data import DataSet, load_mnist
+from training.device import count_cores, describe_hardware, keep_freed_memory
+from training.prediction import predict_logits, share_correct
+from training.provenance import git_commit
+from training.zoo import MNIST
+
+NAME, RECIPE = "course", "course"
+GRID: Mapping[str, Sequence[float]] = {
+    "lr": [1e-2, 1e-3, 1e-4],
+    "batch_size": [32, 256],
+    "drop_rate": [0.0, 0.3, 0.5],
+    "seed": [0, 1, 2],
+}
+POLL_S = 1.0
+DIGITS = 5  # of what is kept of an epoch
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyRun:
+    """One run of the study."""
+
+    lr: float
+    batch_size: int
+    drop_rate: float
+    seed: int
+    val_accuracy: float  # of the epoch that was kept, 0..1, as the next
+    test_accuracy: float
+    seconds: float
+    hardware: str
+    git_commit: str
+    history: Sequence[Mapping[str, float]]  # of each epoch: training.history.Epoch
+
+
+@dataclass(frozen=True, kw_only=True)
+class Study:
+    """What a person asked for."""
+
+    storage: Path
+    data_dir: Path
+    device: torch.device
+    epochs: int | None  # None: the recipe's
+
+    def open(self) -> optuna.Study:
+        """Open the storage file, or begin it."""
+        self.storage.parent.mkdir(parents=True, exist_ok=True)
+        return optuna.create_study(
+            study_name=NAME,
+            storage=optuna.storages.JournalStorage(JournalFileBackend(str(self.storage))),
+            sampler=optuna.samplers.GridSampler(GRID, seed=0),
+            direction="maximize",
+            load_if_exists=True,
+        )
+
+    def finished(self) -> list[StudyRun]:
+        """Return every run that came to its end, one a combination, in the order of the grid."""
+        trials = self.open().get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+        runs = {tuple(trial.params[name] for name in GRID): StudyRun(**trial.user_attrs["run"]) for trial in trials}
+        return [runs[combination] for combination in itertools.product(*GRID.values()) if combination in runs]
+
+
+def run_study(study: Study, *, jobs: int) -> list[StudyRun]:
+    """Train every combination that is left, so many at once, and return all runs; epochs are told in a log.
+
+    Raises:
+        DataError: there are no images.
+    """
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    load_mnist(study.data_dir)  # downloaded once, and an error is told before anything begins
+    _try_again(study.open())
+    total = math.prod(map(len, GRID.values()))
+    done = study.finished()
+    with tqdm(total=total, initial=len(done), desc="study", unit="run", dynamic_ncols=True) as bar:
+        if len(done) < total:
+            with ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
+                running = {pool.submit(_work, study, jobs) for _ in range(jobs)}
+                while running:
+                    ended, running = wait(running, timeout=POLL_S, return_when=FIRST_COMPLETED)
+                    bar.update(len(study.finished()) - bar.n)
+                    for worker in ended:
+                        worker.result()
+    return study.finished()
+
+
+def _try_again(study: optuna.Study) -> None:
+    """Let combinations that failed come once more; the sampler takes them for done."""
+    trials = study.get_trials(deepcopy=False)
+    others = [
+        trial.system_attrs.get("fixed_params", trial.params) for trial in trials if trial.state != TrialState.FAIL
+    ]
+    for trial in trials:
+        if trial.state == TrialState.FAIL and trial.params not in others:
+            attributes = {**trial.system_attrs, "fixed_params": trial.params}
+            study.add_trial(optuna.trial.create_trial(state=TrialState.WAITING, system_attrs=attributes))
+            others.append(trial.params)
+
+
+def _work(study: Study, jobs: int) -> None:
+    """Train what the sampler hands out until nothing is left; one of the processes of a study."""
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    keep_freed_memory()
+    torch.set_num_threads(max(1, count_cores() // jobs))
+    data = load_mnist(study.data_dir)
+    with study.storage.with_suffix(".log").open("a") as log, redirect_stderr(log):
+        study.open().optimize(lambda trial: _train(study, data, trial))
+
+
+def _train(study: Study, data: DataSet, trial: optuna.Trial) -> float:
+    """Train one combination, keep what it gave with the trial, and return its validation accuracy."""
+    lr, batch_size, drop_rate, seed = (_choose(trial, name) for name in GRID)
+    recipe = MNIST.recipes[RECIPE]
+    epochs = study.epochs or recipe.epochs
+    recipe = replace(recipe, lr=lr, batch_size=int(batch_size), drop_rate=drop_rate, epochs=epochs, patience=epochs)
+    fitting = make_fitting(MNIST, recipe, data, seed=int(seed), device=study.device)
+    fit = fitting.run(stopped=lambda: False, after_epoch=lambda: None)
+    assert fit
+    test = data.test.to(study.device)
+    run = StudyRun(
+        lr=lr,
+        batch_size=recipe.batch_size,
+        drop_rate=drop_rate,
+        seed=fitting.seed,
+        val_accuracy=round(fit.best.val_accuracy, DIGITS),
+        test_accuracy=share_correct(predict_logits(fitting.network, test.images), test.labels),
+        seconds=round(fit.seconds, 1),
+        hardware=describe_hardware(study.device),
+        git_commit=git_commit(),
+        history=[{name: round(value, DIGITS) for name, value in asdict(epoch).items()} for epoch in fit.history],
+    )
+    trial.set_user_attr("run", asdict(run))
+    return run.val_accuracy
+
+
+def _choose(trial: optuna.Trial, name: str) -> float:
+    return float(trial.suggest_categorical(name, GRID[name]))
+
+
+def write_runs(path: Path, runs: Sequence[StudyRun]) -> None:
+    """Keep runs, a line each."""
+    path.write_text("".join(json.dumps(asdict(run)) + "\n" for run in runs))
+
+
+def read_runs(path: Path) -> list[StudyRun]:
+    """Read what :func:`write_runs` wrote."""
+    return [StudyRun(**json.loads(line)) for line in path.read_text().splitlines()]
