@@ -14,7 +14,8 @@ from service.classifier import Answer
 from service.data_url import data_url
 from service.decoding import open_image, read_picture
 from service.explanation import cover, draw_saliency
-from service.inference_protocol import InferRequest, read_infer
+from service.inference_answer import render_infer
+from service.inference_request import read_infer
 from service.plain_png import read_plain_png
 from service.problems import BadRequest, BodyTooLarge, Problem
 from service.repository import ServedModel
@@ -94,11 +95,11 @@ class Classification:
         ]
         return self.model.renderer.many(predictions)
 
-    async def read_infer(self, body: bytes, json_length: int | None) -> tuple[InferRequest, NDArray[np.uint8]]:
-        """Read a request of the Open Inference Protocol; a large one on a thread.
+    async def infer(self, body: bytes, json_length: int | None) -> tuple[bytes, int | None]:
+        """Answer a request of the Open Inference Protocol; see :func:`read_infer` and :func:`render_infer`.
 
         Raises:
-            BadRequest: it is unfit.
+            Problem: the request or the moment is unfit.
         """
         started = time.perf_counter()
         read = functools.partial(read_infer, body, json_length, self.model.classifier.image_shape)
@@ -107,17 +108,9 @@ class Classification:
         else:
             request, images = await asyncio.get_running_loop().run_in_executor(self.worker.decoders, read)
         self._decoded(started)
-        return request, images
-
-    async def prepared(self, images: NDArray[np.uint8]) -> list[Answer]:
-        """Classify images that are as the model takes them, (N, ...).
-
-        Raises:
-            Problem: the moment is unfit.
-        """
         answers = await self._run(list(images))
         self._count_unfamiliar(answers)
-        return answers
+        return render_infer(request, self.model, answers)
 
     async def _decode_all(self, contents: Sequence[bytes]) -> list[Pixels | Problem]:
         """Decode the images of a batch; no more of them wait for a thread than there are threads."""

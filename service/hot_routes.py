@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 
 from service.classification import Classification, Timing
 from service.connection import client_left, send_at_once
-from service.inference_protocol import JSON_LENGTH, read_json_length, render_error, render_infer
+from service.inference_answer import render_error
+from service.inference_request import JSON_LENGTH, read_json_length
 from service.jobs import ClientLeft, ModelFailed
 from service.metrics import RequestCounter
 from service.problems import (
@@ -173,19 +174,16 @@ class HotRoutes:
             timing=exchange.timing,
         )
         if exchange.action == "infer":
-            return await _infer(exchange, classification, body)
+            answer, json_length = await classification.infer(body, read_json_length(exchange.scope["headers"]))
+            if json_length is not None:
+                exchange.answer_head = [
+                    (b"content-type", b"application/octet-stream"),
+                    (JSON_LENGTH, b"%d" % json_length),
+                ]
+            return answer
         if exchange.action == "classify-batch":
             return await classification.many(read_images(body, content_type))
         return await classification.one(body if exchange.model is None else read_image(body, content_type))
-
-
-async def _infer(exchange: _Exchange, classification: Classification, body: bytes) -> bytes:
-    """Answer a request of the Open Inference Protocol."""
-    request, images = await classification.read_infer(body, read_json_length(exchange.scope["headers"]))
-    answer, json_length = render_infer(request, classification.model, await classification.prepared(images))
-    if json_length is not None:
-        exchange.answer_head = [(b"content-type", b"application/octet-stream"), (JSON_LENGTH, b"%d" % json_length)]
-    return answer
 
 
 async def _refuse(exchange: _Exchange, send: Send, problem: Problem) -> None:

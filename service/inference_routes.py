@@ -7,7 +7,8 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from models.layout import FAMILIARITY
-from service.inference_protocol import INPUT, INPUT_TYPE, OUTPUT_TYPE, PROBABILITIES
+from service.inference_answer import OUTPUT_TYPE, PROBABILITIES
+from service.inference_request import INPUT, INPUT_TYPE
 from service.openapi import API_VERSION
 from service.repository import ServedModel
 from service.worker import Worker

@@ -10,7 +10,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Match, Route
 
 from service import metrics
-from service.inference_protocol import is_of_protocol, render_error
+from service.inference_answer import is_of_protocol, render_error
 from service.inference_routes import inference_routes
 from service.openapi import openapi
 from service.page import page_routes

@@ -78,7 +78,7 @@ def score(folder: Path, out: Path, model: Model) -> Scored:
     left = [path for path in paths if str(path.relative_to(folder)) not in done]
     with partial.open("a", newline="") as file, _progress() as progress:
         rows = csv.DictWriter(file, _columns(model))
-        if not done:
+        if not file.tell():
             rows.writeheader()
         task = progress.add_task("images", total=len(paths), completed=len(done))
         for batch in _batches(left):

@@ -158,7 +158,7 @@ def test_a_table_may_be_parquet(folder, tmp_path, model):
         **{f"{'more/' if digit % 2 else ''}{digit}.PNG": str(digit) for digit in range(10)},
     }
     assert isinstance(table[0]["probability of 3"], float)
-    assert {row["familiar"] for row in table} == {True, None} | {row["familiar"] for row in table}
+    assert {row["familiar"] for row in table} >= {True, None}
     assert not (tmp_path / "table.parquet.partial").exists()
 
 
@@ -197,6 +197,7 @@ def test_rows_of_another_model_are_not_gone_on_with(folder, tmp_path, model):
     with pytest.raises(KeyboardInterrupt):
         score(folder, tmp_path / "table.csv", Interrupted(model, 0))
     score(folder, tmp_path / "table.csv", model)  # nothing had been written but the head
+    assert len(rows_of(tmp_path / "table.csv")) == 11
     (tmp_path / "table.csv").rename(tmp_path / "other.csv.partial")
     other = Interrupted(model, 0)
     other.version = "3"

@@ -105,6 +105,18 @@ def test_what_is_malformed_is_refused_in_the_protocols_shape(service, body, says
     assert says in message
 
 
+def test_what_is_too_much_is_refused(service):
+    many = np.zeros((257, 28, 28), np.uint8)
+    path = "/v2/models/mnist/infer"
+    status, message = error(ask(service, path, many))
+    assert (status, message) == (413, "images: 257 images, expected at most 256")
+    padded = json.dumps({"inputs": [tensor(many[:1])]}).encode() + b" " * 2_000_000
+    assert error(service.post(path, content=padded))[0] == 413
+    outputs = [{"name": "probabilities"}] * 2
+    assert error(ask(service, outputs=outputs)) == (400, "outputs: 2 asked for, the model has 1")
+    assert ask(service, path, many[:256]).json()["outputs"][0]["shape"] == [256, 10]
+
+
 @pytest.mark.parametrize("length", ["x", "-1", "99999", "1" * 20])
 def test_a_wrong_length_of_the_json_is_refused(service, length):
     response = service.post(INFER, content=b"{}", headers={"inference-header-content-length": length})

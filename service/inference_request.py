@@ -1,4 +1,4 @@
-"""Requests and answers of the Open Inference Protocol (KServe v2, REST), with two extensions of Triton's.
+"""What a request of the Open Inference Protocol (KServe v2, REST) asks, with two extensions of Triton's.
 
 Tensors may be binary, after the JSON, and ``classification`` asks for the likeliest classes as ``value:index:label``.
 https://github.com/kserve/open-inference-protocol/blob/main/specification/protocol/inference_rest.md
@@ -14,17 +14,13 @@ import orjson
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from models.layout import FAMILIARITY
-from service.classifier import Answer
-from service.problems import BadRequest, Problem
-from service.repository import ServedModel
+from service.problems import BadRequest, BodyTooLarge
+from service.upload import MAX_IMAGES
 
 JSON_LENGTH = b"inference-header-content-length"  # the header: bytes of JSON before the binary tensors
 INPUT, INPUT_TYPE = "images", "UINT8"
-PROBABILITIES = "probabilities"
-OUTPUT_TYPE = "FP32"
 
-Json = dict[str, Any]
+_JSON_BYTES, _JSON_BYTES_A_NUMBER = 64 * 1024, 8  # 8: three digits, a comma, and room for layout
 
 
 class _Strict(BaseModel):
@@ -48,7 +44,9 @@ class _OutputParameters(_Strict):
     classification: Annotated[int, Field(ge=0)] = 0  # the so many likeliest classes; 0: the tensor itself
 
 
-class _Output(_Strict):
+class Output(_Strict):
+    """A tensor that is asked for."""
+
     name: str
     parameters: _OutputParameters = _OutputParameters()
 
@@ -62,7 +60,7 @@ class InferRequest(_Strict):
 
     id: str = ""
     inputs: list[_Input]
-    outputs: list[_Output] = []
+    outputs: list[Output] = []
     parameters: _Parameters = _Parameters()
 
 
@@ -95,10 +93,13 @@ def read_infer(
 
     Raises:
         BadRequest: it is malformed, or its tensor is not what the model takes.
+        BodyTooLarge: it has too many images, or more JSON than they need.
     """
     end = len(body) if json_length is None else json_length
     if end > len(body):
         raise BadRequest(f"Inference-Header-Content-Length is {end}, the body has {len(body)} bytes")
+    if end > (most := _JSON_BYTES + _JSON_BYTES_A_NUMBER * MAX_IMAGES * math.prod(image_shape)):
+        raise BodyTooLarge(f"{end} bytes of JSON, expected at most {most}; send binary tensors")
     try:
         request = InferRequest.model_validate(orjson.loads(body[:end]))
     except orjson.JSONDecodeError as error:
@@ -119,6 +120,8 @@ def _read_images(request: InferRequest, binary: bytes, image_shape: tuple[int, .
     count, *image = tensor.shape or [0]
     if tuple(image) != image_shape or count < 1:
         raise BadRequest(f"{INPUT}: expected shape {['N', *image_shape]}, got {tensor.shape[:8]}")
+    if count > MAX_IMAGES:
+        raise BodyTooLarge(f"{INPUT}: {count} images, expected at most {MAX_IMAGES}")
     size = tensor.parameters.binary_data_size
     if size is None:
         return _read_numbers(tensor.data, count * math.prod(image_shape)).reshape(count, *image_shape)
@@ -138,64 +141,3 @@ def _read_numbers(data: object, count: int) -> NDArray[np.uint8]:
     if numbers.size != count or numbers.dtype.kind not in "iu" or numbers.min() < 0 or numbers.max() > 255:
         raise BadRequest(f"{INPUT}: expected data of {count} whole numbers from 0 to 255")
     return numbers.astype(np.uint8)
-
-
-def render_infer(request: InferRequest, model: ServedModel, answers: Sequence[Answer]) -> tuple[bytes, int | None]:
-    """Return the answer's body, and the length of its JSON if binary tensors follow.
-
-    Raises:
-        BadRequest: an output that was asked for is none of the model's, or has no classes.
-    """
-    tensors: dict[str, NDArray[np.float32]] = {
-        PROBABILITIES: np.array([answer.probabilities for answer in answers], np.float32)
-    }
-    if model.classifier.tells_familiarity:
-        tensors[FAMILIARITY] = np.array([answer.familiarity for answer in answers], np.float32)
-    outputs, binary = [], []
-    for asked in request.outputs or [_Output(name=name) for name in tensors]:
-        if asked.name not in tensors:
-            raise BadRequest(f"outputs: no {asked.name[:50]!r}, expected some of {', '.join(tensors)}")
-        described, data, content = _render_output(asked, tensors[asked.name], model.card.class_names)
-        wants_binary = asked.parameters.binary_data
-        if request.parameters.binary_data_output if wants_binary is None else wants_binary:
-            binary.append(content)
-            described["parameters"] = {"binary_data_size": len(content)}
-        else:
-            described["data"] = data
-        outputs.append(described)
-    answer: Json = {"model_name": model.card.name, "model_version": model.card.version, "outputs": outputs}
-    if request.id:
-        answer["id"] = request.id
-    head = orjson.dumps(answer, option=orjson.OPT_SERIALIZE_NUMPY)
-    return b"".join([head, *binary]), len(head) if binary else None
-
-
-def _render_output(
-    asked: _Output, tensor: NDArray[np.float32], class_names: Sequence[str]
-) -> tuple[Json, object, bytes]:
-    """Return an output without its data, its data for JSON, and the same in binary."""
-    count = asked.parameters.classification
-    if not count:
-        described = {"name": asked.name, "datatype": OUTPUT_TYPE, "shape": list(tensor.shape)}
-        return described, tensor.ravel(), tensor.tobytes()
-    if tensor.ndim != 2:
-        raise BadRequest(f"outputs: {asked.name} has no classes")
-    likeliest = np.argsort(-tensor, axis=1, kind="stable")[:, :count]
-    texts = [
-        f"{tensor[row, index]:f}:{index}:{class_names[index]}"
-        for row, indices in enumerate(likeliest)
-        for index in indices
-    ]
-    described = {"name": asked.name, "datatype": "BYTES", "shape": list(likeliest.shape)}
-    encoded = [text.encode() for text in texts]
-    return described, texts, b"".join(len(text).to_bytes(4, "little") + text for text in encoded)
-
-
-def render_error(problem: Problem) -> bytes:
-    """Return a problem in the protocol's own shape."""
-    return orjson.dumps({"error": problem.detail})
-
-
-def is_of_protocol(path: str) -> bool:
-    """Tell whether a path is the protocol's."""
-    return path == "/v2" or path.startswith("/v2/")
