@@ -81,9 +81,10 @@ def test_the_file_tells_nothing_of_the_machine_that_wrote_it(exported):
     assert str(Path(torch.__file__).parents[1]).encode() not in content
 
 
-def test_predictions_do_not_depend_on_how_the_images_are_divided(exported):
+def test_predictions_do_not_depend_on_how_the_images_are_divided(exported, monkeypatch):
     path, _, images = exported
-    found = predict_onnx(path, images.numpy(), batch_size=5)
+    monkeypatch.setattr("training.export.BATCH", 5)
+    found = predict_onnx(path, images.numpy())
     assert np.allclose(found, predict_onnx(path, images.numpy()), atol=1e-6)
 
 
