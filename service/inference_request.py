@@ -20,6 +20,7 @@ from service.upload import MAX_IMAGES
 JSON_LENGTH = b"inference-header-content-length"  # the header: bytes of JSON before the binary tensors
 INPUT, INPUT_TYPE = "images", "UINT8"
 
+_FEW = Field(max_length=8)  # of more, each would be checked and each error told
 _JSON_BYTES, _JSON_BYTES_A_NUMBER = 64 * 1024, 8  # 8: three digits, a comma, and room for layout
 
 
@@ -34,7 +35,7 @@ class _InputParameters(_Strict):
 class _Input(_Strict):
     name: str
     datatype: str
-    shape: list[int]
+    shape: Annotated[list[int], _FEW]
     data: Any = None
     parameters: _InputParameters = _InputParameters()
 
@@ -59,8 +60,8 @@ class InferRequest(_Strict):
     """The JSON of a request; what it has beyond this is nobody's business."""
 
     id: str = ""
-    inputs: list[_Input]
-    outputs: list[Output] = []
+    inputs: Annotated[list[_Input], _FEW]
+    outputs: Annotated[list[Output], _FEW] = []
     parameters: _Parameters = _Parameters()
 
 
@@ -134,10 +135,11 @@ def _read_images(request: InferRequest, binary: bytes, image_shape: tuple[int, .
 
 def _read_numbers(data: object, count: int) -> NDArray[np.uint8]:
     """Make nested or flat lists an array."""
-    try:
-        numbers = np.array(data if isinstance(data, list) else [])
+    try:  # as objects: of texts NumPy would make room for the longest, that many times
+        numbers = np.array(data if isinstance(data, list) else [], dtype=object)
     except ValueError:  # lists of other lengths beside each other
-        numbers = np.array([])
-    if numbers.size != count or numbers.dtype.kind not in "iu" or numbers.min() < 0 or numbers.max() > 255:
+        numbers = np.array([], dtype=object)
+    are_whole = numbers.size == count and set(map(type, numbers.flat)) == {int}
+    if not are_whole or numbers.min() < 0 or numbers.max() > 255:
         raise BadRequest(f"{INPUT}: expected data of {count} whole numbers from 0 to 255")
     return numbers.astype(np.uint8)

@@ -25,7 +25,10 @@ class RemoteModel:
         Raises:
             ServerError: the server cannot be reached, or has no such model.
         """
-        self._client = httpx.Client(base_url=url.rstrip("/"), timeout=TIMEOUT_S)
+        try:
+            self._client = httpx.Client(base_url=url.rstrip("/"), timeout=TIMEOUT_S)
+        except httpx.InvalidURL as error:
+            raise ServerError(f"{url}: {error}; expected an address such as http://localhost:3000") from error
         try:
             card = _checked(self._request("GET", f"/v1/models/{quote(name, safe='')}"))
         except ServerError:
@@ -55,7 +58,7 @@ class RemoteModel:
         for attempt in range(PATIENCE):
             try:
                 response = self._client.request(method, path, **arguments)
-            except httpx.HTTPError as error:
+            except (httpx.HTTPError, httpx.InvalidURL) as error:
                 raise ServerError(f"{self._client.base_url} cannot be asked: {error}") from error
             if response.status_code != httpx.codes.SERVICE_UNAVAILABLE:
                 break

@@ -82,7 +82,10 @@ def score(folder: Path, out: Path, model: Model) -> Scored:
             rows.writeheader()
         task = progress.add_task("images", total=len(paths), completed=len(done))
         for batch in _batches(left):
-            for path, prediction in zip(batch, model.classify(list(batch.values())), strict=True):
+            contents = [content for content in batch.values() if isinstance(content, bytes)]
+            predictions = iter(model.classify(contents) if contents else ())
+            for path, content in batch.items():
+                prediction = next(predictions) if isinstance(content, bytes) else {"detail": str(content)}
                 name = str(path.relative_to(folder))
                 rows.writerow(_row(name, prediction, model))
                 if "label" not in prediction:
@@ -98,19 +101,27 @@ def _progress() -> Progress:
     return Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True), transient=True)
 
 
-def _batches(paths: Sequence[Path]) -> Iterator[dict[Path, bytes]]:
-    """Read files, so many at a time as are classified at once."""
-    batch: dict[Path, bytes] = {}
+def _batches(paths: Sequence[Path]) -> Iterator[dict[Path, bytes | OSError]]:
+    """Read files, so many at a time as are classified at once; why one cannot be read stands in its place."""
+    batch: dict[Path, bytes | OSError] = {}
     size = 0
     for path in paths:
-        content = path.read_bytes()
-        if batch and (len(batch) == BATCH or size + len(content) > BATCH_BYTES):
+        content = _read(path)
+        length = len(content) if isinstance(content, bytes) else 0
+        if batch and (len(batch) == BATCH or size + length > BATCH_BYTES):
             yield batch
             batch, size = {}, 0
         batch[path] = content
-        size += len(content)
+        size += length
     if batch:
         yield batch
+
+
+def _read(path: Path) -> bytes | OSError:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        return error
 
 
 def _columns(model: Model) -> list[str]:
@@ -135,6 +146,8 @@ def _rows_of(partial: Path, model: Model) -> set[str]:
     partial.write_bytes(content[: content.rfind(b"\n") + 1])
     with partial.open(newline="") as file:
         rows = list(csv.DictReader(file))
+    if not rows:  # its head may be another model's
+        partial.unlink()
     made_by = {(row["model"], row["version"]) for row in rows}
     if made_by - {(model.name, model.version)}:
         ((name, version), *_) = made_by

@@ -112,6 +112,7 @@ def test_a_server_answers_as_the_model_does_here(url, capsys):
         (["classify", SEVEN, "--model", "unknown"], "no model 'unknown'"),
         (["classify", "nothing.png"], "nothing.png"),
         (["classify", SEVEN, "--url", "http://127.0.0.1:9"], "cannot be asked"),
+        (["classify", SEVEN, "--url", "http://localhost:abc"], "expected an address such as"),
         (["score", "nowhere", "--out", "table.csv"], "nowhere is no folder"),
         (["score", "tests", "--out", "table.xlsx"], "ends in .csv or .parquet"),
         (["score", "service", "--out", "/nowhere/table.csv"], "table.csv"),
@@ -203,6 +204,25 @@ def test_rows_of_another_model_are_not_gone_on_with(folder, tmp_path, model):
     other.version = "3"
     with pytest.raises(ScoringError, match="is of mnist 2, not of mnist 3"):
         score(folder, tmp_path / "other.csv", other)
+
+
+def test_a_file_that_cannot_be_read_is_a_row_too(folder, tmp_path, model, monkeypatch):
+    def read(path):
+        return OSError("no permission") if path.name == "broken.png" else path.read_bytes()
+
+    monkeypatch.setattr("service.scoring._read", read)
+    scored = score(folder, tmp_path / "table.csv", model)
+    assert scored.failed == [("broken.png", "no permission")]
+    assert [row["error"] for row in rows_of(tmp_path / "table.csv") if row["error"]] == ["no permission"]
+
+
+def test_a_head_without_rows_is_written_anew(folder, tmp_path, model):
+    other = Interrupted(model, 0)
+    other.class_names = ("cat", "dog")
+    with pytest.raises(KeyboardInterrupt):
+        score(folder, tmp_path / "table.csv", other)
+    score(folder, tmp_path / "table.csv", model)
+    assert "probability of 3" in rows_of(tmp_path / "table.csv")[0]
 
 
 def test_a_table_that_is_there_is_not_overwritten(folder, tmp_path, model):

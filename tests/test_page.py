@@ -116,11 +116,36 @@ def test_a_drawn_digit_is_read_and_shown_as_the_model_saw_it(open_page, request)
         page.screenshot(path=path)
 
 
-def test_the_answer_comes_while_one_draws(open_page):
+def test_answers_come_while_one_draws(open_page):
     page = open_page()
-    draw(page, SEVEN, lift=False)
-    answers(page, "7")
+    page.evaluate("""() => {
+        window.seen = 0;
+        const count = () => window.seen++;
+        new MutationObserver(count).observe(document.getElementById("pixels"), { attributeFilter: ["src"] });
+    }""")
+    for _ in range(6):  # without a pause
+        draw(page, SEVEN, lift=False)
+    assert page.evaluate("window.seen") >= 3
     page.mouse.up()
+    expect(page.locator("#label")).not_to_have_text("?")
+
+
+def test_the_pen_of_the_keyboard_leaves_a_given_picture_alone(open_page):
+    page = open_page()
+    page.locator("#canvas").focus()
+    page.keyboard.press(" ")
+    hand_over(page, "paste", (IMAGES / "mnist-3.png").read_bytes())
+    answers(page, "3")
+    page.keyboard.press("ArrowDown")
+    answers(page, "3")
+    page.locator("#clear").click()
+    answers(page, "?")
+    expect(page.locator("#undo")).to_be_disabled()
+
+
+def test_a_strange_hash_does_no_harm(open_page):
+    page = open_page("/#%")
+    expect(page.locator("#examples button")).to_have_count(10)
 
 
 def test_what_is_drawn_can_be_taken_back_and_cleared(open_page):

@@ -55,6 +55,7 @@ export class Drawing {
   show(picture) {
     this.#picture = picture;
     this.#strokes = [];
+    this.#isDown = false;
     this.#paint();
   }
 
@@ -70,7 +71,7 @@ export class Drawing {
   }
 
   #begin(event) {
-    if (event.button !== 0) {
+    if (event.button !== 0 || !event.isPrimary) {
       return;
     }
     this.#canvas.setPointerCapture(event.pointerId);
@@ -80,7 +81,7 @@ export class Drawing {
   }
 
   #extend(event) {
-    if (!this.#isDown || this.#pen) {
+    if (!this.#isDown || this.#pen || !event.isPrimary) {
       return;
     }
     const events = event.getCoalescedEvents?.() ?? [];
@@ -99,11 +100,12 @@ export class Drawing {
       this.#pen = this.#pen.map((at, axis) => Math.min(1, Math.max(0, at + STEP * arrow[axis])));
       if (this.#isDown) {
         this.#strokes.at(-1).push(this.#pen);
+        this.#changed();
       }
     } else if ((this.#isDown = !this.#isDown)) {
       this.#startStroke(this.#pen);
     }
-    this.#drawn();
+    this.#paint();
   }
 
   #leave() {

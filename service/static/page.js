@@ -15,11 +15,15 @@ const INVITATIONS = { digit: "Draw a digit here", photo: "Drop a photograph here
 
 const element = (id) => document.getElementById(id);
 const drawing = new Drawing(element("canvas"), () => {
-  file = null;
+  if (file) {
+    file = null;
+    subject++;
+  }
   refresh();
 });
 let file = null; // what was given in place of a drawing
 let preparation = "digit"; // of the chosen model
+let subject = 0; // counts what is asked about: another picture or model, not one more stroke
 let isBusy = false;
 let isStale = false; // something changed while the server was asked
 
@@ -32,16 +36,17 @@ async function refresh() {
     return;
   }
   isBusy = true;
+  const asked = subject;
   try {
     const image = file ?? (await drawing.toBlob());
     if (image) {
       const found = await classify(element("model").value, image, { explain: element("explain").checked });
-      isStale || showAnswer(found);
+      asked === subject && showAnswer(found);
     } else {
       showNothing();
     }
   } catch (error) {
-    showProblem(error);
+    asked === subject && showProblem(error);
   }
   isBusy = false;
   if (isStale) {
@@ -60,12 +65,17 @@ async function give(given) {
     return;
   }
   file = given;
-  drawing.show(await createImageBitmap(given).catch(() => given.name || "no preview"));
-  refresh();
+  subject++;
+  const picture = await createImageBitmap(given).catch(() => given.name || "no preview");
+  if (file === given) {
+    drawing.show(picture);
+    refresh();
+  }
 }
 
 async function chooseModel() {
   const name = element("model").value;
+  subject++;
   history.replaceState(null, "", `#${encodeURIComponent(name)}`);
   element("card").href = cardOf(name);
   const card = await showModel(name);
@@ -73,11 +83,13 @@ async function chooseModel() {
     return; // another was chosen meanwhile
   }
   preparation = card.preparation;
-  element("invitation").textContent = INVITATIONS[preparation];
+  element("invitation").textContent = INVITATIONS[preparation] ?? "Drop an image here";
   element("about").textContent =
     `${card.class_names.length} classes, ${(100 * card.test.accuracy).toFixed(2)} % right on its ` +
     `${card.test.num_images.toLocaleString("en")} test images; ${card.precision} on ${card.device}.`;
-  element("examples").replaceChildren(...EXAMPLES[preparation].map(makeExample));
+  const examples = (EXAMPLES[preparation] ?? []).filter(([, label]) => card.class_names.includes(label));
+  element("examples").replaceChildren(...examples.map(makeExample));
+  element("examples-title").hidden = !examples.length;
   refresh();
 }
 
@@ -86,22 +98,33 @@ function makeExample([name, label]) {
   const image = item.querySelector("img");
   image.src = `static/examples/${name}.png`;
   image.alt = `test image: ${label}`;
-  item.querySelector("button").addEventListener("click", async () => {
-    const response = await fetch(image.src);
-    give(new File([await response.blob()], `${name}.png`, { type: "image/png" }));
-  });
+  item.querySelector("button").addEventListener("click", () => giveExample(image.src, name).catch(showProblem));
   return item;
+}
+
+async function giveExample(url, name) {
+  const asked = ++subject;
+  const response = await fetch(url);
+  if (!response.ok) {
+    throw new Problem(`The server answered ${response.status}.`);
+  }
+  const content = await response.blob();
+  if (asked === subject) {
+    await give(new File([content], `${name}.png`, { type: "image/png" }));
+  }
 }
 
 function undo() {
   drawing.undo();
   file = null;
+  subject++;
   refresh();
 }
 
 function clear() {
   drawing.clear();
   file = null;
+  subject++;
   refresh();
 }
 
@@ -151,8 +174,8 @@ async function start() {
   listen();
   const names = (await listModels()).map((model) => model.name);
   element("model").replaceChildren(...names.map((name) => new Option(name, name)));
-  const wanted = decodeURIComponent(location.hash.slice(1));
-  element("model").value = names.includes(wanted) ? wanted : names.includes("mnist") ? "mnist" : names[0];
+  const wanted = names.find((name) => `#${encodeURIComponent(name)}` === location.hash);
+  element("model").value = wanted ?? (names.includes("mnist") ? "mnist" : names[0]);
   await chooseModel();
 }
 
