@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-import onnxruntime as ort
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -19,6 +18,7 @@ from models.preparation import digit, draft_side, photo
 from service.classifier import OnnxClassifier
 from service.decoding import open_image, read_picture
 from service.explanation import cover, draw_saliency
+from training.timing import open_on_one_core
 
 CANVAS = 280  # pixels a side, as a page to draw on sends them
 SIDE = 32
@@ -60,7 +60,7 @@ def time_preparation(effort: Effort) -> list[Figure]:
 def time_familiarity(name: str, count: int, effort: Effort) -> Figure:
     """Run the int8 graph with familiarity and without: what it takes of an inference, in per cent."""
     path, values = newest_file(name, "int8"), []
-    whole = open_on_one_core(path.read_bytes())
+    whole = open_on_one_core(path)
     without = open_on_one_core(without_familiarity(path))
     batch = {"images": np.stack([image_of(name)] * count)}
     for _ in range(effort.repeats):
@@ -111,10 +111,3 @@ def without_familiarity(path: Path) -> bytes:
         del part[:]
         part.extend(kept)
     return bytes(model.SerializeToString())
-
-
-def open_on_one_core(content: bytes) -> ort.InferenceSession:
-    """Open a graph as the service does, with one thread."""
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = 1
-    return ort.InferenceSession(content, options, providers=["CPUExecutionProvider"])

@@ -20,7 +20,7 @@ def milliseconds_per_image(graphs: Mapping[str, Path], images: NDArray[np.uint8]
         graphs: ONNX files by name.
         images: (N, ...) as the graphs take them.
     """
-    sessions = {name: _open_on_one_core(path) for name, path in graphs.items()}
+    sessions = {name: open_on_one_core(path) for name, path in graphs.items()}
     found: dict[str, dict[str, float]] = {name: {} for name in graphs}
     for batch_size in BATCH_SIZES:
         batch = {"images": images[np.arange(batch_size) % len(images)]}
@@ -36,7 +36,8 @@ def milliseconds_per_image(graphs: Mapping[str, Path], images: NDArray[np.uint8]
     return found
 
 
-def _open_on_one_core(path: Path) -> ort.InferenceSession:
+def open_on_one_core(model: Path | bytes) -> ort.InferenceSession:
+    """Open a file, or its content, with one thread."""
     options = ort.SessionOptions()
     options.intra_op_num_threads = 1
-    return ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    return ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])

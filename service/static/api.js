@@ -13,8 +13,8 @@ export async function showModel(name) {
   return (await fetchJson(cardOf(name))).body;
 }
 
-export function cardOf(name, version) {
-  return `v1/models/${encodeURIComponent(name)}` + (version ? `/versions/${encodeURIComponent(version)}` : "");
+export function cardOf(name) {
+  return `v1/models/${encodeURIComponent(name)}`;
 }
 
 /** Ask a model about an encoded image; `times` are milliseconds by the part of the way they were spent on. */
