@@ -33,7 +33,7 @@ TYPED_DOOR = "/classify"  # BentoML's own clients; the form names the model
 CLIENT_LEFT = 499  # nginx's status for it, in logs and metrics only
 
 _PATH = re.compile(r"/v(?:1|(2))/models/([^/]+)(?:/versions/([^/]+))?/(?(1)infer|(classify(?:-batch)?))")
-_JSON = [(b"content-type", b"application/json")]
+_JSON = ((b"content-type", b"application/json"),)
 
 
 @dataclass(slots=True)
@@ -49,7 +49,7 @@ class _Exchange:
     requests: RequestCounter | None = None  # of the model that was found
     timing: Timing = field(default_factory=Timing)
     body_complete: bool = False
-    answer_head: list[tuple[bytes, bytes]] = field(default_factory=_JSON.copy)
+    answer_head: tuple[tuple[bytes, bytes], ...] = _JSON
 
 
 class HotRoutes:
@@ -176,10 +176,10 @@ class HotRoutes:
         if exchange.action == "infer":
             answer, json_length = await classification.infer(body, read_json_length(exchange.scope["headers"]))
             if json_length is not None:
-                exchange.answer_head = [
+                exchange.answer_head = (
                     (b"content-type", b"application/octet-stream"),
                     (JSON_LENGTH, b"%d" % json_length),
-                ]
+                )
             return answer
         if exchange.action == "classify-batch":
             return await classification.many(read_images(body, content_type))

@@ -13,6 +13,7 @@ from service.device import available_cores
 from service.model_files import choose_model_file, find_model_files, load_classifier
 from service.problems import BodyTooLarge, Problem, UnknownModel
 from service.rendering import PredictionRenderer
+from service.repository import highest
 from service.settings import Settings
 
 
@@ -30,7 +31,7 @@ class LocalModel:
         if name not in files:
             raise UnknownModel(f"no model {name!r} in {settings.models_dir}, expected one of: {', '.join(files)}")
         threads = available_cores()
-        newest = files[name][max(files[name], key=int)]
+        newest = files[name][highest(files[name])]
         self._classifier = load_classifier(
             choose_model_file(newest, settings, threads=threads), settings, threads=threads
         )

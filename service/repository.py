@@ -1,6 +1,6 @@
 """The models folder, loaded: <name>/<version>/model.onnx, as Triton and TensorFlow Serving lay it out."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -65,7 +65,7 @@ class ModelRepository:
             model.batcher.close()
 
 
-def highest(versions: Mapping[str, ServedModel]) -> str:
+def highest(versions: Iterable[str]) -> str:
     """Return the version that unversioned requests get."""
     return max(versions, key=int)
 
