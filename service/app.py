@@ -17,10 +17,10 @@ from service.device import cores_per_worker, count_workers, gpu_index
 from service.hot_routes import HotRoutes
 from service.logs import configure_logging
 from service.metrics import MULTIPROCESS_DIR
-from service.model_files import choose_model_files, dump_model_files, parse_model_files
+from service.plans import PLANS, make_plans
 from service.request import App
 from service.routes import create_routes
-from service.settings import METRICS_DIR, MODEL_FILES, SettingsError, load_settings
+from service.settings import METRICS_DIR, SERVING_PLANS, SettingsError, load_settings
 from service.worker import Worker
 
 try:
@@ -37,27 +37,23 @@ class _Classifier:
     @bentoml.on_deployment
     @staticmethod
     def check() -> None:
-        """Refuse to start with a model or a device that cannot serve, and choose the files; once, for all workers."""
+        """Refuse to start with a model or a device that cannot serve, and plan how to serve; once, for all workers."""
         context = get_context("fork" if sys.platform == "linux" else "spawn")
         with ProcessPoolExecutor(1, mp_context=context) as child:  # what it loads goes with it
             try:
-                files = child.submit(choose_model_files, settings, threads=cores_per_worker(settings)).result()
+                plans = child.submit(make_plans, settings, threads=cores_per_worker(settings)).result()
             except Exception as error:
                 raise bentoml.exceptions.BentoMLException(str(error)) from None
-        os.environ[MODEL_FILES] = dump_model_files(files)
+        os.environ[SERVING_PLANS] = PLANS.dump_json(plans).decode()
         folder = tempfile.mkdtemp(prefix="classifier-metrics-")  # BentoML's own is shared by all servers of a user
         atexit.register(shutil.rmtree, folder, ignore_errors=True)
         os.environ[METRICS_DIR] = folder
 
     @bentoml.on_startup
     async def start(self) -> None:
-        """Begin to load the models; the port answers meanwhile, with 503."""
-        configure_logging(settings.log_format)
-        if METRICS_DIR in os.environ:
-            os.environ[MULTIPROCESS_DIR] = os.environ[METRICS_DIR]
+        """Become ready when the models are loaded; the port answers meanwhile, with 503."""
         worker.drain_on_signals()
-        files = parse_model_files(os.environ[MODEL_FILES]) if MODEL_FILES in os.environ else None
-        worker.start(files, gpu=gpu_index(server_context.worker_index or 1))
+        worker.start()
 
     @bentoml.on_shutdown
     def stop(self) -> None:
@@ -86,7 +82,12 @@ class _Service(bentoml.Service[_Classifier]):
     """
 
     def to_asgi(self, is_main: bool = True) -> App:  # BentoML's signature
-        """Return the application of a worker."""
+        """Return the application of a worker, whose models begin to load while BentoML puts together the rest."""
+        configure_logging(settings.log_format)
+        if METRICS_DIR in os.environ:
+            os.environ[MULTIPROCESS_DIR] = os.environ[METRICS_DIR]
+        plans = PLANS.validate_json(os.environ[SERVING_PLANS]) if SERVING_PLANS in os.environ else None
+        worker.begin_loading(plans, gpu=gpu_index(server_context.worker_index or 1))
         return HotRoutes(super().to_asgi(is_main), worker=worker)
 
 

@@ -107,21 +107,29 @@ class OnnxClassifier:
                 f"expected at most {tolerance:.0e} on {self.device}"
             )
 
-    def warm_up(self, max_batch_size: int) -> tuple[int, float]:
-        """Run every batch size that will be met first; return the largest to use and the seconds that it takes.
+    def warm_up(self, max_batch_size: int) -> None:
+        """Run every batch size that will be met first."""
+        if self.device == "cuda":
+            sizes = [2**power for power in range(batch_bucket(max_batch_size).bit_length())]
+        else:
+            sizes = [1, max_batch_size]
+        for size in sizes:
+            self._run_blank(size)
+
+    def measure(self, max_batch_size: int) -> tuple[int, float]:
+        """Return the largest batch size to use and the seconds that it takes.
 
         On a GPU that is ``max_batch_size``. On the CPU a batch is no cheaper an image beyond a few, and whoever comes
         next waits for its end: it is the size that takes BATCH_S, if that is less.
         """
         if self.device == "cuda":
-            sizes = [2**power for power in range(batch_bucket(max_batch_size).bit_length())]
-            return max_batch_size, [self._run_blank(size) for size in sizes][-1]
+            return max_batch_size, self._best_seconds(max_batch_size)
         few = min(max_batch_size, 8)
         self._run_blank(few)
         seconds_per_image = self._best_seconds(few) / few
-        size = max(1, min(max_batch_size, int(BATCH_S / seconds_per_image)))
-        self._run_blank(1)
-        return size, self._best_seconds(size)  # several threads make much of a small batch's time
+        if (size := max(1, int(BATCH_S / seconds_per_image))) < max_batch_size:
+            return size, size * seconds_per_image
+        return max_batch_size, self._best_seconds(max_batch_size)  # threads to wake made much of the few images' time
 
     def _best_seconds(self, count: int) -> float:
         """Time some runs, of a cheap model more: a start is a busy moment, and what disturbs one decides for good."""

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from models.preparation import draft_side, preparer
 from service.decoding import open_image, read_picture
 from service.device import available_cores
-from service.model_files import choose_model_file, find_model_files, load_classifier
+from service.model_files import find_model_files
+from service.plans import choose_classifier
 from service.problems import BodyTooLarge, Problem, UnknownModel
 from service.rendering import PredictionRenderer
 from service.repository import highest
@@ -32,9 +33,7 @@ class LocalModel:
             raise UnknownModel(f"no model {name!r} in {settings.models_dir}, expected one of: {', '.join(files)}")
         threads = available_cores()
         newest = files[name][highest(files[name])]
-        self._classifier = load_classifier(
-            choose_model_file(newest, settings, threads=threads), settings, threads=threads
-        )
+        self._classifier = choose_classifier(newest, settings, threads=threads)
         card, image_shape = self._classifier.card, self._classifier.image_shape
         self.name, self.version, self.class_names = card.name, card.version, card.class_names
         self._settings = settings

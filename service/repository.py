@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,12 +12,11 @@ from models.preparation import draft_side, preparer
 from service.batching import Batcher
 from service.classifier import OnnxClassifier
 from service.metrics import ModelMetrics
-from service.model_files import ModelFiles, load_classifier
+from service.model_files import load_classifier
+from service.plans import ServingPlan, ServingPlans
 from service.problems import UnknownModel, UnknownVersion
 from service.rendering import PredictionRenderer
 from service.settings import Settings
-
-INLINE_BELOW_S = 0.001  # a full batch under this costs less than waking a thread and being woken by it, again and again
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,25 +68,21 @@ def highest(versions: Iterable[str]) -> str:
     return max(versions, key=int)
 
 
-def load_model(path: Path, settings: Settings, *, threads: int, gpu: int = 0) -> ServedModel:
-    """Load, check and warm up one model file."""
-    classifier = load_classifier(path, settings, threads=threads, gpu=gpu)
+def load_model(plan: ServingPlan, settings: Settings, *, gpu: int = 0) -> ServedModel:
+    """Load, check and warm up one version of a model."""
+    classifier = load_classifier(plan.path, settings, threads=plan.threads, gpu=gpu)
+    classifier.warm_up(plan.max_batch_size)
     card = classifier.card
     metrics = ModelMetrics(card.name, card.version)
     metrics.set_device(classifier.device)
-    max_batch_size, seconds = classifier.warm_up(settings.max_batch_size)
-    inline = seconds < INLINE_BELOW_S
-    if inline and threads > 1:  # so little work costs more to share out than it takes
-        classifier = load_classifier(path, settings, threads=1, gpu=gpu)
-        max_batch_size, seconds = classifier.warm_up(settings.max_batch_size)
     batcher = Batcher(
         classifier.run,
         image_shape=classifier.image_shape,
-        max_batch_size=max_batch_size,
+        max_batch_size=plan.max_batch_size,
         max_queue=settings.max_queue,
         max_wait_s=settings.max_wait_ms / 1000,
-        seconds_per_image=seconds / max_batch_size,
-        inline=inline,
+        seconds_per_image=plan.batch_s / plan.max_batch_size,
+        inline=plan.inline,
         metrics=metrics,
     )
     return ServedModel(
@@ -102,15 +96,15 @@ def load_model(path: Path, settings: Settings, *, threads: int, gpu: int = 0) ->
     )
 
 
-def load_repository(files: ModelFiles, settings: Settings, *, threads: int, gpu: int = 0) -> ModelRepository:
-    """Load every one of the files.
+def load_repository(plans: ServingPlans, settings: Settings, *, gpu: int = 0) -> ModelRepository:
+    """Load every version that there is a plan for.
 
     Raises:
         ModelLoadError, DeviceError: see load_classifier.
     """
     return ModelRepository(
         {
-            name: {version: load_model(path, settings, threads=threads, gpu=gpu) for version, path in versions.items()}
-            for name, versions in files.items()
+            name: {version: load_model(plan, settings, gpu=gpu) for version, plan in versions.items()}
+            for name, versions in plans.items()
         }
     )

@@ -11,7 +11,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 import models
 
 MIB = 1024 * 1024
-METRICS_DIR, MODEL_FILES = "CLASSIFIER_METRICS_DIR", "CLASSIFIER_MODEL_FILES"  # to the workers, not settings
+METRICS_DIR, SERVING_PLANS = "CLASSIFIER_METRICS_DIR", "CLASSIFIER_SERVING_PLANS"  # to the workers, not settings
 _KUBERNETES = re.compile(r"CLASSIFIER_(SERVICE_|PORT)")  # what it sets in every pod beside a Service named classifier
 
 
@@ -66,7 +66,7 @@ def load_settings() -> Settings:
         SettingsError: naming each variable that is wrong, its value and the rule it breaks; or that is no setting.
     """
     names = {f"CLASSIFIER_{name.upper()}" for name in Settings.model_fields}
-    unknown = {name for name in os.environ if name.startswith("CLASSIFIER_")} - names - {METRICS_DIR, MODEL_FILES}
+    unknown = {name for name in os.environ if name.startswith("CLASSIFIER_")} - names - {METRICS_DIR, SERVING_PLANS}
     if strange := sorted(name for name in unknown if not _KUBERNETES.match(name)):
         raise SettingsError(f"{', '.join(strange)}: no such setting, expected one of {', '.join(sorted(names))}")
     try:

@@ -5,13 +5,13 @@ import gc
 import logging
 import signal
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any, Literal
 
 from service.device import cores_per_worker
-from service.model_files import ModelFiles, choose_model_files
+from service.plans import ServingPlans, make_plans
 from service.problems import Draining, NotReady
 from service.repository import ModelRepository, load_repository
 from service.request import BytesBudget
@@ -30,7 +30,8 @@ class Worker:
         self.decoders = ThreadPoolExecutor(self.num_decoders, thread_name_prefix="decode")
         self.budget = BytesBudget(4 * settings.max_batch_body_bytes)
         self._models: ModelRepository | None = None
-        self._loading: asyncio.Task[None] | None = None
+        self._loading: Future[ModelRepository]
+        self._starting: asyncio.Task[None] | None = None
         self.in_flight = 0  # requests
         self._idle = asyncio.Event()
 
@@ -46,26 +47,32 @@ class Worker:
             raise NotReady(f"the service is not ready: {why}")
         return self._models
 
-    def start(self, files: ModelFiles | None = None, *, gpu: int = 0) -> None:
-        """Begin to load the models while the event loop goes on."""
-        self._loading = asyncio.get_running_loop().create_task(self.load(files, gpu=gpu))
-        self._loading.add_done_callback(_freeze_garbage)
-
-    async def load(self, files: ModelFiles | None = None, *, gpu: int = 0) -> None:
-        """Load, check and warm up every model off the event loop, then become ready.
+    def begin_loading(self, plans: ServingPlans | None = None, *, gpu: int = 0) -> None:
+        """Load, check and warm up every model on a thread, which needs no event loop yet.
 
         Args:
-            files: of the models; chosen here if nobody has chosen them for all workers.
+            plans: of the models; made here if nobody has made them for all workers.
             gpu: index of the one to use, where one is used.
         """
-        threads = cores_per_worker(self.settings)
 
         def load() -> ModelRepository:
-            chosen = choose_model_files(self.settings, threads=threads) if files is None else files
-            return load_repository(chosen, self.settings, threads=threads, gpu=gpu)
+            settings = self.settings
+            chosen = make_plans(settings, threads=cores_per_worker(settings)) if plans is None else plans
+            return load_repository(chosen, settings, gpu=gpu)
 
+        loader = ThreadPoolExecutor(1, thread_name_prefix="load")
+        self._loading = loader.submit(load)
+        loader.shutdown(wait=False)
+
+    def start(self) -> None:
+        """Become ready once the models are loaded; the event loop goes on meanwhile."""
+        self._starting = asyncio.get_running_loop().create_task(self.become_ready())
+        self._starting.add_done_callback(_freeze_garbage)
+
+    async def become_ready(self) -> None:
+        """Wait for the models that ``begin_loading`` loads."""
         try:
-            models = await asyncio.get_running_loop().run_in_executor(None, load)
+            models = await asyncio.wrap_future(self._loading)
         except Exception:
             self.state = "failed"  # liveness says so, and whoever runs the process restarts it
             logger.exception("the models could not be loaded")
@@ -123,7 +130,7 @@ class Worker:
             signal.signal(signum, _Drainer(self, loop, signal.getsignal(signum)))
 
 
-def _freeze_garbage(_loading: asyncio.Task[None]) -> None:
+def _freeze_garbage(_starting: asyncio.Task[None]) -> None:
     """What is loaded by now stays: full collections need not walk it again."""
     gc.collect()
     gc.freeze()

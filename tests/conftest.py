@@ -102,7 +102,8 @@ def start(models_dir):
         service = Service(Settings(models_dir=models_dir, device="cpu", workers=1, **settings))
         services.append(service)
         if load:
-            asyncio.run(service.worker.load())
+            service.worker.begin_loading()
+            asyncio.run(service.worker.become_ready())
         return service
 
     yield start_service

@@ -123,7 +123,8 @@ def test_models_that_cannot_be_loaded_leave_the_worker_failed(start, digit_png, 
     (tmp_path / "bad" / "1").mkdir(parents=True)
     (tmp_path / "bad" / "1" / "model.onnx").write_bytes(b"no model")
     service.worker.settings = service.worker.settings.model_copy(update={"models_dir": tmp_path})
-    asyncio.run(service.worker.load())
+    service.worker.begin_loading()
+    asyncio.run(service.worker.become_ready())
     assert service.worker.state == "failed"
     assert "bad/1" in caplog.text
     assert problem(service.post(MNIST, content=digit_png)) == (503, "not_ready")

@@ -1,8 +1,7 @@
 import pytest
 from tiny_models import write_model
 
-from service import repository as repository_module
-from service.model_files import find_model_files
+from service.plans import ServingPlan, make_plans
 from service.problems import UnknownModel, UnknownVersion
 from service.repository import load_model, load_repository
 from service.settings import Settings
@@ -18,7 +17,7 @@ def settings(tmp_path):
 
 @pytest.fixture
 def repository(settings):
-    repository = load_repository(find_model_files(settings.models_dir), settings, threads=1)
+    repository = load_repository(make_plans(settings, threads=1), settings)
     yield repository
     repository.close()
 
@@ -35,9 +34,10 @@ def test_an_unknown_name_is_answered_with_those_that_exist(repository):
         repository.find("a", "1")
 
 
-@pytest.mark.parametrize(("inline_below_s", "threads"), [(60.0, 1), (0.0, 3)])
-def test_only_a_model_that_takes_long_enough_gets_several_threads(settings, monkeypatch, inline_below_s, threads):
-    monkeypatch.setattr(repository_module, "INLINE_BELOW_S", inline_below_s)
-    model = load_model(settings.models_dir / "b" / "1" / "model.onnx", settings, threads=3)
-    assert model.classifier.threads == threads
+@pytest.mark.parametrize(("threads", "inline"), [(1, True), (2, False)])
+def test_a_version_is_served_as_planned(settings, threads, inline):
+    path = settings.models_dir / "b" / "1" / "model.onnx"
+    plan = ServingPlan(path=path, threads=threads, max_batch_size=5, batch_s=0.5, inline=inline)
+    model = load_model(plan, settings)
+    assert (model.classifier.threads, model.batcher.max_batch_size) == (threads, 5)
     model.batcher.close()

@@ -1,0 +1,85 @@
+"""How each version is served: in the precision that is faster here, inline where that is cheaper."""
+
+import shutil
+
+import numpy as np
+import pytest
+from exported_models import publish_tiny_model, random_split
+from tiny_models import write_model
+
+from service import plans as plans_module
+from service.classifier import ModelLoadError, OnnxClassifier
+from service.plans import PLANS, make_plan, make_plans
+from service.settings import Settings
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A version with an int8 file."""
+    monkeypatch.setattr("training.gate.MAX_INT8_LOSS", 1.0)
+    return publish_tiny_model(tmp_path, "small", calibration=random_split(count=64).images)
+
+
+def choose(folder, **settings):
+    settings = Settings(models_dir=folder.parents[1], device="cpu", **settings)
+    return make_plans(settings, threads=1)["small"]["1"].path.name
+
+
+def make_faster(monkeypatch, precision):
+    monkeypatch.setattr(OnnxClassifier, "timed", lambda self, images: 1.0 if self.card.precision == precision else 2.0)
+
+
+@pytest.mark.parametrize(("faster", "file"), [("int8", "model.int8.onnx"), ("float32", "model.onnx")])
+def test_the_faster_precision_is_served(folder, monkeypatch, faster, file):
+    make_faster(monkeypatch, faster)
+    assert choose(folder) == file
+
+
+def test_a_precision_that_is_demanded_is_served_even_if_it_is_slower(folder, monkeypatch):
+    make_faster(monkeypatch, "float32")
+    assert choose(folder, precision="int8") == "model.int8.onnx"
+    make_faster(monkeypatch, "int8")
+    assert choose(folder, precision="float32") == "model.onnx"
+
+
+def test_a_version_without_an_int8_file_is_served_in_float32_and_said_so_if_int8_was_demanded(folder, caplog):
+    (folder / "model.int8.onnx").unlink()
+    assert choose(folder) == "model.onnx"
+    assert not caplog.text
+    assert choose(folder, precision="int8") == "model.onnx"
+    assert "in float32: it has no model.int8.onnx" in caplog.text
+
+
+def test_an_int8_file_with_other_answers_than_its_own_is_not_served_and_said_so(folder, monkeypatch, caplog):
+    make_faster(monkeypatch, "int8")
+    with np.load(folder / "golden.int8.npz") as golden:
+        wrong = np.roll(golden["probabilities"], 1, axis=1)
+        np.savez(folder / "golden.int8.npz", images=golden["images"], probabilities=wrong)
+    assert choose(folder) == "model.onnx"
+    assert "golden check failed" in caplog.text
+    with pytest.raises(ModelLoadError, match=r"model\.int8\.onnx: golden check failed"):
+        choose(folder, precision="int8")
+
+
+def test_a_file_that_is_not_of_the_precision_of_its_name_is_refused(folder):
+    shutil.copy(folder / "model.onnx", folder / "model.int8.onnx")
+    with pytest.raises(ModelLoadError, match="its card says float32"):
+        choose(folder, precision="int8")
+
+
+@pytest.mark.parametrize(("inline_below_s", "threads", "inline"), [(60.0, 1, True), (0.0, 3, False)])
+def test_only_a_model_that_takes_long_enough_gets_several_threads(
+    tmp_path, monkeypatch, inline_below_s, threads, inline
+):
+    monkeypatch.setattr(plans_module, "INLINE_BELOW_S", inline_below_s)
+    path = write_model(tmp_path, "a") / "model.onnx"
+    plan = make_plan(path, Settings(models_dir=tmp_path, device="cpu"), threads=3)
+    assert (plan.threads, plan.inline) == (threads, inline)
+
+
+def test_plans_pass_to_another_process(tmp_path):
+    write_model(tmp_path, "a", version="9")
+    write_model(tmp_path, "a", version="10")
+    plans = make_plans(Settings(models_dir=tmp_path, device="cpu"), threads=2)
+    assert PLANS.validate_json(PLANS.dump_json(plans)) == plans
+    assert list(plans["a"]) == ["9", "10"]
