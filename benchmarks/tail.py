@@ -1,6 +1,6 @@
 """How ours behaves near its limits: the tail, many connections, more than it can answer, minutes of load."""
 
-from benchmarks.cost import DIGIT, PHOTO, WARM_UP_S, Effort
+from benchmarks.cost import DIGIT, PHOTO, WARM_UP_S, Effort, measure
 from benchmarks.figures import Figure
 from benchmarks.generators import Body, OpenLoop, load_closed, load_open
 from benchmarks.servers import OURS, served
@@ -44,10 +44,11 @@ def count_errors(effort: Effort) -> list[Figure]:
 def overload(effort: Effort, *, seconds: int = 30) -> list[Figure]:
     """Send more than can be answered: what is answered still, and how soon, and how soon the rest is refused."""
     figures = []
-    for model, image, factor, target in (("cifar10", PHOTO, 3.0, 85), ("mnist", DIGIT, 1.5, 60)):
+    for model, image, connections, factor, target in (("cifar10", PHOTO, 32, 3.0, 85), ("mnist", DIGIT, 256, 1.5, 60)):
         answered, admitted, refused = [], [], []
         for _ in range(effort.repeats):
-            peak, load = overload_once(model, image.read_bytes(), factor, seconds=seconds)
+            body = Body(content=image.read_bytes())
+            peak, load = overload_once(model, body, factor, connections=connections, seconds=seconds)
             answered.append(100 * load.rate(ANSWERED) / peak)
             admitted.append(load.p99_ms(ANSWERED))
             if load.rate(REFUSED):
@@ -61,14 +62,21 @@ def overload(effort: Effort, *, seconds: int = 30) -> list[Figure]:
     return figures
 
 
-def overload_once(model: str, image: bytes, factor: float, *, seconds: int) -> tuple[float, OpenLoop]:
-    """Return the peak, answers a second in a closed loop, and what came of ``factor`` times as many requests."""
+def overload_once(model: str, body: Body, factor: float, *, connections: int, seconds: int) -> tuple[float, OpenLoop]:
+    """Return the peak, and what came of ``factor`` times as many requests.
+
+    The peak is the mean of what a closed loop was answered before and after, since machines are not always as fast; its
+    ``connections`` keep the model busy and are so few that none is refused.
+    """
     with served(OURS, model=model, precision="float32") as running:
-        url, body = running.url(f"/v1/models/{model}/classify"), Body(content=image)
-        load_closed(url, body, connections=64, seconds=WARM_UP_S)
-        closed = load_closed(url, body, connections=64, seconds=max(2, seconds // 3))
-        rate = factor * closed.rate
-        return closed.rate, load_open(url, body, rate=rate, connections=OVERLOAD_CONNECTIONS, seconds=seconds)
+        url = running.url(f"/v1/models/{model}/classify")
+
+        def peak() -> float:
+            return measure(running, url, body, max(2, seconds // 3), connections=connections)[0].rate
+
+        before = peak()
+        load = load_open(url, body, rate=factor * before, connections=OVERLOAD_CONNECTIONS, seconds=seconds)
+        return (before + peak()) / 2, load
 
 
 def measure_start(effort: Effort) -> list[Figure]:

@@ -45,10 +45,11 @@ class Batcher:
         self._run = run
         self._max_queue = max_queue
         self._max_wait_s = max_wait_s
-        self._seconds_per_image = seconds_per_image  # as warmed up, then of late
+        self._seconds_per_image = seconds_per_image  # in a full batch, as planned, then of late
         self._metrics = metrics
         self._queue: list[Job] = []
         self._waiting = 0  # images in the queue
+        self._taken = 0.0  # when the batch in flight left the queue
         self._busy = False  # a batch is running, or about to be collected
         self._buffer = np.empty((max_batch_size, *image_shape), np.uint8)  # one batch is in flight at a time
         self._thread = None if inline else ThreadPoolExecutor(1, thread_name_prefix="inference")
@@ -119,7 +120,8 @@ class Batcher:
         """Move images into the buffer, of each request its share and then what fits, and drop whom nobody waits for."""
         batch: list[Slice] = []
         jobs = [job for job in self._queue if not self._is_dropped(job)]
-        count, room, now = 0, self.max_batch_size, time.perf_counter()
+        count, room = 0, self.max_batch_size
+        now = self._taken = time.perf_counter()
         for share in (max(1, room // (len(jobs) or 1)), room):
             for job in jobs:
                 if count == room:
@@ -171,8 +173,11 @@ class Batcher:
             if job.taken == len(job.images) and not job.done.done():
                 job.done.set_result(None)
         count = sum(part.count for part in batch)
-        if offset:
-            self._seconds_per_image += (seconds / count - self._seconds_per_image) * _NEWEST
+        if (
+            offset and count == self.max_batch_size
+        ):  # a long queue waits for such: a small one's costs would say too much
+            seconds_per_image = (finished - self._taken) / count  # with the ways to the thread and back
+            self._seconds_per_image += (seconds_per_image - self._seconds_per_image) * _NEWEST
         self._metrics.inference_seconds.observe(seconds)
         self._metrics.batch_size.observe(count)
         self._metrics.images.inc(offset)

@@ -103,7 +103,9 @@ class HotRoutes:
         """Send the answer or the problem, and return its status."""
         request_id = exchange.headers.request_id
         try:
-            body = await self._within_time(exchange)
+            with self._worker.admitted() as models:
+                self._admit(exchange, models)
+                body = await self._within_time(exchange, models)
         except Problem as problem:
             await _refuse(exchange, send, problem)
             return problem.status
@@ -125,7 +127,16 @@ class HotRoutes:
         await _send(send, 200, head, body)
         return 200
 
-    async def _within_time(self, exchange: _Exchange) -> bytes:
+    def _admit(self, exchange: _Exchange, models: ModelRepository) -> None:
+        """Hold the request to the limits that need no look at its body: past capacity, this is what most cost."""
+        if exchange.scope["method"] != "POST":
+            raise MethodNotAllowed(exchange.scope["method"], "POST")
+        if exchange.model is not None:
+            model = models.find(exchange.model, exchange.version)
+            exchange.requests = model.metrics.requests
+            model.batcher.check_room()
+
+    async def _within_time(self, exchange: _Exchange, models: ModelRepository) -> bytes:
         """Bound the body's arrival and the whole request by one timer.
 
         Raises:
@@ -134,31 +145,24 @@ class HotRoutes:
         started = asyncio.get_running_loop().time()
         try:
             async with asyncio.timeout_at(started + self._body_s) as limit:
-                return await self._admit(exchange, lambda: limit.reschedule(started + self._deadline_s))
+                return await self._read(exchange, models, lambda: limit.reschedule(started + self._deadline_s))
         except TimeoutError:
             if exchange.body_complete:
                 raise DeadlineExceeded(f"not answered within {self._deadline_s:g} s") from None
             raise BodyTimeout(f"the body was not received within {self._body_s:g} s") from None
 
-    async def _admit(self, exchange: _Exchange, extend_time: Callable[[], None]) -> bytes:
-        """Hold the request to the limits that need no look at its body, then read and classify it."""
-        if exchange.scope["method"] != "POST":
-            raise MethodNotAllowed(exchange.scope["method"], "POST")
-        settings = self._worker.settings
+    async def _read(self, exchange: _Exchange, models: ModelRepository, extend_time: Callable[[], None]) -> bytes:
+        """Read the body and classify it."""
+        settings, budget = self._worker.settings, self._worker.budget
         limit = settings.max_body_bytes if exchange.action == "classify" else settings.max_batch_body_bytes
-        with self._worker.admitted() as models:
-            if exchange.model is not None:
-                model = models.find(exchange.model, exchange.version)
-                exchange.requests = model.metrics.requests
-                model.batcher.check_room()
-            body = await self._worker.budget.read(exchange.receive, exchange.headers, limit=limit)
-            try:
-                exchange.body_complete = True
-                if self._deadline_s > self._body_s:
-                    extend_time()
-                return await self._classify(exchange, models, body)
-            finally:
-                self._worker.budget.release(body)
+        body = await budget.read(exchange.receive, exchange.headers, limit=limit)
+        try:
+            exchange.body_complete = True
+            if self._deadline_s > self._body_s:
+                extend_time()
+            return await self._classify(exchange, models, body)
+        finally:
+            budget.release(body)
 
     async def _classify(self, exchange: _Exchange, models: ModelRepository, body: bytes) -> bytes:
         content_type, name = exchange.headers.content_type, exchange.model

@@ -159,7 +159,7 @@ def test_a_failed_batch_says_nothing_of_the_time_an_image_takes(make_batcher):
     async def main():
         batcher = make_batcher(max_wait_s=5.0, seconds_per_image=10.0)
         with pytest.raises(ModelFailed):
-            await batcher.submit([image(255)], client_left=stays).done
+            await batcher.submit([image(255)] * 4, client_left=stays).done
         batcher._queue.append(None)
         with pytest.raises(Overloaded, match="1 requests are waiting, for about 10000 ms"):
             batcher.check_room()
@@ -171,7 +171,7 @@ def test_a_failed_batch_says_nothing_of_the_time_an_image_takes(make_batcher):
 def test_a_request_that_would_wait_too_long_is_refused_at_once(make_batcher, model):
     async def main():
         batcher = make_batcher(max_wait_s=1e-9)
-        await batcher.submit([image(0)], client_left=stays).done  # by which it knows how long an image takes
+        await batcher.submit([image(0)] * 4, client_left=stays).done  # by which it knows how long an image takes
         model.gate.clear()
         running = batcher.submit([image(0)], client_left=stays)
         await asyncio.sleep(0)
@@ -181,6 +181,20 @@ def test_a_request_that_would_wait_too_long_is_refused_at_once(make_batcher, mod
         model.gate.set()
         await asyncio.gather(running.done, waiting.done)
         batcher.check_room(100)  # whatever an idle model is sent, it begins
+
+    asyncio.run(main())
+
+
+def test_a_small_batch_says_nothing_of_how_long_full_ones_take(make_batcher, model):
+    async def main():
+        batcher = make_batcher(max_wait_s=1e-9)
+        await batcher.submit([image(0)] * 3, client_left=stays).done
+        model.gate.clear()
+        jobs = [batcher.submit([image(0)], client_left=stays)]
+        await asyncio.sleep(0)
+        jobs += [batcher.submit([image(0)], client_left=stays) for _ in range(2)]
+        model.gate.set()
+        await asyncio.gather(*(job.done for job in jobs))
 
     asyncio.run(main())
 
