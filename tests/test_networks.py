@@ -159,3 +159,11 @@ def test_an_mlp_has_the_activation_that_its_recipe_names(name):
     recipe = replace(ZOO["mnist"].recipes["course"], activation=name)
     network = ZOO["mnist"].build([33.0], [79.0], recipe)
     assert [type(layer).__name__.lower() for layer in network].count(name.replace("_", "")) == 2
+
+
+def test_a_cnn_without_batch_norm_has_biases_instead():
+    network = ZOO["cifar10"].build([127.0] * 3, [64.0] * 3, replace(CIFAR10_RECIPES["course"], normalized=False))
+    layers = list(network.modules())
+    assert not [layer for layer in layers if isinstance(layer, nn.BatchNorm2d)]
+    assert [layer.bias is not None for layer in layers if isinstance(layer, nn.Conv2d)] == [True] * 7
+    assert network(photos(2)).shape == (2, 10)

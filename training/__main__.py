@@ -9,6 +9,7 @@ from pathlib import Path
 from training.device import choose_device, keep_freed_memory
 from training.errors import TrainingError
 from training.experiments import Report, ablate, rewrite_card, train_seeds
+from training.filter_command import add_filters
 from training.interruption import Interruption
 from training.options import Commands, Models, add_command, add_data_dir, add_run_options, seed, share
 from training.provenance import MODELS_DIR
@@ -51,6 +52,7 @@ def make_parser(models: Models = ZOO) -> argparse.ArgumentParser:
     _add_experiments(commands, models)
     _add_card(commands, models)
     add_study(commands)
+    add_filters(commands, models)
     return parser
 
 

@@ -98,18 +98,25 @@ def mnist_resnet(
 
 
 class ConvGroup(nn.Module):
-    """Two or three 3x3 convolutions with batch norm, of which the first halves the image.
+    """Two or three 3x3 convolutions, with batch norm unless told otherwise, of which the first halves the image.
 
     With three, the last two are a residual block (He et al. 2015). Shape: (N, C, H, W) -> (N, width, H // 2, W // 2).
     """
 
-    def __init__(self, channels: int, width: int, *, depth: int) -> None:
+    def __init__(self, channels: int, width: int, *, depth: int, batch_norm: bool = True) -> None:
         super().__init__()
         self.residual = depth == 3
-        self.first = nn.Sequential(_conv(channels, width), nn.MaxPool2d(2), nn.BatchNorm2d(width), nn.ReLU())
-        self.rest = nn.Sequential(_conv(width, width), nn.BatchNorm2d(width))
+
+        def conv(channels: int) -> nn.Conv2d:
+            return _conv(channels, width, bias=not batch_norm)
+
+        def norm() -> nn.Module:
+            return nn.BatchNorm2d(width) if batch_norm else nn.Identity()
+
+        self.first = nn.Sequential(conv(channels), nn.MaxPool2d(2), norm(), nn.ReLU())
+        self.rest = nn.Sequential(conv(width), norm())
         for _ in range(depth - 2):
-            self.rest.extend([nn.ReLU(), _conv(width, width), nn.BatchNorm2d(width)])
+            self.rest.extend([nn.ReLU(), conv(width), norm()])
 
     def forward(self, images: Tensor) -> Tensor:
         """Transform a batch."""
@@ -119,7 +126,12 @@ class ConvGroup(nn.Module):
 
 
 def cifar10_cnn(
-    mean: Sequence[float], std: Sequence[float], *, widths: Sequence[int] = (64, 256, 256), depth: int = 2
+    mean: Sequence[float],
+    std: Sequence[float],
+    *,
+    widths: Sequence[int] = (64, 256, 256),
+    depth: int = 2,
+    batch_norm: bool = True,
 ) -> nn.Sequential:
     """Convolutional network after airbench96 (Jordan 2024): (N, 32, 32, 3) uint8 -> (N, 10) logits.
 
@@ -127,7 +139,7 @@ def cifar10_cnn(
     that each halve the image, one linear layer. Batch norm learns only its biases.
     """
     whitening = nn.Conv2d(3, 24, 2)  # 2 * 3 * 2 * 2: every direction of a patch and its opposite
-    groups = [ConvGroup(narrow, wide, depth=depth) for narrow, wide in pairwise([24, *widths])]
+    groups = [ConvGroup(narrow, wide, depth=depth, batch_norm=batch_norm) for narrow, wide in pairwise([24, *widths])]
     head = [nn.MaxPool2d(3), nn.Flatten(), nn.Linear(widths[-1], 10, bias=False), Scale(1 / 9)]
     network = nn.Sequential(PixelNormalizer(mean, std), ChannelsFirst(), whitening, nn.ReLU(), *groups, *head)
     for layer in network.modules():
@@ -164,5 +176,5 @@ def count_multiply_adds(network: nn.Module, images: Tensor) -> int:
     return total
 
 
-def _conv(in_channels: int, out_channels: int) -> nn.Conv2d:
-    return nn.Conv2d(in_channels, out_channels, 3, padding="same", bias=False)  # batch norm has the bias
+def _conv(in_channels: int, out_channels: int, *, bias: bool = False) -> nn.Conv2d:
+    return nn.Conv2d(in_channels, out_channels, 3, padding="same", bias=bias)  # batch norm has one

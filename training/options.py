@@ -35,10 +35,15 @@ def add_run_options(add: Callable[..., argparse.Action], models: Models, *, reci
     if recipe:
         recipes = "; ".join(f"{model.name}: {', '.join(model.recipes)}" for model in models.values())
         add("--recipe", default=DEFAULT_RECIPE, help=f"how to train ({recipes}; default {DEFAULT_RECIPE})")
+    add_fitting_options(add)
+    add("--checkpoint-dir", type=Path, default=REPOSITORY / ".checkpoints", help="default .checkpoints/")
+
+
+def add_fitting_options(add: Callable[..., argparse.Action]) -> None:
+    """Add how long to train, on what, with which images."""
     add("--epochs", type=whole_number(1, MAX_EPOCHS), help="instead of the recipe's")
     add("--device", choices=("auto", "cpu", "cuda"), default="auto", help="auto is the GPU where there is one")
     add_data_dir(add)
-    add("--checkpoint-dir", type=Path, default=REPOSITORY / ".checkpoints", help="default .checkpoints/")
 
 
 def add_data_dir(add: Callable[..., argparse.Action]) -> None:

@@ -20,6 +20,7 @@ class Recipe:
     depth: int = 2  # convolutions in a group; the third makes it residual
     whitened: bool = True  # a CNN begins with a whitening layer and identities, not with random filters
     batch_norm: bool = False  # in an MLP
+    normalized: bool = True  # a CNN has batch norm
     activation: Activation = "relu"  # of an MLP
     batch_size: int = 128
     optimizer: Optimizer = "adam"
@@ -140,5 +141,14 @@ CIFAR10_RECIPES = {
         hardest=0.5,
         patience=75,
         augmentation=Augmentation(flip=True, shift=4, cutout=12),
+    ),
+    "course": Recipe(
+        epochs=8,
+        widths=(48, 96, 128),
+        whitened=False,
+        lr=3e-3,
+        schedule="triangular",
+        patience=8,
+        augmentation=Augmentation(flip=True, shift=2),
     ),
 }

@@ -1,4 +1,4 @@
-"""The course's study: learning rate, batch size and dropout of its MLP, every combination with several seeds.
+"""A study: every combination of some settings of a recipe, each with several seeds (training/questions.py).
 
 Optuna's grid sampler hands the combinations out, and a storage file remembers them: several processes, or machines that
 share the file, work on one study, and what was interrupted goes on with the runs that are left.
@@ -21,30 +21,21 @@ from optuna.trial import TrialState
 from tqdm import tqdm
 
 from training.building import make_fitting
-from training.data import DataSet, load_mnist
+from training.data import DataSet
 from training.device import count_cores, describe_hardware, keep_freed_memory
 from training.prediction import predict_logits, share_correct
 from training.provenance import git_commit
-from training.zoo import MNIST
+from training.questions import SEED, Question, Settings
 
-NAME, RECIPE = "course", "course"
-GRID: Mapping[str, Sequence[float]] = {
-    "lr": [1e-2, 1e-3, 1e-4],
-    "batch_size": [32, 256],
-    "drop_rate": [0.0, 0.3, 0.5],
-    "seed": [0, 1, 2],
-}
 POLL_S = 1.0
 DIGITS = 5  # of what is kept of an epoch
 
 
 @dataclass(frozen=True, kw_only=True)
 class StudyRun:
-    """One run of the study."""
+    """One run of a study."""
 
-    lr: float
-    batch_size: int
-    drop_rate: float
+    settings: Settings
     seed: int
     val_accuracy: float  # of the epoch that was kept, 0..1, as the next
     test_accuracy: float
@@ -58,6 +49,7 @@ class StudyRun:
 class Study:
     """What a person asked for."""
 
+    question: Question
     storage: Path
     data_dir: Path
     device: torch.device
@@ -67,18 +59,18 @@ class Study:
         """Open the storage file, or begin it."""
         self.storage.parent.mkdir(parents=True, exist_ok=True)
         return optuna.create_study(
-            study_name=NAME,
+            study_name=self.question.name,
             storage=optuna.storages.JournalStorage(JournalFileBackend(str(self.storage))),
-            sampler=optuna.samplers.GridSampler(GRID, seed=0),
+            sampler=optuna.samplers.GridSampler(self.question.grid, seed=0),
             direction="maximize",
             load_if_exists=True,
         )
 
     def finished(self) -> list[StudyRun]:
         """Return every run that came to its end, one a combination, in the order of the grid."""
-        trials = self.open().get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-        runs = {tuple(trial.params[name] for name in GRID): StudyRun(**trial.user_attrs["run"]) for trial in trials}
-        return [runs[combination] for combination in itertools.product(*GRID.values()) if combination in runs]
+        grid, trials = self.question.grid, self.open().get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+        runs = {tuple(trial.params[name] for name in grid): StudyRun(**trial.user_attrs["run"]) for trial in trials}
+        return [runs[combination] for combination in itertools.product(*grid.values()) if combination in runs]
 
 
 def run_study(study: Study, *, jobs: int) -> list[StudyRun]:
@@ -88,11 +80,13 @@ def run_study(study: Study, *, jobs: int) -> list[StudyRun]:
         DataError: there are no images.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    load_mnist(study.data_dir)  # downloaded once, and an error is told before anything begins
+    study.question.model.load(study.data_dir)  # downloaded once, and an error is told before anything begins
     _try_again(study.open())
-    total = math.prod(map(len, GRID.values()))
+    total = math.prod(map(len, study.question.grid.values()))
     done = study.finished()
-    with tqdm(total=total, initial=len(done), desc="study", unit="run", dynamic_ncols=True) as bar:
+    with tqdm(
+        total=total, initial=len(done), desc=f"study {study.question.name}", unit="run", dynamic_ncols=True
+    ) as bar:
         if len(done) < total:
             with ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
                 running = {pool.submit(_work, study, jobs) for _ in range(jobs)}
@@ -122,26 +116,25 @@ def _work(study: Study, jobs: int) -> None:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     keep_freed_memory()
     torch.set_num_threads(max(1, count_cores() // jobs))
-    data = load_mnist(study.data_dir)
+    data = study.question.model.load(study.data_dir)
     with study.storage.with_suffix(".log").open("a") as log, redirect_stderr(log):
         study.open().optimize(lambda trial: _train(study, data, trial))
 
 
 def _train(study: Study, data: DataSet, trial: optuna.Trial) -> float:
     """Train one combination, keep what it gave with the trial, and return its validation accuracy."""
-    lr, batch_size, drop_rate, seed = (_choose(trial, name) for name in GRID)
-    recipe = MNIST.recipes[RECIPE]
-    epochs = study.epochs or recipe.epochs
-    recipe = replace(recipe, lr=lr, batch_size=int(batch_size), drop_rate=drop_rate, epochs=epochs, patience=epochs)
-    fitting = make_fitting(MNIST, recipe, data, seed=int(seed), device=study.device)
+    question = study.question
+    settings = {name: _choose(question, trial, name) for name in question.grid}
+    seed = int(settings.pop(SEED))
+    epochs = study.epochs or question.recipe.epochs
+    recipe = replace(question.vary(question.recipe, settings), epochs=epochs, patience=epochs)
+    fitting = make_fitting(question.model, recipe, data, seed=seed, device=study.device)
     fit = fitting.run(stopped=lambda: False, after_epoch=lambda: None)
     assert fit
     test = data.test.to(study.device)
     run = StudyRun(
-        lr=lr,
-        batch_size=recipe.batch_size,
-        drop_rate=drop_rate,
-        seed=fitting.seed,
+        settings=settings,
+        seed=seed,
         val_accuracy=round(fit.best.val_accuracy, DIGITS),
         test_accuracy=share_correct(predict_logits(fitting.network, test.images), test.labels),
         seconds=round(fit.seconds, 1),
@@ -153,8 +146,9 @@ def _train(study: Study, data: DataSet, trial: optuna.Trial) -> float:
     return run.val_accuracy
 
 
-def _choose(trial: optuna.Trial, name: str) -> float:
-    return float(trial.suggest_categorical(name, GRID[name]))
+def _choose(question: Question, trial: optuna.Trial, name: str) -> float:
+    choice: float = trial.suggest_categorical(name, question.grid[name])
+    return choice
 
 
 def write_runs(path: Path, runs: Sequence[StudyRun]) -> None:

@@ -4,37 +4,42 @@ import argparse
 from pathlib import Path
 
 from training.device import choose_device
-from training.options import MAX_EPOCHS, Commands, add_data_dir, whole_number
+from training.options import Commands, add_fitting_options, whole_number
 from training.provenance import REPOSITORY
+from training.questions import QUESTIONS
 
 
 def add_study(commands: Commands) -> None:
     """Add the command."""
     parser = commands.add_parser(
         "study",
-        help="what learning rate, batch size and dropout do to the course's MLP",
-        description="Train the course's MLP with every combination of learning rate, batch size and dropout, three "
-        "seeds each (training/study.py), and draw what came of it. Ctrl-C ends the command; the next one goes on.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        help="train every combination of some settings, with several seeds, and draw what came of it",
+        description="Train every combination of some settings, with three seeds each (training/questions.py), and draw "
+        "what came\nof it. Ctrl-C ends the command; the next one goes on.\n\n"
+        + "\n".join(f"{question.name}: {question.asks}" for question in QUESTIONS.values()),
     )
-    parser.set_defaults(run=_study, model="study")
+    parser.set_defaults(run=_study)
     add = parser.add_argument
+    add("model", metavar="study", choices=QUESTIONS, help=" or ".join(QUESTIONS))
     add("--jobs", type=whole_number(1, 1024), default=1, help="runs at once, each on its share of the cores (1)")
-    add("--epochs", type=whole_number(1, MAX_EPOCHS), help="instead of the course's")
-    add("--device", choices=("auto", "cpu", "cuda"), default="auto", help="auto is the GPU where there is one")
-    add_data_dir(add)
+    add_fitting_options(add)
     storage = REPOSITORY / ".checkpoints" / "study.journal"
     add("--storage", type=Path, default=storage, help="what is done, also by others who share it (.checkpoints/)")
-    add("--out", type=Path, default=REPOSITORY / "docs" / "study", help="for runs, figures and table (docs/study/)")
+    add("--out", type=Path, help="for runs, figures and table (docs/study/NAME/)")
 
 
 def _study(_parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
     from training.study import Study, run_study, write_runs  # noqa: PLC0415  # Optuna takes a second to load
     from training.study_report import RUNS_FILE, write_study  # noqa: PLC0415
 
-    device = choose_device(options.device)
-    study = Study(storage=options.storage, data_dir=options.data_dir, device=device, epochs=options.epochs)
+    question, device = QUESTIONS[options.model], choose_device(options.device)
+    out = options.out or REPOSITORY / "docs" / "study" / question.name
+    study = Study(
+        question=question, storage=options.storage, data_dir=options.data_dir, device=device, epochs=options.epochs
+    )
     runs = run_study(study, jobs=options.jobs)
-    write_study(options.out, runs)
-    write_runs(options.out / RUNS_FILE, runs)
-    print(f"wrote {len(runs)} runs, their curves and their table to {options.out}")
+    write_study(out, question, runs)
+    write_runs(out / RUNS_FILE, runs)
+    print(f"wrote {len(runs)} runs, their curves and their table to {out}")
     return 0

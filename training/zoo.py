@@ -31,6 +31,29 @@ class TrainableModel:
     min_accuracy: Mapping[str, float]  # by recipe, of the ONNX file on the test split, 0..1: nothing worse is published
 
 
+def _build_mlp(mean: Sequence[float], std: Sequence[float], recipe: Recipe) -> nn.Sequential:
+    return mnist_mlp(
+        mean,
+        std,
+        hidden=recipe.widths,
+        batch_norm=recipe.batch_norm,
+        activation=recipe.activation,
+        drop_rate=recipe.drop_rate,
+    )
+
+
+def _build_cnn(mean: Sequence[float], std: Sequence[float], recipe: Recipe) -> nn.Sequential:
+    return mnist_cnn(mean, std, drop_rate=recipe.drop_rate)
+
+
+def _build_resnet(mean: Sequence[float], std: Sequence[float], recipe: Recipe) -> nn.Sequential:
+    return mnist_resnet(mean, std, widths=recipe.widths, drop_rate=recipe.drop_rate)
+
+
+def _build_photo_cnn(mean: Sequence[float], std: Sequence[float], recipe: Recipe) -> nn.Sequential:
+    return cifar10_cnn(mean, std, widths=recipe.widths, depth=recipe.depth, batch_norm=recipe.normalized)
+
+
 MNIST = TrainableModel(
     name="mnist",
     title="Handwritten digits (MNIST)",
@@ -42,14 +65,7 @@ MNIST = TrainableModel(
     class_names=tuple("0123456789"),
     preparation="digit",
     load=load_mnist,
-    build=lambda mean, std, recipe: mnist_mlp(
-        mean,
-        std,
-        hidden=recipe.widths,
-        batch_norm=recipe.batch_norm,
-        activation=recipe.activation,
-        drop_rate=recipe.drop_rate,
-    ),
+    build=_build_mlp,
     recipes=MNIST_RECIPES,
     int8=True,
     min_accuracy={"published": 0.994, "course": 0.979},
@@ -59,7 +75,7 @@ MNIST_CNN = replace(
     MNIST,
     name="mnist-cnn",
     title="Handwritten digits (MNIST), by the course's SimpleCNN",
-    build=lambda mean, std, recipe: mnist_cnn(mean, std, drop_rate=recipe.drop_rate),
+    build=_build_cnn,
     recipes=MNIST_CNN_RECIPES,
     int8=False,  # hardly faster: its convolutions are few and narrow
     min_accuracy={"published": 0.995},
@@ -69,7 +85,7 @@ MNIST_RESNET = replace(
     MNIST,
     name="mnist-resnet",
     title="Handwritten digits (MNIST), by a residual network, the teacher of the other two",
-    build=lambda mean, std, recipe: mnist_resnet(mean, std, widths=recipe.widths, drop_rate=recipe.drop_rate),
+    build=_build_resnet,
     recipes=MNIST_RESNET_RECIPES,
     min_accuracy={"published": 0.995},
 )
@@ -85,10 +101,10 @@ CIFAR10 = TrainableModel(
     class_names=("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"),
     preparation="photo",
     load=load_cifar10,
-    build=lambda mean, std, recipe: cifar10_cnn(mean, std, widths=recipe.widths, depth=recipe.depth),
+    build=_build_photo_cnn,
     recipes=CIFAR10_RECIPES,
     int8=True,
-    min_accuracy={"published": 0.945},
+    min_accuracy={"published": 0.945, "course": 0.80},
 )
 
 ZOO: Mapping[str, TrainableModel] = {model.name: model for model in (MNIST, MNIST_CNN, MNIST_RESNET, CIFAR10)}
