@@ -13,9 +13,10 @@ from rich.table import Table
 
 from service.classifier import DeviceError, ModelLoadError
 from service.local_model import LocalModel
+from service.prediction_table import ScoringError
 from service.problems import UnknownModel
 from service.remote_model import RemoteModel, ServerError
-from service.scoring import Model, ScoringError, score
+from service.scoring import Model, Prediction, classify_files, score
 from service.settings import SettingsError, load_settings
 
 DEFAULT_MODEL = "mnist"
@@ -32,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"Error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("interrupted; the same command goes on where it was", file=sys.stderr)
+        print(options.interrupted, file=sys.stderr)
         return 130
 
 
@@ -49,7 +50,7 @@ def make_parser() -> argparse.ArgumentParser:
         epilog="exit codes: 0; 1 some image could not be classified; 2 nothing was done, and one line says why",
     )
     classify.add_argument("images", type=Path, nargs="+", metavar="IMAGE")
-    classify.set_defaults(run=_classify)
+    classify.set_defaults(run=_classify, interrupted="interrupted")
     scoring = commands.add_parser(
         "score",
         help="classify every image under a folder into a table",
@@ -58,7 +59,7 @@ def make_parser() -> argparse.ArgumentParser:
     )
     scoring.add_argument("folder", type=Path, metavar="FOLDER")
     scoring.add_argument("--out", type=Path, required=True, metavar="FILE", help="a .csv or .parquet that is not there")
-    scoring.set_defaults(run=_score)
+    scoring.set_defaults(run=_score, interrupted="interrupted; the same command goes on where it was")
     for command in (classify, scoring):
         command.add_argument("--model", default=DEFAULT_MODEL, help=f"its newest version answers ({DEFAULT_MODEL})")
         command.add_argument("--url", help="of a server to ask, such as http://localhost:3000 (the model runs here)")
@@ -70,15 +71,20 @@ def _open(options: argparse.Namespace) -> Model:
 
 
 def _classify(options: argparse.Namespace) -> int:
-    contents = {path: path.read_bytes() for path in options.images}
+    if missing := [str(path) for path in options.images if not path.is_file()]:
+        raise ScoringError(f"no such file: {', '.join(missing)}")
+    failed, shown = False, dict[Path, Prediction]()
     with closing(_open(options)) as model:
-        predictions = dict(zip(contents, model.classify(list(contents.values())), strict=True))
-    if sys.stdout.isatty():
-        _print_table(model, predictions)
-    else:
-        for path, prediction in predictions.items():
-            print(json.dumps({"image": str(path), "model": model.name, "version": model.version, **prediction}))
-    return int(any("label" not in prediction for prediction in predictions.values()))
+        for predictions in classify_files(options.images, model):
+            failed |= any("label" not in prediction for prediction in predictions.values())
+            if sys.stdout.isatty():
+                shown |= predictions
+                continue
+            for path, prediction in predictions.items():
+                print(json.dumps({"image": str(path), "model": model.name, "version": model.version, **prediction}))
+    if shown:
+        _print_table(model, shown)
+    return int(failed)
 
 
 def _print_table(model: Model, predictions: dict[Path, dict[str, Any]]) -> None:
@@ -101,7 +107,7 @@ def _score(options: argparse.Namespace) -> int:
         raise ScoringError(f"{options.folder} is no folder")
     with closing(_open(options)) as model:
         scored = score(options.folder, options.out, model)
-    for path, why in scored.failed:
+    for path, why in scored.failed.items():
         print(f"{path}: {why}", file=sys.stderr)
     earlier = f", {scored.earlier:,} of them by an earlier run" if scored.earlier else ""
     failed = f"; {len(scored.failed):,} could not be classified" if scored.failed else ""

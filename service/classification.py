@@ -17,9 +17,10 @@ from service.explanation import cover, draw_saliency
 from service.inference_answer import render_infer
 from service.inference_request import read_infer
 from service.plain_png import read_plain_png
-from service.problems import BadRequest, BodyTooLarge, Problem
+from service.problems import BadRequest, Problem
 from service.repository import ServedModel
 from service.request import Query
+from service.upload import check_size
 from service.worker import Worker
 
 INLINE_BYTES = INLINE_PIXELS = 64 * 1024  # a larger image is decoded on a thread: it would hold up everybody else
@@ -136,8 +137,7 @@ class Classification:
     def _pixels(self, content: bytes) -> Pixels | asyncio.Future[Pixels]:
         """Decode and prepare a small image at once, a large one on a thread."""
         settings = self.worker.settings
-        if len(content) > settings.max_body_bytes:
-            raise BodyTooLarge(f"the image has {len(content)} bytes, expected at most {settings.max_body_bytes}")
+        check_size(content, settings.max_body_bytes)
         if len(content) > INLINE_BYTES:  # even its header may be long
             return self._on_thread(lambda: self._read(open_image(content, max_pixels=settings.max_pixels)))
         if picture := read_plain_png(content, max_pixels=min(INLINE_PIXELS, settings.max_pixels)):

@@ -12,10 +12,11 @@ from service.decoding import open_image, read_picture
 from service.device import available_cores
 from service.model_files import find_model_files
 from service.plans import choose_classifier
-from service.problems import BodyTooLarge, Problem, UnknownModel
+from service.problems import Problem, UnknownModel
 from service.rendering import PredictionRenderer
 from service.repository import highest
 from service.settings import Settings
+from service.upload import check_size
 
 
 class LocalModel:
@@ -58,9 +59,8 @@ class LocalModel:
 
     def _read(self, content: bytes) -> NDArray[np.uint8] | Problem:
         settings = self._settings
-        if len(content) > settings.max_body_bytes:
-            return BodyTooLarge(f"the image has {len(content)} bytes, expected at most {settings.max_body_bytes}")
         try:
+            check_size(content, settings.max_body_bytes)
             image = open_image(content, max_pixels=settings.max_pixels)
             return self._prepare(read_picture(image, draft_side=self._draft_side))
         except Problem as problem:

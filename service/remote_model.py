@@ -1,5 +1,6 @@
 """A model behind a server, for the command line: asked over HTTP, with patience where it is overloaded."""
 
+import math
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -30,7 +31,10 @@ class RemoteModel:
         except httpx.InvalidURL as error:
             raise ServerError(f"{url}: {error}; expected an address such as http://localhost:3000") from error
         try:
-            card = _checked(self._request("GET", f"/v1/models/{quote(name, safe='')}"))
+            response = self._request("GET", f"/v1/models/{quote(name, safe='')}")
+            card = _checked(response)
+            if not {"name", "version", "class_names"} <= card.keys():
+                raise ServerError(f"{response.url} is no classifier: its answer is no model card")
         except ServerError:
             self.close()
             raise
@@ -45,9 +49,14 @@ class RemoteModel:
         path = f"/v1/models/{self.name}/versions/{self.version}/classify-batch"
         files = [("images", (f"{number}", content)) for number, content in enumerate(contents)]
         response = self._request("POST", path, files=files)
-        if response.status_code == httpx.codes.REQUEST_ENTITY_TOO_LARGE and len(contents) == 1:
-            return [_read(response)]
-        found: list[dict[str, Any]] = _checked(response)["predictions"]
+        if response.status_code == httpx.codes.REQUEST_ENTITY_TOO_LARGE:  # for the server, or for what stands before it
+            if len(contents) == 1:
+                return [{"detail": _read(response).get("detail", "too large for the server")}]
+            half = len(contents) // 2
+            return [*self.classify(contents[:half]), *self.classify(contents[half:])]
+        found = _checked(response).get("predictions")
+        if not isinstance(found, list) or len(found) != len(contents):
+            raise ServerError(f"{response.url} is no classifier: expected {len(contents)} predictions")
         return found
 
     def close(self) -> None:
@@ -60,10 +69,19 @@ class RemoteModel:
                 response = self._client.request(method, path, **arguments)
             except (httpx.HTTPError, httpx.InvalidURL) as error:
                 raise ServerError(f"{self._client.base_url} cannot be asked: {error}") from error
-            if response.status_code != httpx.codes.SERVICE_UNAVAILABLE:
+            if response.status_code != httpx.codes.SERVICE_UNAVAILABLE or attempt == PATIENCE - 1:
                 break
-            time.sleep(min(LONGEST_WAIT_S, float(response.headers.get("retry-after", 1)) * 2**attempt))
+            time.sleep(min(LONGEST_WAIT_S, _seconds(response.headers.get("retry-after", "")) * 2**attempt))
         return response
+
+
+def _seconds(retry_after: str) -> float:
+    """Read a Retry-After; a date, or nothing, counts as a second."""
+    try:
+        seconds = float(retry_after)
+    except ValueError:
+        return 1.0
+    return seconds if math.isfinite(seconds) and seconds > 0 else 1.0
 
 
 def _checked(response: httpx.Response) -> dict[str, Any]:

@@ -22,6 +22,16 @@ def read_image(body: bytes, content_type: bytes) -> bytes:
     return _only(multipart.parse(body, content_type, max_parts=1 + MAX_FIELDS), "image")
 
 
+def check_size(image: bytes, limit: int) -> None:
+    """Hold an image to the limit on its bytes.
+
+    Raises:
+        BodyTooLarge: it is longer.
+    """
+    if len(image) > limit:
+        raise BodyTooLarge(f"the image has {len(image)} bytes, expected at most {limit}")
+
+
 def read_named_image(body: bytes, content_type: bytes) -> tuple[str, bytes]:
     """Return the model's name and the image of BentoML's form, whose client writes text as JSON.
 

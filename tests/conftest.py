@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import settings as hypothesis_settings
 from PIL import Image
+from served import serve
 from tiny_models import ANIMALS, write_model
 
 from service.batching import Batcher
@@ -122,6 +123,13 @@ def gate():
     event = threading.Event()
     yield event
     event.set()
+
+
+@pytest.fixture(scope="session")
+def url():
+    """The address of a real service, with the real models and no settings, that the tests share."""
+    with serve() as served:
+        yield served.url
 
 
 def encode(pixels, image_format="PNG"):

@@ -11,21 +11,17 @@ from contextlib import closing
 
 import pytest
 from pyarrow import parquet
-from served import ROOT, environment, serve
+from served import ROOT, environment
 
+from service import prediction_table
 from service.__main__ import main
 from service.local_model import LocalModel
-from service.scoring import ScoringError, score
+from service.prediction_table import ScoringError
+from service.scoring import score
 from service.settings import Settings
 
 IMAGES = ROOT / "tests" / "images"
 SEVEN, SHIP = IMAGES / "mnist-7.png", IMAGES / "cifar10-ship.png"
-
-
-@pytest.fixture(scope="module")
-def url():
-    with serve() as served:
-        yield served.url
 
 
 @pytest.fixture(scope="module")
@@ -110,7 +106,7 @@ def test_a_server_answers_as_the_model_does_here(url, capsys):
     ("arguments", "says"),
     [
         (["classify", SEVEN, "--model", "unknown"], "no model 'unknown'"),
-        (["classify", "nothing.png"], "nothing.png"),
+        (["classify", SEVEN, "nothing.png"], "no such file: nothing.png"),
         (["classify", SEVEN, "--url", "http://127.0.0.1:9"], "cannot be asked"),
         (["classify", SEVEN, "--url", "http://localhost:abc"], "expected an address such as"),
         (["score", "nowhere", "--out", "table.csv"], "nowhere is no folder"),
@@ -155,7 +151,7 @@ def test_a_table_may_be_parquet(folder, tmp_path, model):
     score(folder, tmp_path / "table.parquet", model)
     table = parquet.read_table(tmp_path / "table.parquet").to_pylist()
     assert {row["path"]: row["label"] for row in table} == {
-        "broken.png": "",
+        "broken.png": None,
         **{f"{'more/' if digit % 2 else ''}{digit}.PNG": str(digit) for digit in range(10)},
     }
     assert isinstance(table[0]["probability of 3"], float)
@@ -190,20 +186,63 @@ def test_what_was_interrupted_goes_on(folder, tmp_path, model, monkeypatch):
     second = Interrupted(model, 9)
     scored = score(folder, out, second)
     assert (scored.images, scored.earlier, second.asked) == (11, 8, 3)
+    assert list(scored.failed) == ["broken.png"]  # though the first run met it
     assert len({row["path"] for row in rows_of(out)}) == len(rows_of(out)) == 11
     assert not partial.exists()
 
 
-def test_rows_of_another_model_are_not_gone_on_with(folder, tmp_path, model):
+def test_rows_of_another_model_are_not_gone_on_with(folder, tmp_path, model, monkeypatch):
+    monkeypatch.setattr("service.scoring.BATCH", 4)
     with pytest.raises(KeyboardInterrupt):
-        score(folder, tmp_path / "table.csv", Interrupted(model, 0))
-    score(folder, tmp_path / "table.csv", model)  # nothing had been written but the head
-    assert len(rows_of(tmp_path / "table.csv")) == 11
-    (tmp_path / "table.csv").rename(tmp_path / "other.csv.partial")
+        score(folder, tmp_path / "other.csv", Interrupted(model, 1))
     other = Interrupted(model, 0)
     other.version = "3"
-    with pytest.raises(ScoringError, match="is of mnist 2, not of mnist 3"):
+    with pytest.raises(ScoringError, match=r"images mnist 2, not of .*images mnist 3; remove it"):
         score(folder, tmp_path / "other.csv", other)
+
+
+def test_rows_of_another_folder_are_not_gone_on_with(folder, tmp_path, model, monkeypatch):
+    monkeypatch.setattr("service.scoring.BATCH", 4)
+    with pytest.raises(KeyboardInterrupt):
+        score(folder, tmp_path / "table.csv", Interrupted(model, 1))
+    shutil.copytree(folder, tmp_path / "others")
+    with pytest.raises(ScoringError, match=r"images mnist 2, not of .*others mnist 2; remove it"):
+        score(tmp_path / "others", tmp_path / "table.csv", model)
+
+
+@pytest.mark.parametrize("content", ["path,label\n", "[1]\n", "mine"])
+def test_what_lies_in_the_place_of_an_interrupted_runs_rows_is_not_touched(folder, tmp_path, model, content):
+    (tmp_path / "table.csv.partial").write_text(content)
+    with pytest.raises(ScoringError, match="is not what an interrupted run leaves"):
+        score(folder, tmp_path / "table.csv", model)
+    assert (tmp_path / "table.csv.partial").read_text() == content
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_a_file_may_have_any_name(tmp_path, model, suffix):
+    (tmp_path / "images").mkdir()
+    for name in (b"two\nlines.png", b"latin \xe9.png", 'größe, "5".png'.encode()):
+        shutil.copy(SEVEN, os.fsencode(tmp_path / "images") + b"/" + name)
+    out = tmp_path / f"table.{suffix}"
+    score(tmp_path / "images", out, model)
+    rows = rows_of(out) if suffix == "csv" else parquet.read_table(out).to_pylist()
+    assert {row["path"] for row in rows} == {"two\nlines.png", "latin \ufffd.png", 'größe, "5".png'}
+    assert {row["label"] for row in rows} == {"7"}
+
+
+def test_a_table_that_cannot_be_written_keeps_its_rows(folder, tmp_path, model, monkeypatch):
+    def fail(path, _rows, _class_names):
+        path.write_text("half")
+        raise OSError("no space left")
+
+    monkeypatch.setitem(prediction_table.WRITERS, ".csv", fail)
+    with pytest.raises(OSError, match="no space left"):
+        score(folder, tmp_path / "table.csv", model)
+    assert not (tmp_path / "table.csv").exists()
+    monkeypatch.undo()
+    scored = score(folder, tmp_path / "table.csv", Interrupted(model, 0))
+    assert (scored.images, scored.earlier) == (11, 11)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["images", "table.csv"]
 
 
 def test_a_file_that_cannot_be_read_is_a_row_too(folder, tmp_path, model, monkeypatch):
@@ -212,17 +251,8 @@ def test_a_file_that_cannot_be_read_is_a_row_too(folder, tmp_path, model, monkey
 
     monkeypatch.setattr("service.scoring._read", read)
     scored = score(folder, tmp_path / "table.csv", model)
-    assert scored.failed == [("broken.png", "no permission")]
+    assert scored.failed == {"broken.png": "no permission"}
     assert [row["error"] for row in rows_of(tmp_path / "table.csv") if row["error"]] == ["no permission"]
-
-
-def test_a_head_without_rows_is_written_anew(folder, tmp_path, model):
-    other = Interrupted(model, 0)
-    other.class_names = ("cat", "dog")
-    with pytest.raises(KeyboardInterrupt):
-        score(folder, tmp_path / "table.csv", other)
-    score(folder, tmp_path / "table.csv", model)
-    assert "probability of 3" in rows_of(tmp_path / "table.csv")[0]
 
 
 def test_a_table_that_is_there_is_not_overwritten(folder, tmp_path, model):

@@ -10,7 +10,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from PIL import Image
 from playwright.sync_api import expect, sync_playwright
-from served import ROOT, serve
+from served import ROOT
 
 from service.page import STATIC
 
@@ -19,12 +19,6 @@ CHROMIUM = shutil.which("chromium")
 SEVEN = [(0.3, 0.25), (0.7, 0.25), (0.58, 0.5), (0.46, 0.82)]
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
-
-
-@pytest.fixture(scope="module")
-def url():
-    with serve() as served:
-        yield served.url
 
 
 @pytest.fixture(scope="module")

@@ -5,6 +5,7 @@ import re
 import pytest
 from conftest import problem
 
+from service.classification import INLINE_PIXELS
 from service.page import STATIC
 
 FILES = sorted(f"/static/{path.relative_to(STATIC)}" for path in STATIC.rglob("*") if path.is_file())
@@ -58,3 +59,8 @@ def test_the_page_takes_no_posts(service, path):
     response = service.post(path, content=b"x")
     assert problem(response) == (405, "method_not_allowed")
     assert response.headers["allow"] == "GET, HEAD"
+
+
+def test_a_drawing_is_as_large_as_is_decoded_without_a_thread():
+    (side,) = re.findall(r"const SENT = (\d+)", (STATIC / "drawing.js").read_text())
+    assert 0.9 * INLINE_PIXELS < int(side) ** 2 <= INLINE_PIXELS

@@ -1,0 +1,108 @@
+"""A model behind a server that is not always well: real HTTP, answers as each test says."""
+
+import json
+from contextlib import closing
+from email.message import EmailMessage
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+
+import pytest
+
+from service.remote_model import PATIENCE, RemoteModel, ServerError
+
+CARD = {"name": "mnist", "version": "2", "class_names": ["0", "1"]}
+
+
+class Handler(BaseHTTPRequestHandler):
+    """Hands each request to the test."""
+
+    def do_GET(self):
+        self.reply(*self.server.answer_get())
+
+    def do_POST(self):
+        body = self.rfile.read(int(self.headers["content-length"]))
+        message = EmailMessage()
+        message["content-type"] = self.headers["content-type"]
+        boundary = message.get_boundary().encode()
+        self.reply(*self.server.answer_post(body.count(b"--" + boundary) - 1))
+
+    def reply(self, status, body, headers=()):
+        content = body if isinstance(body, bytes) else json.dumps(body).encode()
+        self.send_response(status)
+        for name, value in (("content-length", str(len(content))), *headers):
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(content)
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def server():
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        server.answer_get = lambda: (200, CARD)
+        Thread(target=server.serve_forever, daemon=True).start()
+        yield server
+        server.shutdown()
+
+
+@pytest.fixture
+def waits(monkeypatch):
+    waits = []
+    monkeypatch.setattr("service.remote_model.time.sleep", waits.append)
+    return waits
+
+
+def ask(server, count):
+    with closing(RemoteModel(f"http://127.0.0.1:{server.server_port}", "mnist")) as model:
+        return model.classify([b"image"] * count)
+
+
+def test_what_is_too_large_for_the_server_is_sent_in_halves(server):
+    asked = []
+
+    def answer(count):
+        asked.append(count)
+        return (413, {"detail": "too large"}) if count > 2 else (200, {"predictions": [{"label": "1"}] * count})
+
+    server.answer_post = answer
+    assert ask(server, 5) == [{"label": "1"}] * 5
+    assert asked == [5, 2, 3, 1, 2]
+
+
+def test_an_image_that_is_too_large_by_itself_has_the_problem_in_its_place(server):
+    server.answer_post = lambda _count: (413, {"detail": "the body is too long"})
+    assert ask(server, 2) == [{"detail": "the body is too long"}] * 2
+
+
+@pytest.mark.parametrize(
+    ("header", "expected"), [("3", 3.0), ("Wed, 21 Oct 2026 07:28:00 GMT", 1.0), ("-1", 1.0), ("nan", 1.0)]
+)
+def test_an_overloaded_server_is_asked_again_when_it_says(server, waits, header, expected):
+    answers = iter([(503, {"detail": "overloaded"}, [("retry-after", header)]), (200, {"predictions": [{}]})])
+    server.answer_post = lambda _count: next(answers)
+    assert ask(server, 1) == [{}]
+    assert waits == [expected]
+
+
+def test_patience_ends_and_nobody_waits_after_the_last_attempt(server, waits):
+    server.answer_post = lambda _count: (503, {"detail": "overloaded"})
+    with pytest.raises(ServerError, match="503: overloaded"):
+        ask(server, 1)
+    assert len(waits) == PATIENCE - 1
+    assert max(waits) <= 10
+
+
+@pytest.mark.parametrize("body", [{}, {"predictions": None}, {"predictions": []}, [], b"<html>"])
+def test_a_strange_answer_says_that_it_is_no_classifier(server, body):
+    server.answer_post = lambda _count: (200, body)
+    with pytest.raises(ServerError, match="is no classifier"):
+        ask(server, 1)
+
+
+@pytest.mark.parametrize("body", [{"name": "mnist"}, [], b"<html>"])
+def test_a_strange_card_says_so_too(server, body):
+    server.answer_get = lambda: (200, body)
+    with pytest.raises(ServerError, match="is no classifier"):
+        ask(server, 1)
