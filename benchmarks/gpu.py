@@ -7,28 +7,34 @@ Correctness first: a way whose probabilities differ from the CPU's by more than 
 """
 
 import argparse
+import asyncio
+import math
 import statistics
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
-import onnx
 import onnxruntime as ort
 import torch
 from numpy.typing import NDArray
-from onnxruntime.transformers.float16 import convert_float_to_float16
 
-from models.layout import GOLDEN_FILES, MODEL_FILE, newest_version
-from training.device import describe_hardware
+from models.layout import FLOAT16_MODEL_FILE, GOLDEN_FILES, MODEL_FILE, newest_version
+from service.batching import Batcher
+from service.bound_batch import BoundBatch
+from service.classifier import OnnxClassifier
+from service.metrics import ModelMetrics
+from training.device import count_cores, describe_hardware
+from training.half_precision import halve
 from training.provenance import MODELS_DIR
 from training.report import read_card
 
 TOLERANCE = {"float32": 1e-3, "float16": 1e-2}  # of a probability
 REPEATS = 5
+SERVED_BATCHES = 16  # that wait at once
 COPY_BYTES, MATRIX_SIDE = 64 * 1024 * 1024, {"cuda": 8192, "cpu": 1024}  # by which bus and peak are measured
 
 Images = NDArray[np.uint8]
@@ -52,23 +58,6 @@ class Speed:
         spread = f"{median:,.0f} ({low:,.0f} to {high:,.0f}, n = {len(self.values)})"
         cells = (self.model, self.precision, self.way, str(self.batch_size), spread, f"{median / self.floor:.1%}")
         return f"| {' | '.join(cells)} |"
-
-
-class Bound:
-    """A session whose input and output stay in the device's memory; as a graph, its kernels are launched at once."""
-
-    def __init__(self, session: ort.InferenceSession, shape: Sequence[int], *, classes: int, device: str) -> None:
-        self._session, self._binding, self._options = session, session.io_binding(), ort.RunOptions()
-        self._images = ort.OrtValue.ortvalue_from_shape_and_type(shape, np.uint8, device, 0)
-        self._probabilities = ort.OrtValue.ortvalue_from_shape_and_type((shape[0], classes), np.float32, device, 0)
-        self._binding.bind_ortvalue_input("images", self._images)
-        self._binding.bind_ortvalue_output("probabilities", self._probabilities)
-
-    def __call__(self, images: Images) -> NDArray[np.float32]:
-        """Copy the images to the device, run, and copy the probabilities back."""
-        self._images.update_inplace(images)
-        self._session.run_with_iobinding(self._binding, self._options)
-        return self._probabilities.numpy()
 
 
 def main() -> None:
@@ -104,18 +93,20 @@ def measure_model(name: str, options: argparse.Namespace, *, bus: float, peak: f
     with np.load(version / GOLDEN_FILES["float32"]) as golden:
         images, expected = golden["images"], golden["probabilities"]
     with TemporaryDirectory() as folder:
-        half = Path(folder) / MODEL_FILE
-        onnx.save(convert_float_to_float16(onnx.load(version / MODEL_FILE), keep_io_types=True), half)
+        half = Path(folder) / FLOAT16_MODEL_FILE
+        halve(version / MODEL_FILE, half)
         for precision, path in (("float32", version / MODEL_FILE), ("float16", half)):
+            floor = 1 / max(images[0].nbytes / bus, read_card(path).multiply_adds / peak)
             for way, make in WAYS.items():
                 for batch_size in options.batch_sizes:
                     batch = np.resize(images, (batch_size, *images.shape[1:]))
                     run = make(path, batch.shape, options.device)
-                    difference = np.abs(run(batch) - np.resize(expected, (batch_size, expected.shape[1]))).max()
+                    found = run(batch)
+                    right = np.resize(expected, (batch_size, expected.shape[1]))
+                    difference = np.abs(found - np.resize(right, found.shape)).max()
                     if not difference <= TOLERANCE[precision]:
                         print(f"{name}, {precision}, {way}: off by {difference:.1e}, not timed", file=sys.stderr)
                         continue
-                    floor = 1 / max(images[0].nbytes / bus, read_card(path).multiply_adds / peak)
                     values = [images_per_s(run, batch, options.seconds) for _ in range(REPEATS)]
                     speed = Speed(
                         model=name, precision=precision, way=way, batch_size=batch_size, values=values, floor=floor
@@ -124,24 +115,52 @@ def measure_model(name: str, options: argparse.Namespace, *, bus: float, peak: f
 
 
 def plain(path: Path, _shape: tuple[int, ...], device: str) -> Run:
-    """Let ONNX Runtime copy, as the service does."""
+    """Let ONNX Runtime allocate and copy."""
     session = open_session(path, device)
     return lambda images: session.run(["probabilities"], {"images": images})[0]
 
 
 def bound(path: Path, shape: tuple[int, ...], device: str) -> Run:
-    """Keep input and output on the device."""
-    session = open_session(path, device)
-    return Bound(session, shape, classes=session.get_outputs()[0].shape[1], device=device)
+    """Keep input and output in page-locked memory and on the device."""
+    return _bind(open_session(path, device), shape, device)
 
 
 def captured(path: Path, shape: tuple[int, ...], device: str) -> Run:
     """Replay one CUDA graph a run, instead of launching kernel by kernel."""
-    session = open_session(path, device, enable_cuda_graph="1")
-    return Bound(session, shape, classes=session.get_outputs()[0].shape[1], device=device)
+    return _bind(open_session(path, device, enable_cuda_graph="1"), shape, device)
 
 
-WAYS = {"run": plain, "bound": bound, "CUDA graph": captured}
+def _bind(session: ort.InferenceSession, shape: tuple[int, ...], device: str) -> Run:
+    batch = BoundBatch(session, shape[0], outputs=["probabilities"], device=device)
+    return lambda images: batch.run(images)[0]
+
+
+def served(path: Path, shape: tuple[int, ...], device: str) -> Run:
+    """Put the images of many batches to the service's batcher, each a request of its own."""
+    classifier = OnnxClassifier(path, device="cuda" if device == "cuda" else "cpu", threads=count_cores())
+    classifier.warm_up(shape[0])
+    metrics = ModelMetrics(path.parent.name, path.stem)
+
+    async def classify(images: Images) -> NDArray[np.float32]:
+        batcher = Batcher(
+            classifier.run,
+            image_shape=shape[1:],
+            max_batch_size=shape[0],
+            max_queue=SERVED_BATCHES * shape[0],
+            max_wait_s=math.inf,
+            seconds_per_image=0.0,
+            inline=False,
+            metrics=metrics,
+        )
+        jobs = [batcher.submit([image], client_left=lambda: False) for _ in range(SERVED_BATCHES) for image in images]
+        await asyncio.gather(*(job.done for job in jobs))
+        batcher.close()
+        return np.array([job.answers[0].probabilities for job in jobs], np.float32)
+
+    return lambda images: asyncio.run(classify(images))
+
+
+WAYS = {"run": plain, "bound": bound, "CUDA graph": captured, "service": served}
 
 
 def open_session(path: Path, device: str, **more: str) -> ort.InferenceSession:
@@ -162,8 +181,7 @@ def images_per_s(run: Run, batch: Images, seconds: float) -> float:
     """Run the same batch for so long, at least once."""
     started, count = time.perf_counter(), 0
     while not count or time.perf_counter() - started < seconds:
-        run(batch)
-        count += len(batch)
+        count += len(run(batch))
     return count / (time.perf_counter() - started)
 
 

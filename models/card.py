@@ -8,7 +8,7 @@ from typing import Any, Literal, Self, get_args
 METADATA_KEY = "model_card"  # the key of the ONNX file's metadata_props
 
 Preparation = Literal["digit", "photo"]
-Precision = Literal["float32", "int8"]
+Precision = Literal["float32", "int8", "float16"]
 
 
 class ModelCardError(ValueError):

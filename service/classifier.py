@@ -9,7 +9,8 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from models.card import ModelCard, ModelCardError
-from models.layout import FAMILIAR, FAMILIARITY, GOLDEN_FILES, GOLDEN_TOLERANCE, INT8_GOLDEN_TOLERANCE
+from models.layout import FAMILIAR, FAMILIARITY, GOLDEN_FILES, golden_tolerance
+from service.bound_batch import BoundBatch
 from service.device import count_gpus
 
 TIMING_S, MAX_TIMED_RUNS = 0.005, 20
@@ -50,7 +51,8 @@ class OnnxClassifier:
             ModelLoadError: ONNX Runtime cannot load it, or it is not one of ours.
             DeviceError: ``device`` is ``cuda`` and cannot be had.
         """
-        self.path, self.threads = path, threads
+        self.path, self.threads, self._gpu = path, threads, gpu
+        self._bound: dict[int, BoundBatch] = {}  # by size, on a GPU
         try:
             self._session = ort.InferenceSession(path, _options(threads), providers=_providers(device, gpu))
         except Exception as error:  # onnxruntime's exceptions share no other base class
@@ -81,11 +83,15 @@ class OnnxClassifier:
 
     def _run(self, images: Images) -> list[NDArray[Any]]:
         """Return every output; on a GPU the batch is padded to a warmed-up size."""
-        count = len(images)
-        if self.device == "cuda" and (padded := batch_bucket(count)) != count:
-            images = np.concatenate([images, np.zeros((padded - count, *self.image_shape), np.uint8)])
-        outputs = self._session.run(self._outputs, {"images": images})
-        return [output[:count] for output in outputs]
+        if self.device == "cpu":
+            outputs: list[NDArray[Any]] = self._session.run(self._outputs, {"images": images})
+            return outputs
+        size = batch_bucket(len(images))
+        if size not in self._bound:
+            self._bound[size] = BoundBatch(
+                self._session, size, outputs=self._outputs, device=self.device, gpu=self._gpu
+            )
+        return self._bound[size].run(images)
 
     def check_golden(self) -> None:
         """Compare with the probabilities that training kept for a few images beside the model.
@@ -100,7 +106,7 @@ class OnnxClassifier:
         except (OSError, KeyError, ValueError) as error:
             raise ModelLoadError(f"cannot read {path}: {error}; export the model again") from error
         difference = float(np.abs(self.predict(images) - expected).max())
-        tolerance = INT8_GOLDEN_TOLERANCE if self.card.precision == "int8" else GOLDEN_TOLERANCE[self.device]
+        tolerance = golden_tolerance(self.card.precision, self.device)
         if not difference <= tolerance:  # a NaN fails too
             raise ModelLoadError(
                 f"{self.path}: golden check failed, largest difference of a probability {difference:.1e}, "
@@ -123,15 +129,15 @@ class OnnxClassifier:
         next waits for its end: it is the size that takes BATCH_S, if that is less.
         """
         if self.device == "cuda":
-            return max_batch_size, self._best_seconds(max_batch_size)
+            return max_batch_size, self.best_seconds(max_batch_size)
         few = min(max_batch_size, 8)
         self._run_blank(few)
-        seconds_per_image = self._best_seconds(few) / few
+        seconds_per_image = self.best_seconds(few) / few
         if (size := max(1, int(BATCH_S / seconds_per_image))) < max_batch_size:
             return size, size * seconds_per_image
-        return max_batch_size, self._best_seconds(max_batch_size)  # threads to wake made much of the few images' time
+        return max_batch_size, self.best_seconds(max_batch_size)  # threads to wake made much of the few images' time
 
-    def _best_seconds(self, count: int) -> float:
+    def best_seconds(self, count: int) -> float:
         """Time some runs, of a cheap model more: a start is a busy moment, and what disturbs one decides for good."""
         times = [self._run_blank(count), self._run_blank(count)]
         while sum(times) < TIMING_S and len(times) < MAX_TIMED_RUNS:

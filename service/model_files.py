@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from models.layout import INT8_MODEL_FILE, MODEL_FILE
+from models.layout import MODEL_FILE, MODEL_FILES
 from models.preparation import preparer
 from service.classifier import ModelLoadError, OnnxClassifier
 from service.settings import Settings
@@ -41,8 +41,8 @@ def load_classifier(path: Path, settings: Settings, *, threads: int, gpu: int = 
     found, expected = (card.name, card.version), path.parts[-3:-1]
     if found != expected:
         raise ModelLoadError(f"{path}: its card says {'/'.join(found)}, its folder {'/'.join(expected)}")
-    if (card.precision == "int8") != (path.name == INT8_MODEL_FILE):
-        raise ModelLoadError(f"{path}: its card says {card.precision}; only {INT8_MODEL_FILE} is int8")
+    if path.name != MODEL_FILES[card.precision]:
+        raise ModelLoadError(f"{path}: its card says {card.precision}, which {MODEL_FILES[card.precision]} is for")
     try:
         preparer(card.preparation, classifier.image_shape)
     except ValueError as error:

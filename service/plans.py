@@ -4,17 +4,17 @@ import logging
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 from pydantic import TypeAdapter
 
-from models.layout import INT8_MODEL_FILE
+from models.layout import MODEL_FILES
 from service.classifier import ModelLoadError, OnnxClassifier
 from service.model_files import find_model_files, load_classifier
 from service.settings import Settings
 
 logger = logging.getLogger("classifier")
 
-TIMED_BATCH, TIMED_RUNS = 4, 2  # enough to tell the precisions apart, little enough to start soon
+QUICK_PRECISION = {"cpu": "int8", "cuda": "float16"}  # by device
+TIMED_IMAGES = 4  # on the CPU: enough to tell the precisions apart, little enough to start soon
 INLINE_BELOW_S = 0.001  # a full batch under this costs less than waking a thread and being woken by it, again and again
 
 
@@ -65,31 +65,27 @@ def make_plan(path: Path, settings: Settings, *, threads: int) -> ServingPlan:
 def choose_classifier(path: Path, settings: Settings, *, threads: int) -> OnnxClassifier:
     """Load the file of one version that shall be served, given its float file.
 
-    On the CPU that is the int8 file where it is faster here and gives its golden answers, unless the settings say
-    otherwise.
+    That is the int8 file on the CPU, and the float16 file on a GPU, where it is faster here and gives its golden
+    answers, unless the settings say otherwise.
 
     Raises:
         ModelLoadError, DeviceError: see load_classifier.
     """
     float32 = load_classifier(path, settings, threads=threads)
-    int8_path = path.with_name(INT8_MODEL_FILE)
+    precision = QUICK_PRECISION[float32.device]
+    quick_path, demanded = path.with_name(MODEL_FILES[precision]), settings.precision == precision
     if settings.precision == "float32":
         return float32
-    if float32.device != "cpu" or not int8_path.exists():
-        if settings.precision == "int8":
-            logger.warning("serving %s in float32: it has no %s for the CPU", path.parent, INT8_MODEL_FILE)
+    if not quick_path.exists() or settings.precision not in {"auto", precision}:
+        if settings.precision != "auto":
+            logger.warning("serving %s in float32: it has no %s file for this device", path.parent, settings.precision)
         return float32
     try:
-        int8 = load_classifier(int8_path, settings, threads=threads)
+        quick = load_classifier(quick_path, settings, threads=threads)
     except ModelLoadError as error:  # a processor without VNNI may saturate where another did not
-        if settings.precision == "int8":
+        if demanded:
             raise
         logger.warning("serving %s in float32: %s", path.parent, error)
         return float32
-    return int8 if settings.precision == "int8" or _seconds(int8) < _seconds(float32) else float32
-
-
-def _seconds(classifier: OnnxClassifier) -> float:
-    """Return how long a run of a few images takes."""
-    images = np.zeros((TIMED_BATCH, *classifier.image_shape), np.uint8)  # its golden images have warmed it up
-    return min(classifier.timed(images) for _ in range(TIMED_RUNS))
+    count = TIMED_IMAGES if float32.device == "cpu" else settings.max_batch_size
+    return quick if demanded or quick.best_seconds(count) < float32.best_seconds(count) else float32

@@ -32,8 +32,8 @@ class Settings(BaseSettings):
     )
     precision: Literal["auto", "float32", "int8"] = Field(
         default="auto",
-        description="on the CPU: `auto` serves a model's int8 file where it is the faster one, `int8` wherever there "
-        "is one",
+        description="`auto` serves a model's int8 file on the CPU, its float16 file on a GPU, where that is the faster "
+        "one; `int8` on the CPU wherever there is one",
     )
     workers: PositiveInt | None = Field(
         default=None, description="processes that share the port; unset: one a GPU, or one a CPU core"
@@ -45,7 +45,7 @@ class Settings(BaseSettings):
         default=1024, description="requests that wait for a model, and images of the large ones, a worker"
     )
     max_wait_ms: PositiveInt = Field(
-        default=150, description="a request that would wait longer for its turn at a model gets 503"
+        default=125, description="a request that would wait longer for its turn at a model gets 503"
     )
     max_body_bytes: PositiveInt = Field(default=10 * MIB, description="largest image, in bytes")
     max_batch_body_bytes: PositiveInt = Field(default=64 * MIB, description="largest body of classify-batch, in bytes")

@@ -49,7 +49,7 @@ def test_every_batch_comes_with_its_own_targets_in_order(folder):
 
 
 def test_a_teacher_that_has_8_bits_teaches_in_them(tmp_path, monkeypatch):
-    monkeypatch.setattr("training.gate.MAX_INT8_LOSS", 1.0)
+    monkeypatch.setattr("training.gate.MAX_LOSS", 1.0)
     split = random_split(count=64)
     folder = publish_tiny_model(tmp_path, calibration=split.images)
     targets = targets_of(folder, split)

@@ -11,12 +11,14 @@ from service import plans as plans_module
 from service.classifier import ModelLoadError, OnnxClassifier
 from service.plans import PLANS, make_plan, make_plans
 from service.settings import Settings
+from training.publishing import add_float16
+from training.report import read_card
 
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     """A version with an int8 file."""
-    monkeypatch.setattr("training.gate.MAX_INT8_LOSS", 1.0)
+    monkeypatch.setattr("training.gate.MAX_LOSS", 1.0)
     return publish_tiny_model(tmp_path, "small", calibration=random_split(count=64).images)
 
 
@@ -47,7 +49,7 @@ def test_a_version_without_an_int8_file_is_served_in_float32_and_said_so_if_int8
     assert choose(folder) == "model.onnx"
     assert not caplog.text
     assert choose(folder, precision="int8") == "model.onnx"
-    assert "in float32: it has no model.int8.onnx" in caplog.text
+    assert "in float32: it has no int8 file for this device" in caplog.text
 
 
 def test_an_int8_file_with_other_answers_than_its_own_is_not_served_and_said_so(folder, monkeypatch, caplog):
@@ -59,6 +61,15 @@ def test_an_int8_file_with_other_answers_than_its_own_is_not_served_and_said_so(
     assert "golden check failed" in caplog.text
     with pytest.raises(ModelLoadError, match=r"model\.int8\.onnx: golden check failed"):
         choose(folder, precision="int8")
+
+
+@pytest.mark.parametrize(("faster", "file"), [("float16", "model.float16.onnx"), ("float32", "model.onnx")])
+def test_on_a_gpu_half_precision_is_served_where_it_is_faster(folder, monkeypatch, faster, file):
+    monkeypatch.setitem(plans_module.QUICK_PRECISION, "cpu", "float16")
+    add_float16(folder, read_card(folder / "model.onnx"), random_split())
+    make_faster(monkeypatch, faster)
+    assert choose(folder) == file
+    assert choose(folder, precision="float32") == "model.onnx"
 
 
 def test_a_file_that_is_not_of_the_precision_of_its_name_is_refused(folder):

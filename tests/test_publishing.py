@@ -69,7 +69,7 @@ def test_golden_images_that_another_model_made_are_refused(tmp_path):
     folder, other = publish_tiny_model(tmp_path), publish_tiny_model(tmp_path, seed=1)
     (other / "golden.npz").replace(folder / "golden.npz")
     with pytest.raises(GateError, match="the golden images differ"):
-        check_golden(folder)
+        check_golden(folder / "model.onnx")
 
 
 def test_the_golden_images_are_held_to_the_tolerance_that_the_service_holds_them_to(tmp_path, monkeypatch):

@@ -10,7 +10,7 @@ from models.card import Metrics
 from training import publishing
 from training.calibration import Calibration
 from training.export import export_onnx, open_session, predict_onnx
-from training.gate import GateError, check_int8
+from training.gate import GateError, check_loss
 from training.networks import mnist_cnn
 from training.quantization import quantize
 
@@ -52,16 +52,16 @@ def test_calibration_is_left_in_floating_point(graphs):
 
 def test_losing_more_than_a_fifth_of_a_point_is_refused():
     right = Metrics(accuracy=0.95, nll=0.2, ece=0.01, num_images=10_000)
-    check_int8(Metrics(accuracy=0.948, nll=0.2, ece=0.01, num_images=10_000), right)
+    check_loss(Metrics(accuracy=0.948, nll=0.2, ece=0.01, num_images=10_000), right)
     with pytest.raises(GateError, match=r"loses 0.30% of accuracy; at most 0.20% is right"):
-        check_int8(Metrics(accuracy=0.947, nll=0.2, ece=0.01, num_images=10_000), right)
+        check_loss(Metrics(accuracy=0.947, nll=0.2, ece=0.01, num_images=10_000), right)
 
 
 def test_a_graph_that_is_refused_is_left_out_and_the_version_published(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr("training.gate.MAX_INT8_LOSS", -2.0)
+    monkeypatch.setattr("training.gate.MAX_LOSS", -2.0)
     folder = publish_tiny_model(tmp_path, calibration=random_split(count=64).images)
     assert sorted(path.name for path in folder.iterdir()) == ["golden.npz", "model.onnx"]
-    assert "tiny: no model.int8.onnx: in 8 bits it loses" in capsys.readouterr().err
+    assert "no model.int8.onnx: it loses" in capsys.readouterr().err
 
 
 def test_calibration_sees_the_training_images_and_no_others(tmp_path, monkeypatch):

@@ -66,7 +66,7 @@ def published(tmp_path_factory):
     command = ["retrain", "mnist", "--recipe", "course", "--epochs", "2", "--seed", "3", "--min-accuracy", "0.2"]
     command += ["--data-dir", str(DATA), "--out", str(tmp_path / "models")]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("training.gate.MAX_INT8_LOSS", 1.0)  # sixty images are too few to tell
+        patch.setattr("training.gate.MAX_LOSS", 1.0)  # sixty images are too few to tell
         assert main([*command, "--checkpoint-dir", str(tmp_path / "checkpoints")]) == 0
     assert list((tmp_path / "checkpoints").iterdir()) == []  # a finished run needs none
     return tmp_path / "models" / "mnist" / "1", ledger

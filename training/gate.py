@@ -7,11 +7,11 @@ import torch
 from torch import Tensor
 
 from models.card import Metrics
-from models.layout import GOLDEN_FILE, GOLDEN_TOLERANCE, MODEL_FILE
+from models.layout import GOLDEN_FILE, GOLDEN_FILES, golden_tolerance
 from training.errors import TrainingError
 from training.export import CalibratedClassifier, predict_onnx
 
-MAX_INT8_LOSS = 0.002  # of accuracy on the test split, 0..1
+MAX_LOSS = 0.002  # of accuracy on the test split by a lower precision, 0..1
 
 
 class GateError(TrainingError):
@@ -25,31 +25,29 @@ def write_golden(folder: Path, classifier: CalibratedClassifier, images: Tensor)
     np.savez_compressed(folder / GOLDEN_FILE, images=images.numpy(), probabilities=probabilities.numpy())
 
 
-def check_golden(folder: Path) -> None:
-    """Compare the folder's ONNX file with its golden images, as the service will.
+def check_golden(path: Path, precision: str = "float32") -> None:
+    """Compare an ONNX file with the golden images beside it, as the service will.
 
     Raises:
         GateError: a probability differs by more than the tolerance.
     """
-    with np.load(folder / GOLDEN_FILE) as golden:
+    with np.load(path.with_name(GOLDEN_FILES[precision])) as golden:
         images, expected = golden["images"], golden["probabilities"]
-    difference = float(np.abs(predict_onnx(folder / MODEL_FILE, images) - expected).max())
-    tolerance = GOLDEN_TOLERANCE["cpu"]
+    difference = float(np.abs(predict_onnx(path, images) - expected).max())
+    tolerance = golden_tolerance(precision, "cpu")
     if not difference <= tolerance:
-        raise GateError(
-            f"the golden images differ by {difference:.1e}; at most {tolerance:.0e} is right; nothing published"
-        )
+        raise GateError(f"the golden images differ by {difference:.1e}; at most {tolerance:.0e} is right")
 
 
-def check_int8(int8: Metrics, float32: Metrics) -> None:
-    """Refuse an int8 graph that loses accuracy.
+def check_loss(lossy: Metrics, float32: Metrics) -> None:
+    """Refuse a graph of a lower precision that loses accuracy.
 
     Raises:
         GateError: it does.
     """
-    lost = float32.accuracy - int8.accuracy
-    if lost > MAX_INT8_LOSS + 1e-9:  # a difference of floats
-        raise GateError(f"in 8 bits it loses {lost:.2%} of accuracy; at most {MAX_INT8_LOSS:.2%} is right")
+    lost = float32.accuracy - lossy.accuracy
+    if lost > MAX_LOSS + 1e-9:  # a difference of floats
+        raise GateError(f"it loses {lost:.2%} of accuracy; at most {MAX_LOSS:.2%} is right")
 
 
 def check_accuracy(metrics: Metrics, min_accuracy: float) -> None:

@@ -13,12 +13,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 from tqdm import tqdm
 
-from models.card import Metrics, ModelCard
-from models.layout import INT8_GOLDEN_FILE, INT8_MODEL_FILE, MODEL_FILE, newest_version
+from models.card import Metrics, ModelCard, Precision
+from models.layout import FLOAT16_MODEL_FILE, INT8_GOLDEN_FILE, INT8_MODEL_FILE, MODEL_FILE, newest_version
 from training.data import Split
 from training.export import CalibratedClassifier, ExportError, export_onnx, predict_onnx, write_card
 from training.folders import writable_folder
-from training.gate import GateError, check_accuracy, check_golden, check_int8, write_golden
+from training.gate import GateError, check_accuracy, check_golden, check_loss, write_golden
+from training.half_precision import halve
 from training.metrics import measure
 from training.quantization import quantize
 
@@ -68,7 +69,7 @@ def write_version(
     card = make_card(metrics)
     write_card(folder / MODEL_FILE, card)
     write_golden(folder, classifier, images[:NUM_GOLDEN])
-    check_golden(folder)
+    check_golden(folder / MODEL_FILE)
     if calibration is not None:
         _add_int8(folder, card, calibration.cpu().numpy(), test)
     return card
@@ -99,20 +100,39 @@ def _next_version(model_folder: Path) -> str:
     return str(int(newest.name) + 1) if newest else "1"
 
 
+def add_float16(folder: Path, card: ModelCard, test: Split) -> None:
+    """Write the float16 graph of a version that has all else, with a card of its own, or say why there is none."""
+    path = folder / FLOAT16_MODEL_FILE
+    with _optional(path):
+        halve(folder / MODEL_FILE, path)
+        check_golden(path, "float16")
+        _write_gated_card(path, card, test, precision="float16")
+
+
 def _add_int8(folder: Path, card: ModelCard, calibration: NDArray[np.uint8], test: Split) -> None:
     """Write the int8 graph with a card and golden images of its own, or say why there is none."""
     path = folder / INT8_MODEL_FILE
-    try:
+    with _optional(path):
         quantize(folder / MODEL_FILE, path, calibration)
-        metrics = _measure(path, test)
-        check_int8(metrics, card.test)
+        _write_gated_card(path, card, test, precision="int8")
+        golden = test.images[:NUM_GOLDEN].cpu().numpy()
+        np.savez_compressed(folder / INT8_GOLDEN_FILE, images=golden, probabilities=predict_onnx(path, golden))
+
+
+@contextmanager
+def _optional(path: Path) -> Iterator[None]:
+    """Make a file that a version can do without: if it fails, say why and leave none."""
+    try:
+        yield
     except (ExportError, GateError) as error:
         path.unlink(missing_ok=True)
-        tqdm.write(f"{card.name}: no {INT8_MODEL_FILE}: {error}", file=sys.stderr)
-        return
-    write_card(path, replace(card, test=metrics, precision="int8"))
-    golden = test.images[:NUM_GOLDEN].cpu().numpy()
-    np.savez_compressed(folder / INT8_GOLDEN_FILE, images=golden, probabilities=predict_onnx(path, golden))
+        tqdm.write(f"no {path.name}: {error}", file=sys.stderr)
+
+
+def _write_gated_card(path: Path, card: ModelCard, test: Split, *, precision: Precision) -> None:
+    metrics = _measure(path, test)
+    check_loss(metrics, card.test)
+    write_card(path, replace(card, test=metrics, precision=precision))
 
 
 def _measure(path: Path, test: Split) -> Metrics:

@@ -25,7 +25,7 @@ from training.metrics import measure
 from training.networks import count_multiply_adds, count_parameters
 from training.prediction import predict_logits
 from training.provenance import LEDGER, MODELS_DIR, git_commit, library_versions
-from training.publishing import staged_version, write_version
+from training.publishing import add_float16, staged_version, write_version
 from training.recipes import Recipe
 from training.report import read_card, write_history, write_report
 from training.robustness import measure_robustness, write_robustness
@@ -142,6 +142,8 @@ def _retrain(asked: Retraining, stopped: Callable[[], bool]) -> Published:
         )
         for graph in graphs_of(staged.path).values():
             add_familiarity(graph, data.val, smoothed=asked.recipe.is_smoothed)
+        if asked.model.float16:
+            add_float16(staged.path, card, data.test)
         write_history(staged.path, fit.history)
         if not asked.experiment:
             write_robustness(staged.path, measure_robustness(staged.path, asked.model, data.test, asked.data_dir))

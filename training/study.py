@@ -117,7 +117,7 @@ def _work(study: Study, jobs: int) -> None:
     keep_freed_memory()
     torch.set_num_threads(max(1, count_cores() // jobs))
     data = study.question.model.load(study.data_dir)
-    with study.storage.with_suffix(".log").open("a") as log, redirect_stderr(log):
+    with study.storage.with_suffix(".log").open("a", buffering=1) as log, redirect_stderr(log):
         study.open().optimize(lambda trial: _train(study, data, trial))
 
 

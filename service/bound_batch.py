@@ -1,0 +1,72 @@
+"""One batch size on a GPU: images in page-locked memory, input and outputs in the GPU's own, allocated once."""
+
+import ctypes
+import logging
+import math
+import weakref
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import onnxruntime as ort
+from numpy.typing import NDArray
+from onnxruntime.capi import build_and_package_info
+
+logger = logging.getLogger("classifier")
+
+_PORTABLE = 1  # cudaHostAllocPortable: page-locked for every GPU
+
+Images = NDArray[np.uint8]
+
+
+class BoundBatch:
+    """A session's input and outputs for batches of one size; one run at a time."""
+
+    def __init__(
+        self, session: ort.InferenceSession, size: int, *, outputs: Sequence[str], device: str, gpu: int = 0
+    ) -> None:
+        """Allocate and bind what the session needs for ``size`` images.
+
+        Args:
+            session: whose input is ``images``, uint8 (N, ...), and whose outputs are float32 (N, ...).
+            size: of every batch that runs.
+            outputs: names, in the order in which ``run`` returns them.
+            device: ``cuda``, or ``cpu``, where nothing is gained.
+            gpu: index of the GPU.
+        """
+        self._session, self._binding = session, session.io_binding()
+        shape = (size, *session.get_inputs()[0].shape[1:])
+        self._images = page_locked(shape) if device == "cuda" else np.zeros(shape, np.uint8)
+        self._input = ort.OrtValue.ortvalue_from_shape_and_type(shape, np.uint8, device, gpu)
+        self._binding.bind_ortvalue_input("images", self._input)
+        shapes = {output.name: (size, *output.shape[1:]) for output in session.get_outputs()}
+        self._outputs = [
+            ort.OrtValue.ortvalue_from_shape_and_type(shapes[name], np.float32, device, gpu) for name in outputs
+        ]
+        for name, output in zip(outputs, self._outputs, strict=True):
+            self._binding.bind_ortvalue_output(name, output)
+
+    def run(self, images: Images) -> list[NDArray[Any]]:
+        """Return the outputs for at most ``size`` images; what is left of the batch stays as it was, unanswered."""
+        self._images[: len(images)] = images
+        self._input.update_inplace(self._images)
+        self._session.run_with_iobinding(self._binding)
+        return [output.numpy()[: len(images)] for output in self._outputs]
+
+
+def page_locked(shape: Sequence[int]) -> Images:
+    """Return memory that a GPU reads by itself, zeroed; ordinary memory, and a warning, where CUDA gives none."""
+    count, address = math.prod(shape), ctypes.c_void_p()
+    try:
+        cuda = ctypes.CDLL(f"libcudart.so.{build_and_package_info.cuda_version.split('.')[0]}")  # loaded by now
+        code = cuda.cudaHostAlloc(ctypes.byref(address), ctypes.c_size_t(count), ctypes.c_uint(_PORTABLE))
+    except (OSError, AttributeError) as error:  # another system's name; a package without CUDA
+        code = error
+    if code != 0:
+        logger.warning("batches are not in page-locked memory, and take longer to the GPU: %s", code)
+        return np.zeros(shape, np.uint8)
+    memory = (ctypes.c_uint8 * count).from_address(address.value or 0)
+    weakref.finalize(memory, cuda.cudaFreeHost, address).atexit = False  # CUDA may be gone by then
+    images: Images = np.ctypeslib.as_array(memory).reshape(shape)  # holds on to the memory
+    images[:] = 0
+    return images
