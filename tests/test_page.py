@@ -110,6 +110,23 @@ def test_a_drawn_digit_is_read_and_shown_as_the_model_saw_it(open_page, request)
         page.screenshot(path=path)
 
 
+def test_a_screen_reader_is_told_the_answer_once_it_stays(open_page):
+    page = open_page()
+    page.evaluate("""() => {
+        window.spoken = [];
+        const say = (changes) => window.spoken.push(changes[0].target.innerText);
+        new MutationObserver(say).observe(document.getElementById("spoken"), { childList: true });
+    }""")
+    for _ in range(3):
+        draw(page, SEVEN, lift=False)
+    page.mouse.up()
+    expect(page.locator("#spoken")).to_contain_text("%")
+    assert page.locator("#spoken").inner_text().split() == page.locator("#winner").inner_text().split()
+    assert len(page.evaluate("window.spoken")) <= 2
+    page.click("#clear")
+    expect(page.locator("#spoken")).to_be_empty()
+
+
 def test_answers_come_while_one_draws(open_page):
     page = open_page()
     page.evaluate("""() => {

@@ -3,6 +3,10 @@
 const MOST_BARS = 12; // of more classes, only the likeliest are shown
 const TIMES = { network: "network and browser", decode: "decoding", queue: "queue", inference: "inference" };
 
+const SETTLED_MS = 700; // without a newer answer: while one draws, a screen reader need not say them all
+
+let speaking;
+
 const element = (id) => document.getElementById(id);
 
 /** Show an answer, with what was asked beside it. */
@@ -19,6 +23,10 @@ export function showAnswer({ answer, times }) {
     facts.unshift(["familiarity", `${answer.familiarity.toFixed(2)} of 1`]);
   }
   showFacts([...facts, ["answered by", `${answer.model} ${answer.version}`]]);
+  clearTimeout(speaking);
+  speaking = setTimeout(() => {
+    element("spoken").textContent = element("winner").innerText;
+  }, SETTLED_MS);
 }
 
 /** Go back to the beginning. */
@@ -31,6 +39,8 @@ export function showNothing() {
   element("pixels").hidden = element("saliency").hidden = true;
   element("bars").replaceChildren();
   showFacts([]);
+  clearTimeout(speaking);
+  element("spoken").textContent = "";
 }
 
 /** Show why there is no answer; an empty text hides it. */
