@@ -3,9 +3,12 @@
 import itertools
 import json
 from dataclasses import replace
+from datetime import datetime
 
+import optuna
 import pytest
 import torch
+from optuna.trial import TrialState
 from PIL import Image
 from served import ROOT
 
@@ -55,34 +58,59 @@ def test_every_combination_is_run_once_and_none_again(tmp_path, capsys, name, co
     assert "epoch 1/1" in (tmp_path / "study.log").read_text()
 
 
+def small_study(storage, epochs=1):
+    return Study(question=SMALL, storage=storage, data_dir=DATA, device=torch.device("cpu"), epochs=epochs)
+
+
+def begin(trials):
+    """Take a combination, as a process does, and return its settings."""
+    trial = trials.ask()
+    return {name: module._choose(SMALL, trial, name) for name in SMALL.grid}
+
+
 def test_the_same_combination_gives_the_same_run_and_other_ones_another(tmp_path):
     found = []
     for name in ("first", "second"):
-        study = Study(question=SMALL, storage=tmp_path / name, data_dir=DATA, device=torch.device("cpu"), epochs=2)
-        trials = study.open()
-        data = SMALL.model.load(DATA)
-        trials.optimize(lambda trial, study=study, data=data: module._train(study, data, trial))
+        study = small_study(tmp_path / name, epochs=2)
+        module._work(study, 1, datetime.now())
         found.append([[epoch["val_loss"] for epoch in run.history] for run in study.finished()])
     assert found[0] == found[1]
     assert found[0][0] != found[0][1]
 
 
-def test_a_run_that_failed_is_tried_again(tmp_path):
-    study = Study(
-        question=SMALL, storage=tmp_path / "study.journal", data_dir=DATA, device=torch.device("cpu"), epochs=1
-    )
-
-    def fail(trial):
+@pytest.mark.parametrize("error", [ValueError, optuna.TrialPruned])
+def test_a_run_that_came_to_nothing_is_tried_again(tmp_path, error):
+    def end(trial):
         for name in SMALL.grid:
             module._choose(SMALL, trial, name)
-        raise ValueError("as it may happen")
+        raise error
 
-    with pytest.raises(ValueError, match="as it may happen"):
-        study.open().optimize(fail)
+    study = small_study(tmp_path / "study.journal")
+    study.open().optimize(end, n_trials=2, catch=ValueError)
     module._try_again(study.open())
-    data = SMALL.model.load(DATA)
-    study.open().optimize(lambda trial: module._train(study, data, trial))
+    module._work(study, 1, datetime.now())
     assert len(study.finished()) == 2
+
+
+def test_what_another_process_trains_is_left_to_it_and_what_one_left_behind_is_trained(tmp_path):
+    study, begun = small_study(tmp_path / "study.journal"), datetime.now()
+    taken = begin(study.open())
+    module._work(study, 1, begun)
+    (run,) = study.finished()
+    assert run.seed != taken["seed"]
+    module._work(study, 1, datetime.now())  # of a later command: what ran then did not end
+    assert len(study.finished()) == 2
+    assert len(study.open().get_trials()) == 3
+
+
+def test_of_two_processes_that_took_the_same_the_second_lets_it_go(tmp_path):
+    study, begun = small_study(tmp_path / "study.journal"), datetime.now()
+    taken = begin(study.open())
+    attributes = {**study.open().get_trials()[0].system_attrs, "fixed_params": taken}
+    study.open().add_trial(optuna.trial.create_trial(state=TrialState.WAITING, system_attrs=attributes))
+    module._work(study, 1, begun)
+    states = [trial.state for trial in study.open().get_trials() if trial.params == taken]
+    assert states == [TrialState.RUNNING, TrialState.PRUNED]
 
 
 def test_there_must_be_images(tmp_path, capsys):
@@ -114,6 +142,14 @@ def test_the_table_has_every_combination_with_its_spread():
     assert len(table.splitlines()) == 2 + 18
     assert len(select(RUNS["mlp"], lr=1e-2, drop_rate=0.5)) == 6
     assert "| no | yes | 3 |" in render_table(QUESTIONS["cnn"], RUNS["cnn"])
+
+
+@pytest.mark.parametrize("name", QUESTIONS)
+def test_the_published_table_is_that_of_the_published_runs(name):
+    folder = ROOT / "docs" / "study" / name
+    runs = read_runs(folder / "runs.jsonl")
+    assert render_table(QUESTIONS[name], runs) + "\n" == (folder / "table.md").read_text()
+    assert all(run.history and len(run.git_commit) == 40 for run in runs)  # of a clean checkout
 
 
 def test_parts_are_taken_away_from_the_recipe():

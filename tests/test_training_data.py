@@ -45,6 +45,7 @@ def test_mnist_is_one_uint8_tensor_a_split_with_the_images_of_torchvision():
 def test_cifar10_is_channels_last_with_the_labels_of_its_files():
     data = load_cifar10(DATA)
     assert data.train.images.shape == (24, 32, 32, 3)
+    assert data.train.images.is_contiguous()
     assert data.test.images.dtype == torch.uint8
     assert data.test.labels.tolist() == [3, 8, 8, 0, 6]  # cat, ship, ship, airplane, frog
 

@@ -129,7 +129,8 @@ def _load(
 
 
 def _read(dataset: datasets.VisionDataset) -> Split:
-    images, labels = torch.as_tensor(dataset.data), torch.as_tensor(dataset.targets, dtype=torch.int64)
+    images = torch.as_tensor(dataset.data).contiguous()  # torchvision's CIFAR-10 is a view, channels first: slower
+    labels = torch.as_tensor(dataset.targets, dtype=torch.int64)
     if len(images) != len(labels):
         raise ValueError(f"{len(images)} images and {len(labels)} labels")
     return Split(images=images, labels=labels)

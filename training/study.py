@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from contextlib import redirect_stderr
 from dataclasses import asdict, dataclass, replace
+from datetime import datetime
 from pathlib import Path
 
 import optuna
@@ -55,6 +56,11 @@ class Study:
     device: torch.device
     epochs: int | None  # None: the recipe's
 
+    @property
+    def size(self) -> int:
+        """How many runs it has."""
+        return math.prod(map(len, self.question.grid.values()))
+
     def open(self) -> optuna.Study:
         """Open the storage file, or begin it."""
         self.storage.parent.mkdir(parents=True, exist_ok=True)
@@ -82,14 +88,14 @@ def run_study(study: Study, *, jobs: int) -> list[StudyRun]:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study.question.model.load(study.data_dir)  # downloaded once, and an error is told before anything begins
     _try_again(study.open())
-    total = math.prod(map(len, study.question.grid.values()))
-    done = study.finished()
+    total, done = study.size, study.finished()
     with tqdm(
         total=total, initial=len(done), desc=f"study {study.question.name}", unit="run", dynamic_ncols=True
     ) as bar:
         if len(done) < total:
             with ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
-                running = {pool.submit(_work, study, jobs) for _ in range(jobs)}
+                begun = datetime.now()  # Optuna's are naive
+                running = {pool.submit(_work, study, jobs, begun) for _ in range(jobs)}
                 while running:
                     ended, running = wait(running, timeout=POLL_S, return_when=FIRST_COMPLETED)
                     bar.update(len(study.finished()) - bar.n)
@@ -99,32 +105,52 @@ def run_study(study: Study, *, jobs: int) -> list[StudyRun]:
 
 
 def _try_again(study: optuna.Study) -> None:
-    """Let combinations that failed come once more; the sampler takes them for done."""
+    """Let combinations come once more that failed, or that were left to a run which then was interrupted."""
     trials = study.get_trials(deepcopy=False)
-    others = [
-        trial.system_attrs.get("fixed_params", trial.params) for trial in trials if trial.state != TrialState.FAIL
-    ]
+    again = (TrialState.FAIL, TrialState.PRUNED)  # the sampler takes them for done
+    others = [trial.system_attrs.get("fixed_params", trial.params) for trial in trials if trial.state not in again]
     for trial in trials:
-        if trial.state == TrialState.FAIL and trial.params not in others:
+        if trial.state in again and trial.params not in others:
             attributes = {**trial.system_attrs, "fixed_params": trial.params}
             study.add_trial(optuna.trial.create_trial(state=TrialState.WAITING, system_attrs=attributes))
             others.append(trial.params)
 
 
-def _work(study: Study, jobs: int) -> None:
+def _work(study: Study, jobs: int, begun: datetime) -> None:
     """Train what the sampler hands out until nothing is left; one of the processes of a study."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     keep_freed_memory()
     torch.set_num_threads(max(1, count_cores() // jobs))
-    data = study.question.model.load(study.data_dir)
+    data, trials = study.question.model.load(study.data_dir), study.open()
+
+    def train(trial: optuna.Trial) -> float:
+        settings = {name: _choose(study.question, trial, name) for name in study.question.grid}
+        others = _begun_since(trials, begun, TrialState.RUNNING, TrialState.COMPLETE)
+        if any(other.params == settings and other.number < trial.number for other in others):
+            raise optuna.TrialPruned  # two processes asked at once, or nothing but this was left
+        return _train(study, data, trial, settings)
+
     with study.storage.with_suffix(".log").open("a", buffering=1) as log, redirect_stderr(log):
-        study.open().optimize(lambda trial: _train(study, data, trial))
+        while _is_any_left(study, trials, begun):
+            trials.optimize(train, n_trials=1)
 
 
-def _train(study: Study, data: DataSet, trial: optuna.Trial) -> float:
+def _is_any_left(study: Study, trials: optuna.Study, begun: datetime) -> bool:
+    """Tell whether there is a combination that nobody has trained, and nobody has begun to since then."""
+    done = trials.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    tried = {tuple(trial.params.values()) for trial in (*done, *_begun_since(trials, begun, *TrialState))}
+    return len(tried) < study.size
+
+
+def _begun_since(trials: optuna.Study, begun: datetime, *states: TrialState) -> list[optuna.trial.FrozenTrial]:
+    """Return trials; one that has been running for longer may well have been interrupted."""
+    found = trials.get_trials(deepcopy=False, states=states)
+    return [trial for trial in found if trial.datetime_start and trial.datetime_start >= begun]
+
+
+def _train(study: Study, data: DataSet, trial: optuna.Trial, combination: Settings) -> float:
     """Train one combination, keep what it gave with the trial, and return its validation accuracy."""
-    question = study.question
-    settings = {name: _choose(question, trial, name) for name in question.grid}
+    question, settings = study.question, dict(combination)
     seed = int(settings.pop(SEED))
     epochs = study.epochs or question.recipe.epochs
     recipe = replace(question.vary(question.recipe, settings), epochs=epochs, patience=epochs)
