@@ -41,7 +41,7 @@ _SUMMARY: Json = {
     "versions": {"type": "array", "items": {"type": "string"}},
     "default": {"type": "string", "description": "the version that unversioned requests get"},
     "device": {"type": "string", "enum": ["cpu", "cuda"]},
-    "precision": {"type": "string", "enum": ["float32", "int8"]},
+    "precision": {"type": "string", "enum": ["float32", "int8", "float16"]},
     "classes": {"type": "integer"},
     "accuracy": {"type": "number", "description": "on the test split, 0 to 1"},
 }
