@@ -21,7 +21,7 @@ def add_study(commands: Commands) -> None:
     )
     parser.set_defaults(run=_study)
     add = parser.add_argument
-    add("model", metavar="study", choices=QUESTIONS, help=" or ".join(QUESTIONS))
+    add("model", nargs="?", metavar="study", choices=QUESTIONS, default="mlp", help=f"{' or '.join(QUESTIONS)} (mlp)")
     add("--jobs", type=whole_number(1, 1024), default=1, help="runs at once, each on its share of the cores (1)")
     add_fitting_options(add)
     storage = REPOSITORY / ".checkpoints" / "study.journal"
