@@ -149,7 +149,7 @@ def served(path: Path, shape: tuple[int, ...], device: str) -> Run:
             max_queue=SERVED_BATCHES * shape[0],
             max_wait_s=math.inf,
             seconds_per_image=0.0,
-            inline=False,
+            streams=1,
             metrics=metrics,
         )
         jobs = [batcher.submit([image], client_left=lambda: False) for _ in range(SERVED_BATCHES) for image in images]

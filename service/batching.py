@@ -1,8 +1,8 @@
-"""Natural batching: while one batch runs, arrivals queue; when the device is free, everything queued goes.
+"""Natural batching: while batches run, arrivals queue; when one ends, what is queued goes.
 
 No timer makes a lone request wait, and under load the batches grow by themselves; a large request shares each batch
-with the others that wait. One batcher a model, on the event loop; the model runs on a thread of its own, or inline
-where a batch costs less than the hop to a thread.
+with the others that wait. One batcher a model, on the event loop; the model runs on threads, each with a batch of its
+own, or inline where a batch costs less than the hop to a thread.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.classifier import Answer
-from service.jobs import ClientLeft, Job, ModelFailed, Slice
+from service.jobs import Batch, ClientLeft, Job, ModelFailed
 from service.metrics import ModelMetrics
 from service.problems import BodyTooLarge, Overloaded
 
@@ -39,9 +39,10 @@ class Batcher:
         max_queue: int,
         max_wait_s: float,
         seconds_per_image: float,
-        inline: bool,
+        streams: int,
         metrics: ModelMetrics,
     ) -> None:
+        """Arrange for ``streams`` batches at once, each on a thread; for one on the event loop if that is 0."""
         self._run = run
         self._max_queue = max_queue
         self._max_wait_s = max_wait_s
@@ -49,15 +50,11 @@ class Batcher:
         self._metrics = metrics
         self._queue: list[Job] = []
         self._waiting = 0  # images in the queue
-        self._taken = 0.0  # when the batch in flight left the queue
-        self._busy = False  # a batch is running, or about to be collected
-        self._buffer = np.empty((max_batch_size, *image_shape), np.uint8)  # one batch is in flight at a time
-        self._thread = None if inline else ThreadPoolExecutor(1, thread_name_prefix="inference")
-
-    @property
-    def max_batch_size(self) -> int:
-        """The most images that run at once."""
-        return len(self._buffer)
+        self.max_batch_size = max_batch_size
+        self._at_once = max(1, streams)
+        self._free = [np.empty((max_batch_size, *image_shape), np.uint8) for _ in range(self._at_once)]  # buffers
+        self._collecting = False  # what this turn of the loop brings will be taken in the next
+        self._threads = ThreadPoolExecutor(streams, thread_name_prefix="inference") if streams else None
 
     def check_room(self, count: int = 1) -> None:
         """Refuse early what ``submit`` would refuse after the work of decoding.
@@ -73,7 +70,8 @@ class Batcher:
             raise Overloaded(f"{self._waiting} images are waiting, at most {self._max_queue} may; try again later")
         if len(self._queue) >= self._max_queue:
             raise Overloaded(f"{len(self._queue)} requests are waiting, the most that may; try again later")
-        if (wait_s := len(self._queue) * self._seconds_per_image) > self._max_wait_s:  # of each, one image goes first
+        wait_s = len(self._queue) * self._seconds_per_image / self._at_once  # of each request, one image goes first
+        if wait_s > self._max_wait_s:
             wait = f"{len(self._queue)} requests are waiting, for about {wait_s * 1e3:.0f} ms"
             raise Overloaded(f"{wait}, at most {self._max_wait_s * 1e3:.0f} ms may be; try again later")
 
@@ -88,56 +86,60 @@ class Batcher:
         job = Job(images, loop.create_future(), client_left, time.perf_counter())
         self._queue.append(job)
         self._waiting += len(images)
-        if not self._busy:
-            self._busy = True
-            loop.call_soon(self._next, loop)  # after the requests that are being read in this turn of the loop
+        if self._free:
+            self._collect_soon(loop)
         else:
             self._metrics.queue_length.set(self._waiting)
         return job
 
     def close(self) -> None:
-        """Let the running batch end and give its thread back."""
-        if self._thread is not None:
-            self._thread.shutdown(wait=True)
+        """Let the running batches end and give their threads back."""
+        if self._threads is not None:
+            self._threads.shutdown(wait=True)
 
-    def _next(self, loop: asyncio.AbstractEventLoop) -> None:
-        batch, count = self._take()
-        self._metrics.queue_length.set(self._waiting)
-        if not batch:
-            self._busy = False
-        elif self._thread is None:
-            self._answer(batch, self._timed(count))
-            loop.call_soon(self._next, loop)
-        else:
-            running = loop.run_in_executor(self._thread, self._timed, count)
+    def _collect_soon(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Collect after the requests that are being read in this turn of the loop."""
+        if not self._collecting:
+            self._collecting = True
+            loop.call_soon(self._collect, loop)
+
+    def _collect(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Let as many batches begin as may, and answer the inline one."""
+        self._collecting = False
+        while self._free and (batch := self._take()):
+            if self._threads is None:
+                self._answer(batch, self._timed(batch))
+                if self._queue:
+                    self._collect_soon(loop)
+                return
+            running = loop.run_in_executor(self._threads, self._timed, batch)
             running.add_done_callback(partial(self._ran, loop, batch))
 
-    def _ran(self, loop: asyncio.AbstractEventLoop, batch: list[Slice], done: asyncio.Future[_Outcome]) -> None:
+    def _ran(self, loop: asyncio.AbstractEventLoop, batch: Batch, done: asyncio.Future[_Outcome]) -> None:
         self._answer(batch, done.result())
-        self._next(loop)
+        self._collect(loop)
 
-    def _take(self) -> tuple[list[Slice], int]:
-        """Move images into the buffer, of each request its share and then what fits, and drop whom nobody waits for."""
-        batch: list[Slice] = []
+    def _take(self) -> Batch | None:
+        """Move images into a free buffer, of each request its share and then what fits; None if nobody waits."""
         jobs = [job for job in self._queue if not self._is_dropped(job)]
-        count, room = 0, self.max_batch_size
-        now = self._taken = time.perf_counter()
+        waiting = sum(len(job.images) - job.taken for job in jobs)
+        room = min(self.max_batch_size, -(-waiting // len(self._free)))  # the other free buffers get their share
+        batch = Batch(self._free[-1], time.perf_counter())
         for share in (max(1, room // (len(jobs) or 1)), room):
             for job in jobs:
-                if count == room:
+                if batch.count == room:
                     break
-                if images := job.images[job.taken : job.taken + min(share, room - count)]:
-                    if not job.taken:
-                        job.started = now
-                        self._metrics.queue_seconds.observe(now - job.submitted)
-                    for offset, image in enumerate(images, count):
-                        self._buffer[offset] = image
-                    batch.append(Slice(job, len(images)))
-                    job.taken += len(images)
-                    count += len(images)
+                if not job.taken:
+                    job.started = batch.taken
+                    self._metrics.queue_seconds.observe(batch.taken - job.submitted)
+                batch.add(job, min(share, room - batch.count))
         self._queue = [job for job in jobs if job.taken < len(job.images)]
-        self._waiting = sum(len(job.images) - job.taken for job in self._queue)
-        return batch, count
+        self._waiting = waiting - batch.count
+        self._metrics.queue_length.set(self._waiting)
+        if not batch.count:
+            return None
+        self._free.pop()
+        return batch
 
     def _is_dropped(self, job: Job) -> bool:
         if job.done.done():  # its deadline passed, or an earlier batch of it failed: its request was answered
@@ -150,34 +152,26 @@ class Batcher:
             return True
         return False
 
-    def _timed(self, count: int) -> _Outcome:
+    def _timed(self, batch: Batch) -> _Outcome:
         started = time.perf_counter()
         try:
-            answers: Sequence[Answer] | Exception = self._run(self._buffer[:count])
+            answers: Sequence[Answer] | Exception = self._run(batch.buffer[: batch.count])
         except Exception as error:  # whatever the runtime raises is the service's own fault
-            logger.exception("a batch of %d images failed", count)
+            logger.exception("a batch of %d images failed", batch.count)
             answers = error
         return answers, time.perf_counter() - started
 
-    def _answer(self, batch: list[Slice], outcome: _Outcome) -> None:
-        (answers, seconds), finished, offset = outcome, time.perf_counter(), 0
-        for part in batch:
-            job = part.job
-            if isinstance(answers, Exception):
-                if not job.done.done():
-                    job.done.set_exception(ModelFailed("the model failed on its batch"))
-                continue
-            job.answers.extend(answers[offset : offset + part.count])
-            offset += part.count
-            job.finished = finished
-            if job.taken == len(job.images) and not job.done.done():
-                job.done.set_result(None)
-        count = sum(part.count for part in batch)
-        if (
-            offset and count == self.max_batch_size
-        ):  # a long queue waits for such: a small one's costs would say too much
-            seconds_per_image = (finished - self._taken) / count  # with the ways to the thread and back
-            self._seconds_per_image += (seconds_per_image - self._seconds_per_image) * _NEWEST
+    def _answer(self, batch: Batch, outcome: _Outcome) -> None:
+        """Give the jobs of a batch what came of it, and its buffer back."""
+        (answers, seconds), finished = outcome, time.perf_counter()
+        self._free.append(batch.buffer)
         self._metrics.inference_seconds.observe(seconds)
-        self._metrics.batch_size.observe(count)
-        self._metrics.images.inc(offset)
+        self._metrics.batch_size.observe(batch.count)
+        if isinstance(answers, Exception):
+            batch.fail(ModelFailed("the model failed on its batch"))
+            return
+        batch.answer(answers, finished)
+        self._metrics.images.inc(batch.count)
+        if batch.count == self.max_batch_size:  # a long queue waits for such: a small one's costs would say too much
+            seconds_per_image = (finished - batch.taken) / batch.count  # with the ways to the thread and back
+            self._seconds_per_image += (seconds_per_image - self._seconds_per_image) * _NEWEST

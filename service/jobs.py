@@ -1,4 +1,4 @@
-"""The images of one request on their way through batches, and the two ways in which they may get no answer."""
+"""The images of one request on their way through batches, and the two ways in which they get no answer."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -18,6 +18,9 @@ class ModelFailed(Exception):
     """The model raised on a batch; the log has its traceback."""
 
 
+NO_ANSWER = Answer([])  # in the place of one that has yet to come
+
+
 @dataclass(slots=True, eq=False)
 class Job:
     """The images of one request on their way through batches; await ``done``, then read ``answers``."""
@@ -29,12 +32,46 @@ class Job:
     started: float = 0.0
     finished: float = 0.0
     taken: int = 0  # images that have gone into a batch
-    answers: list[Answer] = field(default_factory=list)  # one an image, in order
+    answered: int = 0
+    answers: list[Answer] = field(init=False)  # one an image, in order
+
+    def __post_init__(self) -> None:
+        self.answers = [NO_ANSWER] * len(self.images)
 
 
-@dataclass(slots=True, frozen=True)
-class Slice:
-    """Part of a job that is in the batch under way."""
+@dataclass(slots=True)
+class Batch:
+    """Images that run at once, of one job or of many."""
 
-    job: Job
-    count: int
+    buffer: NDArray[np.uint8]  # (max_batch_size, ...), its first ``count`` rows in use
+    taken: float  # when they left the queue, time.perf_counter() seconds
+    count: int = 0
+    _slices: list[tuple[Job, int, int]] = field(default_factory=list)  # of each job, which images: from, to
+
+    def add(self, job: Job, most: int) -> None:
+        """Take the next images of a job, ``most`` at most."""
+        start, end = job.taken, min(job.taken + most, len(job.images))
+        for image in job.images[start:end]:
+            self.buffer[self.count] = image
+            self.count += 1
+        if end > start:
+            self._slices.append((job, start, end))
+            job.taken = end
+
+    def answer(self, answers: Sequence[Answer], finished: float) -> None:
+        """Give each job its answers; other batches with images of it may end before or after this one."""
+        offset = 0
+        for job, start, end in self._slices:
+            count = end - start
+            job.answers[start:end] = answers[offset : offset + count]
+            offset += count
+            job.answered += count
+            job.finished = finished
+            if job.answered == len(job.images) and not job.done.done():
+                job.done.set_result(None)
+
+    def fail(self, error: Exception) -> None:
+        """Let each job end without an answer."""
+        for job, _, _ in self._slices:
+            if not job.done.done():
+                job.done.set_exception(error)

@@ -7,7 +7,7 @@ from pathlib import Path
 from pydantic import TypeAdapter
 
 from models.layout import MODEL_FILES
-from service.classifier import ModelLoadError, OnnxClassifier
+from service.classifier import BATCH_S, ModelLoadError, OnnxClassifier
 from service.model_files import find_model_files, load_classifier
 from service.settings import Settings
 
@@ -24,9 +24,9 @@ class ServingPlan:
 
     path: Path  # of the ONNX file
     threads: int  # that a batch is shared out to, on the CPU
+    streams: int  # batches at once, each from a thread of its own; 0 for one, on the event loop
     max_batch_size: int
     batch_s: float  # that a full batch takes, seconds
-    inline: bool  # on the event loop instead of a thread
 
 
 ServingPlans = dict[str, dict[str, ServingPlan]]  # name -> version -> plan, versions ascending
@@ -46,19 +46,25 @@ def make_plans(settings: Settings, *, threads: int) -> ServingPlans:
 
 
 def make_plan(path: Path, settings: Settings, *, threads: int) -> ServingPlan:
-    """Load, check and time one version, given its float file."""
-    classifier = choose_classifier(path, settings, threads=threads)
+    """Load, check and time one version, given its float file.
+
+    Each of ``threads`` on the CPU takes batches of its own: shared out, a batch ends with its slowest part. Only where
+    one image takes as long as a batch should is it shared out to all.
+    """
+    classifier = choose_classifier(path, settings, threads=1)
     max_batch_size, batch_s = classifier.measure(settings.max_batch_size)
-    inline = batch_s < INLINE_BELOW_S
-    if inline and threads > 1:  # so little work costs more to share out than it takes
-        classifier = load_classifier(classifier.path, settings, threads=1)
+    streams = 1 if classifier.device == "cuda" else threads
+    if batch_s < INLINE_BELOW_S:
+        streams = 0
+    elif batch_s / max_batch_size > BATCH_S and streams > 1:
+        classifier, streams = load_classifier(classifier.path, settings, threads=threads), 1
         max_batch_size, batch_s = classifier.measure(settings.max_batch_size)
     return ServingPlan(
         path=classifier.path,
         threads=classifier.threads,
+        streams=streams,
         max_batch_size=max_batch_size,
         batch_s=batch_s,
-        inline=inline,
     )
 
 

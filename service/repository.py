@@ -82,7 +82,7 @@ def load_model(plan: ServingPlan, settings: Settings, *, gpu: int = 0) -> Served
         max_queue=settings.max_queue,
         max_wait_s=settings.max_wait_ms / 1000,
         seconds_per_image=plan.batch_s / plan.max_batch_size,
-        inline=plan.inline,
+        streams=plan.streams,
         metrics=metrics,
     )
     return ServedModel(

@@ -50,7 +50,7 @@ def model():
 def make_batcher(model):
     made = []
 
-    def make(*, inline=False, max_batch_size=4, max_queue=100, max_wait_s=10.0, seconds_per_image=0.0):
+    def make(*, streams=1, max_batch_size=4, max_queue=100, max_wait_s=10.0, seconds_per_image=0.0):
         metrics = ModelMetrics("batching", "1")
         batcher = Batcher(
             model.run,
@@ -59,7 +59,7 @@ def make_batcher(model):
             max_queue=max_queue,
             max_wait_s=max_wait_s,
             seconds_per_image=seconds_per_image,
-            inline=inline,
+            streams=streams,
             metrics=metrics,
         )
         made.append(batcher)
@@ -71,10 +71,10 @@ def make_batcher(model):
         batcher.close()
 
 
-@pytest.mark.parametrize("inline", [True, False])
-def test_requests_of_one_turn_of_the_loop_share_a_batch_and_get_their_own_rows(make_batcher, model, inline):
+@pytest.mark.parametrize("streams", [0, 1])
+def test_requests_of_one_turn_of_the_loop_share_a_batch_and_get_their_own_rows(make_batcher, model, streams):
     async def main():
-        batcher = make_batcher(inline=inline)
+        batcher = make_batcher(streams=streams)
         jobs = [batcher.submit([image(i)], client_left=stays) for i in range(4)]
         await asyncio.gather(*(job.done for job in jobs))
         return [values(job) for job in jobs]
@@ -99,7 +99,7 @@ def test_what_arrives_while_a_batch_runs_goes_together_afterwards(make_batcher, 
 
 def test_a_lone_request_waits_one_turn_of_the_loop_and_for_no_company(make_batcher, model):
     async def main():
-        job = make_batcher(inline=True).submit([image(1)], client_left=stays)
+        job = make_batcher(streams=0).submit([image(1)], client_left=stays)
         await asyncio.sleep(0)
         assert job.done.done()
 
@@ -107,10 +107,10 @@ def test_a_lone_request_waits_one_turn_of_the_loop_and_for_no_company(make_batch
     assert model.batch_sizes == [1]
 
 
-@pytest.mark.parametrize("inline", [True, False])
-def test_a_request_larger_than_a_batch_is_split_and_comes_back_in_order(make_batcher, model, inline):
+@pytest.mark.parametrize("streams", [0, 1])
+def test_a_request_larger_than_a_batch_is_split_and_comes_back_in_order(make_batcher, model, streams):
     async def main():
-        batcher = make_batcher(inline=inline)
+        batcher = make_batcher(streams=streams)
         small = batcher.submit([image(100)], client_left=stays)
         large = batcher.submit([image(i) for i in range(10)], client_left=stays)
         last = batcher.submit([image(200)], client_left=stays)
@@ -119,6 +119,71 @@ def test_a_request_larger_than_a_batch_is_split_and_comes_back_in_order(make_bat
 
     assert asyncio.run(main()) == ([100.0], [float(i) for i in range(10)], [200.0])
     assert model.batch_sizes == [4, 4, 4]
+
+
+def test_what_waits_is_shared_out_to_the_streams_that_are_free(make_batcher, model):
+    async def main():
+        batcher = make_batcher(streams=3)
+        model.gate.clear()
+        first = batcher.submit([image(1)], client_left=stays)
+        await asyncio.sleep(0)
+        second = batcher.submit([image(i) for i in range(5)], client_left=stays)
+        await asyncio.sleep(0)  # all three are at work
+        third = batcher.submit([image(9)] * 4, client_left=stays)
+        await asyncio.sleep(0.05)
+        assert not model.batch_sizes
+        model.gate.set()
+        await asyncio.gather(first.done, second.done, third.done)
+
+    asyncio.run(main())
+    assert sorted(model.batch_sizes) == [1, 2, 3, 4]
+
+
+def test_a_request_comes_back_in_order_though_its_last_batch_ends_first(make_batcher, model):
+    first_image_may_end = threading.Event()
+
+    def run(images):
+        if images[0, 0, 0] == 0:
+            assert first_image_may_end.wait(10)
+        return [Answer([float(image[0, 0])]) for image in images]
+
+    model.run = run
+
+    async def main():
+        batcher = make_batcher(streams=2)
+        job = batcher.submit([image(i) for i in range(12)], client_left=stays)
+        while job.answered < 8:
+            await asyncio.sleep(0.001)
+        assert not job.done.done()
+        first_image_may_end.set()
+        await job.done
+        return values(job)
+
+    assert asyncio.run(main()) == [float(i) for i in range(12)]
+
+
+def test_a_request_whose_batch_failed_fails_though_another_of_its_batches_ends_later(make_batcher, model):
+    others_may_end = threading.Event()
+
+    def run(images):
+        if images[0, 0, 0] == 0:
+            raise RuntimeError("boom")
+        assert others_may_end.wait(10)
+        return [Answer([1.0])] * len(images)
+
+    model.run = run
+
+    async def main():
+        batcher = make_batcher(streams=2)
+        job = batcher.submit([image(i) for i in range(8)], client_left=stays)
+        with pytest.raises(ModelFailed):
+            await job.done
+        others_may_end.set()
+        later = batcher.submit([image(7)], client_left=stays)
+        await later.done
+        return values(later)
+
+    assert asyncio.run(main()) == [1.0]
 
 
 def test_the_queue_counts_images_and_refuses_a_request_whole(make_batcher, model):
@@ -217,14 +282,15 @@ def test_a_large_request_shares_every_batch_with_those_that_came_later(make_batc
     assert model.batch_sizes == [1, 4, 4, 4]
 
 
-def test_the_wait_is_that_for_a_turn_however_many_images_are_ahead(make_batcher, model):
+@pytest.mark.parametrize(("streams", "milliseconds"), [(1, 3000), (2, 1500)])
+def test_the_wait_is_that_for_a_turn_however_many_images_are_ahead(make_batcher, model, streams, milliseconds):
     async def main():
-        batcher = make_batcher(max_wait_s=2.0, seconds_per_image=1.0)
+        batcher = make_batcher(streams=streams, max_wait_s=2.0 / streams, seconds_per_image=1.0)
         model.gate.clear()
-        jobs = [batcher.submit([image(0)], client_left=stays)]
+        jobs = [batcher.submit([image(0)] * streams, client_left=stays)]
         await asyncio.sleep(0)
         jobs += [batcher.submit([image(0)] * 20, client_left=stays) for _ in range(3)]
-        with pytest.raises(Overloaded, match="3 requests are waiting, for about 3000 ms, at most 2000 ms"):
+        with pytest.raises(Overloaded, match=f"3 requests are waiting, for about {milliseconds} ms"):
             batcher.check_room()
         model.gate.set()
         await asyncio.gather(*(job.done for job in jobs))
@@ -253,10 +319,10 @@ def test_requests_that_nobody_waits_for_cost_no_compute(make_batcher, model):
     assert model.batch_sizes == [1, 1]
 
 
-@pytest.mark.parametrize("inline", [True, False])
-def test_a_failing_batch_fails_its_own_requests_and_no_later_one(make_batcher, inline):
+@pytest.mark.parametrize("streams", [0, 1])
+def test_a_failing_batch_fails_its_own_requests_and_no_later_one(make_batcher, streams):
     async def main():
-        batcher = make_batcher(inline=inline)
+        batcher = make_batcher(streams=streams)
         bad = batcher.submit([image(255)], client_left=stays)
         with pytest.raises(ModelFailed):
             await bad.done

@@ -1,4 +1,4 @@
-"""How each version is served: in the precision that is faster here, inline where that is cheaper."""
+"""How each version is served: in the precision that is faster here, in as many batches at once as is cheapest."""
 
 import shutil
 
@@ -78,14 +78,21 @@ def test_a_file_that_is_not_of_the_precision_of_its_name_is_refused(folder):
         choose(folder, precision="int8")
 
 
-@pytest.mark.parametrize(("inline_below_s", "threads", "inline"), [(60.0, 1, True), (0.0, 3, False)])
-def test_only_a_model_that_takes_long_enough_gets_several_threads(
-    tmp_path, monkeypatch, inline_below_s, threads, inline
+@pytest.mark.parametrize(
+    ("batch_s", "threads", "streams"),
+    [
+        (0.0005, 1, 0),  # less than a thread costs
+        (0.010, 1, 3),
+        (0.050, 3, 1),  # one image takes longer than a batch should
+    ],
+)
+def test_each_thread_has_batches_of_its_own_unless_they_are_very_cheap_or_very_dear(
+    tmp_path, monkeypatch, batch_s, threads, streams
 ):
-    monkeypatch.setattr(plans_module, "INLINE_BELOW_S", inline_below_s)
+    monkeypatch.setattr(OnnxClassifier, "timed", lambda self, images: batch_s)
     path = write_model(tmp_path, "a") / "model.onnx"
-    plan = make_plan(path, Settings(models_dir=tmp_path, device="cpu"), threads=3)
-    assert (plan.threads, plan.inline) == (threads, inline)
+    plan = make_plan(path, Settings(models_dir=tmp_path, device="cpu", max_batch_size=1), threads=3)
+    assert (plan.threads, plan.streams) == (threads, streams)
 
 
 def test_plans_pass_to_another_process(tmp_path):
