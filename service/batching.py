@@ -172,6 +172,13 @@ class Batcher:
             return
         batch.answer(answers, finished)
         self._metrics.images.inc(batch.count)
-        if batch.count == self.max_batch_size:  # a long queue waits for such: a small one's costs would say too much
-            seconds_per_image = (finished - batch.taken) / batch.count  # with the ways to the thread and back
+        self._learn((finished - batch.taken) / batch.count, is_full=batch.count == self.max_batch_size)
+
+    def _learn(self, seconds_per_image: float, *, is_full: bool) -> None:
+        """Take a batch's time, with its ways to the thread and back, as what the images of a long queue will take.
+
+        Those go in full batches. In a small one an image costs more, if anything: that it costs less is news, without
+        which one stall would leave too short a queue for a full batch ever to come and say so.
+        """
+        if is_full or seconds_per_image < self._seconds_per_image:
             self._seconds_per_image += (seconds_per_image - self._seconds_per_image) * _NEWEST
