@@ -45,18 +45,20 @@ def overload(effort: Effort, *, seconds: int = 30) -> list[Figure]:
     """Send more than can be answered: what is answered still, and how soon, and how soon the rest is refused."""
     figures = []
     for model, image, connections, factor, target in (("cifar10", PHOTO, 32, 3.0, 85), ("mnist", DIGIT, 256, 1.5, 60)):
-        answered, admitted, refused = [], [], []
+        answered, admitted, refused, shares = [], [], [], []
         for _ in range(effort.repeats):
             body = Body(content=image.read_bytes())
             peak, load = overload_once(model, body, factor, connections=connections, seconds=seconds)
             answered.append(100 * load.rate(ANSWERED) / peak)
             admitted.append(load.p99_ms(ANSWERED))
+            shares.append(100 * load.rate(REFUSED) / (load.rate(ANSWERED) + load.rate(REFUSED)))
             if load.rate(REFUSED):
                 refused.append(load.p99_ms(REFUSED))
         load_name = f"{model} at {factor:g}x its peak over {seconds} s"
         name = f"{load_name}: answers a second against the peak"
         figures.append(Figure(name=name, values=answered, target=target, unit="%", at_least=True))
         figures.append(Figure(name=f"{load_name}: p99 of the answers", values=admitted, target=250, unit="ms"))
+        figures.append(Figure(name=f"{load_name}: refused", values=shares, unit="%"))
         if refused:
             figures.append(Figure(name=f"{load_name}: p99 of the refusals", values=refused, target=50, unit="ms"))
     return figures

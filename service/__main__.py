@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Sequence
 from contextlib import closing
@@ -28,13 +29,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code."""
     options = make_parser().parse_args(arguments)
     try:
-        return int(options.run(options))
+        return _run(options)
+    except BrokenPipeError:  # whoever reads has enough, as `head` has
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except FAILURES as error:
         print(f"Error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print(options.interrupted, file=sys.stderr)
         return 130
+
+
+def _run(options: argparse.Namespace) -> int:
+    code = int(options.run(options))
+    sys.stdout.flush()
+    return code
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -47,7 +57,7 @@ def make_parser() -> argparse.ArgumentParser:
         "classify",
         help="classify some images",
         description="Classify images: a table on a terminal, a JSON object a line elsewhere.",
-        epilog="exit codes: 0; 1 some image could not be classified; 2 nothing was done, and one line says why",
+        epilog="exit codes: 0; 1 some image could not be classified; 2 one line says why it went no further",
     )
     classify.add_argument("images", type=Path, nargs="+", metavar="IMAGE")
     classify.set_defaults(run=_classify, interrupted="interrupted")
@@ -71,19 +81,23 @@ def _open(options: argparse.Namespace) -> Model:
 
 
 def _classify(options: argparse.Namespace) -> int:
-    if missing := [str(path) for path in options.images if not path.is_file()]:
+    if missing := [str(path) for path in options.images if not path.exists()]:
         raise ScoringError(f"no such file: {', '.join(missing)}")
+    if folders := [str(path) for path in options.images if path.is_dir()]:
+        raise ScoringError(f"expected images, got folders, which `score` takes: {', '.join(folders)}")
     failed, shown = False, dict[Path, Prediction]()
     with closing(_open(options)) as model:
-        for predictions in classify_files(options.images, model):
-            failed |= any("label" not in prediction for prediction in predictions.values())
-            if sys.stdout.isatty():
-                shown |= predictions
-                continue
-            for path, prediction in predictions.items():
-                print(json.dumps({"image": str(path), "model": model.name, "version": model.version, **prediction}))
-    if shown:
-        _print_table(model, shown)
+        try:
+            for predictions in classify_files(options.images, model):
+                failed |= any("label" not in prediction for prediction in predictions.values())
+                if sys.stdout.isatty():
+                    shown |= predictions
+                    continue
+                for path, prediction in predictions.items():
+                    print(json.dumps({"image": str(path), "model": model.name, "version": model.version, **prediction}))
+        finally:
+            if shown:
+                _print_table(model, shown)
     return int(failed)
 
 

@@ -1,9 +1,11 @@
 """A table of predictions: rows kept beside it as they come, so that another run can go on, then CSV or Parquet."""
 
 import csv
+import fcntl
 import importlib.util
 import itertools
 import json
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -42,8 +44,8 @@ class PredictionTable:
         """Begin it, or go on with the rows that an interrupted run left.
 
         Raises:
-            ScoringError: ``out`` exists, is of another kind or cannot be written, or those rows are not of this folder
-                and model.
+            ScoringError: ``out`` exists, is of another kind or cannot be written, those rows are not of this folder
+                and model, or another run is writing them.
         """
         if out.suffix not in WRITERS:
             raise ScoringError(f"{out}: expected a name that ends in {' or '.join(sorted(WRITERS))}")
@@ -54,9 +56,17 @@ class PredictionTable:
         self.out, self._class_names = out, model.class_names
         self._partial = out.with_name(out.name + ".partial")
         self._head = {"folder": str(folder.resolve()), "model": model.name, "version": model.version}
-        self.errors = self._read_earlier()
         self._file = self._partial.open("a", encoding="ascii")
-        if not self._file.tell():
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # until the file is closed
+            self.errors = self._read_earlier()
+        except BlockingIOError as error:
+            self._file.close()
+            raise ScoringError(f"another run is writing {self._partial}; wait for its end") from error
+        except ScoringError:
+            self._file.close()
+            raise
+        if not self._partial.stat().st_size:
             self._write(self._head)
             self._file.flush()
 
@@ -79,7 +89,6 @@ class PredictionTable:
 
     def finish(self) -> None:
         """Write the table, whole or not at all, and remove the rows beside it."""
-        self._file.close()
         unfinished = self.out.with_name(self.out.name + ".unfinished")
         WRITERS[self.out.suffix](unfinished, self._rows(), self._class_names)
         unfinished.replace(self.out)
@@ -90,9 +99,8 @@ class PredictionTable:
 
     def _read_earlier(self) -> dict[str, str | None]:
         """Return what an interrupted run has written, by path: why it failed, or None; cut off an unfinished row."""
-        if not self._partial.exists():
+        if not (content := self._partial.read_bytes()):
             return {}
-        content = self._partial.read_bytes()
         whole = content[: content.rfind(b"\n") + 1]
         try:
             head, *rows = [json.loads(line) for line in whole.splitlines()]
@@ -101,7 +109,8 @@ class PredictionTable:
             raise ScoringError(f"{self._partial} is not what an interrupted run leaves; remove it") from error
         if head != self._head:
             raise ScoringError(f"{self._partial} is of {made_by}, not of {' '.join(self._head.values())}; remove it")
-        self._partial.write_bytes(whole)
+        if len(whole) < len(content):
+            os.truncate(self._partial, len(whole))
         return {row["path"]: row.get("detail") for row in rows}
 
     def _rows(self) -> Iterator[Row]:

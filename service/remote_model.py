@@ -11,6 +11,11 @@ import httpx
 PATIENCE = 8  # attempts, while the server is overloaded or starting
 LONGEST_WAIT_S = 10.0
 TIMEOUT_S = 60.0
+TOO_MUCH = {  # at once: for the server, for what stands before it, or for the line
+    httpx.codes.REQUEST_ENTITY_TOO_LARGE,
+    httpx.codes.REQUEST_TIMEOUT,
+    httpx.codes.GATEWAY_TIMEOUT,
+}
 
 
 class ServerError(RuntimeError):
@@ -49,13 +54,13 @@ class RemoteModel:
         path = f"/v1/models/{self.name}/versions/{self.version}/classify-batch"
         files = [("images", (f"{number}", content)) for number, content in enumerate(contents)]
         response = self._request("POST", path, files=files)
-        if response.status_code == httpx.codes.REQUEST_ENTITY_TOO_LARGE:  # for the server, or for what stands before it
-            if len(contents) == 1:
-                return [{"detail": _read(response).get("detail", "too large for the server")}]
+        if response.status_code in TOO_MUCH and len(contents) > 1:
             half = len(contents) // 2
             return [*self.classify(contents[:half]), *self.classify(contents[half:])]
+        if response.status_code == httpx.codes.REQUEST_ENTITY_TOO_LARGE:
+            return [{"detail": (_read(response) or {}).get("detail", "too large for the server")}]
         found = _checked(response).get("predictions")
-        if not isinstance(found, list) or len(found) != len(contents):
+        if not isinstance(found, list) or len(found) != len(contents) or not all(map(_is_prediction, found)):
             raise ServerError(f"{response.url} is no classifier: expected {len(contents)} predictions")
         return found
 
@@ -84,18 +89,23 @@ def _seconds(retry_after: str) -> float:
     return seconds if math.isfinite(seconds) and seconds > 0 else 1.0
 
 
+def _is_prediction(found: Any) -> bool:  # noqa: ANN401
+    return isinstance(found, dict) and ("label" in found or "detail" in found)
+
+
 def _checked(response: httpx.Response) -> dict[str, Any]:
     body = _read(response)
+    if body is None:
+        raise ServerError(f"{response.url} is no classifier: it answered {response.status_code}")
     if response.is_error:
         raise ServerError(f"{response.url} answered {response.status_code}: {body.get('detail', body)}")
     return body
 
 
-def _read(response: httpx.Response) -> dict[str, Any]:
+def _read(response: httpx.Response) -> dict[str, Any] | None:
+    """Return the object that the body holds, if it holds one."""
     try:
         body = response.json()
     except ValueError:
-        body = None
-    if not isinstance(body, dict):
-        raise ServerError(f"{response.url} is no classifier: it answered {response.status_code}")
-    return body
+        return None
+    return body if isinstance(body, dict) else None

@@ -70,6 +70,38 @@ def test_each_image_is_a_line_of_json_on_a_pipe():
     assert {"model", "version", "confidence", "probabilities", "familiarity", "familiar"} <= answers[0].keys()
 
 
+def test_a_picture_may_come_through_a_pipe():
+    command = [sys.executable, "-m", "service", "classify", "/dev/stdin"]
+    picture = SEVEN.read_bytes()
+    done = subprocess.run(
+        command, cwd=ROOT, env=environment(device="cpu"), input=picture, capture_output=True, check=True
+    )
+    assert json.loads(done.stdout)["label"] == "7"
+
+
+def test_whoever_has_read_enough_may_leave():
+    command = f"{sys.executable} -m service classify {SEVEN} | true; echo ${{PIPESTATUS[0]}}"
+    done = subprocess.run(
+        ["bash", "-c", command], cwd=ROOT, env=environment(device="cpu"), capture_output=True, text=True, check=True
+    )
+    assert (done.stdout, done.stderr) == ("0\n", "")
+
+
+def test_a_terminal_gets_what_was_classified_before_an_error(model, monkeypatch, capsys):
+    monkeypatch.setattr("service.scoring.BATCH", 1)
+    monkeypatch.setattr("service.__main__._open", lambda _options: closing_model(Interrupted(model, 1)))
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    assert main(["classify", str(SEVEN), str(SHIP)]) == 130
+    shown = capsys.readouterr()
+    assert "7 100.0%" in shown.out
+    assert "interrupted" in shown.err
+
+
+def closing_model(model):
+    model.close = lambda: None
+    return model
+
+
 def test_a_terminal_gets_a_table():
     reader, writer = pty.openpty()
     command = [sys.executable, "-m", "service", "classify", str(SEVEN), str(ROOT / "README.md")]
@@ -216,6 +248,24 @@ def test_what_lies_in_the_place_of_an_interrupted_runs_rows_is_not_touched(folde
     with pytest.raises(ScoringError, match="is not what an interrupted run leaves"):
         score(folder, tmp_path / "table.csv", model)
     assert (tmp_path / "table.csv.partial").read_text() == content
+
+
+def test_a_run_that_ended_before_its_first_row_was_kept_is_begun_again(folder, tmp_path, model):
+    (tmp_path / "table.csv.partial").touch()
+    assert score(folder, tmp_path / "table.csv", model).images == 11
+
+
+def test_two_runs_do_not_write_the_same_rows(folder, tmp_path, model, monkeypatch):
+    monkeypatch.setattr("service.scoring.BATCH", 4)
+    out, first = tmp_path / "table.csv", Interrupted(model, 9)
+
+    def begin_another(contents):
+        with pytest.raises(ScoringError, match="another run is writing"):
+            score(folder, out, model)
+        return model.classify(contents)
+
+    first.classify = begin_another
+    assert score(folder, out, first).images == len(rows_of(out)) == 11
 
 
 @pytest.mark.parametrize("suffix", ["csv", "parquet"])

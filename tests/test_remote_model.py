@@ -59,30 +59,43 @@ def ask(server, count):
         return model.classify([b"image"] * count)
 
 
-def test_what_is_too_large_for_the_server_is_sent_in_halves(server):
+@pytest.mark.parametrize("status", [408, 413, 504])
+def test_what_is_too_much_at_once_is_sent_in_halves(server, status):
     asked = []
 
     def answer(count):
         asked.append(count)
-        return (413, {"detail": "too large"}) if count > 2 else (200, {"predictions": [{"label": "1"}] * count})
+        return (status, {"detail": "too much"}) if count > 2 else (200, {"predictions": [{"label": "1"}] * count})
 
     server.answer_post = answer
     assert ask(server, 5) == [{"label": "1"}] * 5
     assert asked == [5, 2, 3, 1, 2]
 
 
-def test_an_image_that_is_too_large_by_itself_has_the_problem_in_its_place(server):
-    server.answer_post = lambda _count: (413, {"detail": "the body is too long"})
-    assert ask(server, 2) == [{"detail": "the body is too long"}] * 2
+@pytest.mark.parametrize(
+    ("body", "detail"),
+    [({"detail": "the body is too long"}, "the body is too long"), (b"<html>", "too large for the server")],
+)
+def test_an_image_that_is_too_large_by_itself_has_the_problem_in_its_place(server, body, detail):
+    server.answer_post = lambda _count: (413, body)  # in HTML from a proxy
+    assert ask(server, 2) == [{"detail": detail}] * 2
+
+
+def test_an_image_that_takes_too_long_by_itself_ends_the_run(server):
+    server.answer_post = lambda _count: (504, {"detail": "not answered within 10 s"})
+    with pytest.raises(ServerError, match="504: not answered within 10 s"):
+        ask(server, 2)
 
 
 @pytest.mark.parametrize(
     ("header", "expected"), [("3", 3.0), ("Wed, 21 Oct 2026 07:28:00 GMT", 1.0), ("-1", 1.0), ("nan", 1.0)]
 )
 def test_an_overloaded_server_is_asked_again_when_it_says(server, waits, header, expected):
-    answers = iter([(503, {"detail": "overloaded"}, [("retry-after", header)]), (200, {"predictions": [{}]})])
+    answers = iter(
+        [(503, {"detail": "overloaded"}, [("retry-after", header)]), (200, {"predictions": [{"label": "1"}]})]
+    )
     server.answer_post = lambda _count: next(answers)
-    assert ask(server, 1) == [{}]
+    assert ask(server, 1) == [{"label": "1"}]
     assert waits == [expected]
 
 
@@ -94,7 +107,18 @@ def test_patience_ends_and_nobody_waits_after_the_last_attempt(server, waits):
     assert max(waits) <= 10
 
 
-@pytest.mark.parametrize("body", [{}, {"predictions": None}, {"predictions": []}, [], b"<html>"])
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        {"predictions": None},
+        {"predictions": []},
+        {"predictions": ["x"]},
+        {"predictions": [{}]},
+        [],
+        b"<html>",
+    ],
+)
 def test_a_strange_answer_says_that_it_is_no_classifier(server, body):
     server.answer_post = lambda _count: (200, body)
     with pytest.raises(ServerError, match="is no classifier"):

@@ -73,7 +73,7 @@ def test_the_same_combination_gives_the_same_run_and_other_ones_another(tmp_path
     for name in ("first", "second"):
         study = small_study(tmp_path / name, epochs=2)
         module._work(study, 1, datetime.now())
-        found.append([[epoch["val_loss"] for epoch in run.history] for run in study.finished()])
+        found.append([[epoch["val_loss"] for epoch in run.history] for run in study.finished(study.open())])
     assert found[0] == found[1]
     assert found[0][0] != found[0][1]
 
@@ -89,18 +89,45 @@ def test_a_run_that_came_to_nothing_is_tried_again(tmp_path, error):
     study.open().optimize(end, n_trials=2, catch=ValueError)
     module._try_again(study.open())
     module._work(study, 1, datetime.now())
-    assert len(study.finished()) == 2
+    assert len(study.finished(study.open())) == 2
 
 
 def test_what_another_process_trains_is_left_to_it_and_what_one_left_behind_is_trained(tmp_path):
     study, begun = small_study(tmp_path / "study.journal"), datetime.now()
     taken = begin(study.open())
     module._work(study, 1, begun)
-    (run,) = study.finished()
+    (run,) = study.finished(study.open())
     assert run.seed != taken["seed"]
     module._work(study, 1, datetime.now())  # of a later command: what ran then did not end
-    assert len(study.finished()) == 2
+    assert len(study.finished(study.open())) == 2
     assert len(study.open().get_trials()) == 3
+
+
+def test_a_shorter_study_is_another_one_in_the_same_storage(tmp_path):
+    short, longer = small_study(tmp_path / "study.journal"), small_study(tmp_path / "study.journal", epochs=2)
+    module._work(short, 1, datetime.now())
+    assert longer.finished(longer.open()) == []
+    module._work(longer, 1, datetime.now())
+    assert [len(run.history) for run in longer.finished(longer.open())] == [2, 2]
+    assert [len(run.history) for run in short.finished(short.open())] == [1, 1]
+
+
+def test_a_shorter_study_does_not_take_the_place_of_the_published_one(capsys):
+    with pytest.raises(SystemExit):
+        main(["study", "mlp", "--epochs", "1", "--data-dir", str(DATA)])
+    assert "--epochs needs --out" in capsys.readouterr().err
+
+
+def test_no_report_is_written_of_runs_that_others_still_train(tmp_path, capsys, monkeypatch):
+    study = small_study(tmp_path / "study.journal")
+    monkeypatch.setattr("training.study_command.QUESTIONS", {"mlp": SMALL})
+    monkeypatch.setattr("training.study.run_study", lambda study, *, jobs: study.finished(study.open()))
+    begin(study.open())
+    module._work(study, 1, datetime(2000, 1, 1))
+    arguments = ["study", "--epochs", "1", "--device", "cpu", "--data-dir", str(DATA), "--out", str(tmp_path / "out")]
+    assert main([*arguments, "--storage", str(tmp_path / "study.journal")]) == 0
+    assert "1 of 2 runs are done" in capsys.readouterr().out
+    assert not (tmp_path / "out").exists()
 
 
 def test_of_two_processes_that_took_the_same_the_second_lets_it_go(tmp_path):
@@ -158,7 +185,7 @@ def test_parts_are_taken_away_from_the_recipe():
 
 @pytest.mark.parametrize(("name", "figures"), [("mlp", ["curves.png", "heat.png"]), ("cnn", ["curves.png"])])
 def test_the_figures_are_pictures(tmp_path, name, figures):
-    write_study(tmp_path / "study", QUESTIONS[name], RUNS[name])
+    write_study(tmp_path, QUESTIONS[name], RUNS[name])
     for file in figures:
-        with Image.open(tmp_path / "study" / file) as figure:
+        with Image.open(tmp_path / file) as figure:
             assert figure.width > 800

@@ -4,6 +4,7 @@ Optuna's grid sampler hands the combinations out, and a storage file remembers t
 share the file, work on one study, and what was interrupted goes on with the runs that are left.
 """
 
+import hashlib
 import itertools
 import json
 import math
@@ -27,6 +28,7 @@ from training.device import count_cores, describe_hardware, keep_freed_memory
 from training.prediction import predict_logits, share_correct
 from training.provenance import git_commit
 from training.questions import SEED, Question, Settings
+from training.recipes import Recipe
 
 POLL_S = 1.0
 DIGITS = 5  # of what is kept of an epoch
@@ -61,34 +63,44 @@ class Study:
         """How many runs it has."""
         return math.prod(map(len, self.question.grid.values()))
 
+    @property
+    def recipe(self) -> Recipe:
+        """What every run begins with."""
+        recipe = self.question.recipe
+        return replace(recipe, epochs=self.epochs or recipe.epochs, patience=self.epochs or recipe.epochs)
+
     def open(self) -> optuna.Study:
-        """Open the storage file, or begin it."""
+        """Open the storage file, or begin it; runs of another recipe or grid are another study's there."""
         self.storage.parent.mkdir(parents=True, exist_ok=True)
+        asked = hashlib.sha256(repr((self.recipe, self.question.grid)).encode()).hexdigest()[:8]
         return optuna.create_study(
-            study_name=self.question.name,
+            study_name=f"{self.question.name}-{asked}",
             storage=optuna.storages.JournalStorage(JournalFileBackend(str(self.storage))),
             sampler=optuna.samplers.GridSampler(self.question.grid, seed=0),
             direction="maximize",
             load_if_exists=True,
         )
 
-    def finished(self) -> list[StudyRun]:
+    def finished(self, study: optuna.Study) -> list[StudyRun]:
         """Return every run that came to its end, one a combination, in the order of the grid."""
-        grid, trials = self.question.grid, self.open().get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+        grid, trials = self.question.grid, study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
         runs = {tuple(trial.params[name] for name in grid): StudyRun(**trial.user_attrs["run"]) for trial in trials}
         return [runs[combination] for combination in itertools.product(*grid.values()) if combination in runs]
 
 
 def run_study(study: Study, *, jobs: int) -> list[StudyRun]:
-    """Train every combination that is left, so many at once, and return all runs; epochs are told in a log.
+    """Train every combination that is left, so many at once, and return what is done; epochs are told in a log.
+
+    Others who share the storage may still be training the rest.
 
     Raises:
         DataError: there are no images.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study.question.model.load(study.data_dir)  # downloaded once, and an error is told before anything begins
-    _try_again(study.open())
-    total, done = study.size, study.finished()
+    trials = study.open()
+    _try_again(trials)
+    total, done = study.size, study.finished(trials)
     with tqdm(
         total=total, initial=len(done), desc=f"study {study.question.name}", unit="run", dynamic_ncols=True
     ) as bar:
@@ -98,10 +110,10 @@ def run_study(study: Study, *, jobs: int) -> list[StudyRun]:
                 running = {pool.submit(_work, study, jobs, begun) for _ in range(jobs)}
                 while running:
                     ended, running = wait(running, timeout=POLL_S, return_when=FIRST_COMPLETED)
-                    bar.update(len(study.finished()) - bar.n)
+                    bar.update(len(study.finished(trials)) - bar.n)
                     for worker in ended:
                         worker.result()
-    return study.finished()
+    return study.finished(trials)
 
 
 def _try_again(study: optuna.Study) -> None:
@@ -152,9 +164,7 @@ def _train(study: Study, data: DataSet, trial: optuna.Trial, combination: Settin
     """Train one combination, keep what it gave with the trial, and return its validation accuracy."""
     question, settings = study.question, dict(combination)
     seed = int(settings.pop(SEED))
-    epochs = study.epochs or question.recipe.epochs
-    recipe = replace(question.vary(question.recipe, settings), epochs=epochs, patience=epochs)
-    fitting = make_fitting(question.model, recipe, data, seed=seed, device=study.device)
+    fitting = make_fitting(question.model, question.vary(study.recipe, settings), data, seed=seed, device=study.device)
     fit = fitting.run(stopped=lambda: False, after_epoch=lambda: None)
     assert fit
     test = data.test.to(study.device)

@@ -29,17 +29,23 @@ def add_study(commands: Commands) -> None:
     add("--out", type=Path, help="for runs, figures and table (docs/study/NAME/)")
 
 
-def _study(_parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
+def _study(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
     from training.study import Study, run_study, write_runs  # noqa: PLC0415  # Optuna takes a second to load
     from training.study_report import RUNS_FILE, write_study  # noqa: PLC0415
 
     question, device = QUESTIONS[options.model], choose_device(options.device)
+    if options.epochs and not options.out:
+        parser.error("--epochs needs --out: the runs of a shorter study belong elsewhere than in docs/study")
     out = options.out or REPOSITORY / "docs" / "study" / question.name
     study = Study(
         question=question, storage=options.storage, data_dir=options.data_dir, device=device, epochs=options.epochs
     )
     runs = run_study(study, jobs=options.jobs)
-    write_study(out, question, runs)
+    if len(runs) < study.size:
+        print(f"{len(runs)} of {study.size} runs are done, others train the rest; run this again once they have ended")
+        return 0
+    out.mkdir(parents=True, exist_ok=True)
     write_runs(out / RUNS_FILE, runs)
+    write_study(out, question, runs)
     print(f"wrote {len(runs)} runs, their curves and their table to {out}")
     return 0

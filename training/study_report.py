@@ -3,7 +3,7 @@
 import itertools
 import math
 import statistics
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,14 +16,14 @@ from training.study import StudyRun
 
 RUNS_FILE, CURVES_FILE, HEAT_FILE, TABLE_FILE = "runs.jsonl", "curves.png", "heat.png", "table.md"
 NAMES = {"lr": "learning rate", "batch_size": "batch size", "drop_rate": "dropout", "normalized": "batch norm"}
+GRID = {"lr", "batch_size", "drop_rate"}  # which :func:`draw_grid` knows how to lay out
 COLORS = ("tab:blue", "tab:orange", "tab:green", "tab:red")
 
 
 def write_study(folder: Path, question: Question, runs: Sequence[StudyRun]) -> None:
     """Write the figures and the table of a study into a folder."""
-    folder.mkdir(parents=True, exist_ok=True)
-    draw: Mapping[str, Callable[[Path, Question, Sequence[StudyRun]], None]] = {"mlp": draw_grid, "cnn": draw_parts}
-    draw[question.name](folder, question, runs)
+    draw = draw_grid if question.grid.keys() >= GRID else draw_parts
+    draw(folder, question, runs)
     (folder / TABLE_FILE).write_text(render_table(question, runs) + "\n")
 
 
