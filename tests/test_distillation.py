@@ -21,8 +21,8 @@ def folder(tmp_path):
 
 
 def targets_of(folder, split, *, share=1.0):
-    ((_, targets),) = Teacher(folder).label([split], share=share)
-    return targets.numpy()
+    (lesson,) = Teacher(folder).label([split], share=share)
+    return lesson.targets.numpy()
 
 
 def test_targets_are_the_teachers_probabilities_and_the_labels_by_share(folder):
@@ -42,10 +42,34 @@ def test_deformed_images_are_rounded_to_the_pixels_that_the_teacher_takes(folder
 def test_every_batch_comes_with_its_own_targets_in_order(folder):
     whole = random_split(count=10)
     batches = [whole[torch.arange(start, min(start + 4, 10))] for start in (0, 4, 8)]
-    labelled = list(Teacher(folder).label(batches, share=1.0))
-    assert [batch for batch, _ in labelled] == batches
-    np.testing.assert_allclose(torch.cat([targets for _, targets in labelled]), targets_of(folder, whole), atol=1e-6)
+    lessons = list(Teacher(folder).label(batches, share=1.0))
+    assert [lesson.images is batch.images for lesson, batch in zip(lessons, batches, strict=True)] == [True] * 3
+    assert [lesson.labels is batch.labels for lesson, batch in zip(lessons, batches, strict=True)] == [True] * 3
+    np.testing.assert_allclose(torch.cat([lesson.targets for lesson in lessons]), targets_of(folder, whole), atol=1e-6)
     assert list(Teacher(folder).label([], share=1.0)) == []
+
+
+def test_outliers_join_a_batch_without_labels_and_have_the_teachers_word_alone(folder):
+    split = random_split(count=20)
+    (lesson,) = Teacher(folder).label([split], share=0.25, outliers=True)
+    assert (len(lesson.images), len(lesson.labels)) == (40, 20)
+    torch.testing.assert_close(lesson.images[:20], split.images)
+    np.testing.assert_array_equal(lesson.targets[:20], targets_of(folder, split, share=0.25))
+    said = predict_onnx(folder / "model.onnx", lesson.images[20:].numpy())
+    np.testing.assert_allclose(lesson.targets[20:], said, atol=1e-6)
+
+
+def test_a_student_learns_what_its_teacher_says_of_outliers_if_its_recipe_wants_it(folder, monkeypatch):
+    monkeypatch.setattr(building, "MODELS_DIR", folder.parents[1])
+    sizes = []
+    for exposure in (False, True):
+        recipe = replace(QUICK, epochs=1, teacher="tiny/1", outlier_exposure=exposure)
+        fitting = building.make_fitting(MNIST, recipe, MNIST.load(DATA), seed=0, device=torch.device("cpu"))
+        fitting.network.register_forward_hook(lambda network, inputs, _: sizes.append((network.training, len(*inputs))))
+        (epoch,) = run(fitting).history
+        assert 0 < epoch.train_accuracy <= 1
+    taught = [size for training, size in sizes if training]
+    assert max(taught) == 2 * max(taught[: len(taught) // 2])
 
 
 def test_a_teacher_that_has_8_bits_teaches_in_them(tmp_path, monkeypatch):

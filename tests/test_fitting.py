@@ -257,14 +257,14 @@ def test_the_small_network_learns_from_every_fourth_batch_alone():
 def test_only_the_chosen_share_of_a_batch_is_trained_on(monkeypatch):
     fitting, sizes = make_fitting(CIFAR10, replace(SMALL_CNN, batch_size=8)), []
     step = fitting._step
-    monkeypatch.setattr(fitting, "_step", lambda images, *rest: sizes.append(len(images)) or step(images, *rest))
+    monkeypatch.setattr(fitting, "_step", lambda lesson, lr: sizes.append(len(lesson.images)) or step(lesson, lr))
     run(fitting, epochs=1)
     assert set(sizes[:-1]) == {4}
 
 
 def test_an_image_is_mirrored_in_every_other_epoch():
     fitting, seen = make_fitting(CIFAR10, replace(SMALL_CNN, hardest=1.0)), []
-    fitting._batches, batches = lambda mirrored: seen.append(mirrored) or batches(mirrored=mirrored), fitting._batches
+    fitting._lessons, lessons = lambda mirrored: seen.append(mirrored) or lessons(mirrored=mirrored), fitting._lessons
     run(fitting, epochs=3)
     assert torch.equal(seen[0], ~seen[1])
     assert torch.equal(seen[0], seen[2])

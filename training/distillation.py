@@ -14,6 +14,8 @@ from torch.nn import functional
 from models.layout import INT8_MODEL_FILE, MODEL_FILE
 from training.data import Split
 from training.errors import TrainingError
+from training.exposure import outliers_of
+from training.lesson import Lesson
 
 
 class TeacherError(TrainingError):
@@ -43,31 +45,34 @@ class Teacher:
         except Exception as error:  # ONNX Runtime's exceptions have no other base class
             raise TeacherError(f"no model in {version_folder} to learn from; retrain it first: {error}") from error
 
-    def label(self, batches: Iterable[Split], *, share: float) -> Iterator[tuple[Split, Tensor]]:
-        """Yield each batch with its targets, (N, K) float32: the teacher's probabilities mixed with the labels.
+    def label(self, batches: Iterable[Split], *, share: float, outliers: bool = False) -> Iterator[Lesson]:
+        """Yield a lesson a batch, whose targets, (N, K) float32, are the teacher's probabilities mixed with the labels.
 
         The teacher looks at the next batch while the student learns from this one.
 
         Args:
             batches: images as augmented, 0..255, which the teacher sees rounded.
             share: of the teacher, 0..1; the rest is the labels'.
+            outliers: add as many of them, for whose targets the teacher stands alone.
         """
         with ThreadPoolExecutor(1) as thread:
-            ahead: tuple[Split, Future[NDArray[np.float32]]] | None = None
+            ahead: tuple[Split, Tensor, Future[NDArray[np.float32]]] | None = None
             for batch in batches:
-                pixels = batch.images.round().to(torch.uint8).cpu().numpy()
-                following = batch, thread.submit(self._probabilities, pixels)
+                images = torch.cat([batch.images, outliers_of(batch.images)]) if outliers else batch.images
+                following = batch, images, thread.submit(self._probabilities, images)
                 if ahead:
-                    yield ahead[0], _mix(ahead[1].result(), ahead[0].labels, share)
+                    yield _lesson(*ahead, share)
                 ahead = following
             if ahead:
-                yield ahead[0], _mix(ahead[1].result(), ahead[0].labels, share)
+                yield _lesson(*ahead, share)
 
-    def _probabilities(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        probabilities: NDArray[np.float32] = self.session.run(["probabilities"], {"images": images})[0]
+    def _probabilities(self, images: Tensor) -> NDArray[np.float32]:
+        pixels = images.round().to(torch.uint8).cpu().numpy()
+        probabilities: NDArray[np.float32] = self.session.run(["probabilities"], {"images": pixels})[0]
         return probabilities
 
 
-def _mix(probabilities: NDArray[np.float32], labels: Tensor, share: float) -> Tensor:
-    says = torch.from_numpy(probabilities).to(labels.device)
-    return share * says + (1 - share) * functional.one_hot(labels, says.shape[1])
+def _lesson(batch: Split, images: Tensor, said: Future[NDArray[np.float32]], share: float) -> Lesson:
+    targets = torch.from_numpy(said.result()).to(images.device)
+    mixed = share * targets[: len(batch)] + (1 - share) * functional.one_hot(batch.labels, targets.shape[1])
+    return Lesson(images=images, targets=torch.cat([mixed, targets[len(batch) :]]), labels=batch.labels)

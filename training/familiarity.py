@@ -20,11 +20,11 @@ def add_familiarity(path: Path, val: Split, *, smoothed: bool) -> None:
     """Add the output ``familiarity``, (N,) float32, to a classifier's file.
 
     It is the share of the validation images whose score is no higher, in hundredths: of real images, one in twenty has
-    less than 0.05. The score is the energy of the logits, their log-sum-exp (Liu et al. 2020). Where smoothed labels
-    taught the network to keep its logits to one size whatever it sees, it is how far the features, which the last
-    layer takes, reach in the direction of a class's mean, the class that is farthest: their norm (Park et al. 2023)
-    times the cosine of their angle to it, as networks trained to the end have them all in few directions (Papyan et
-    al. 2020, neural collapse; Liu and Qin 2025).
+    less than 0.05. The score is the largest logit (Hendrycks et al. 2022); their energy (Liu et al. 2020) told no more
+    here, and cost more. Where smoothed labels taught the network to keep its logits to one size whatever it sees, it is
+    how far the features, which the last layer takes, reach in the direction of a class's mean, the class that is
+    farthest: their norm (Park et al. 2023) times the cosine of their angle to it, as networks trained to the end have
+    them all in few directions (Papyan et al. 2020, neural collapse; Liu and Qin 2025).
 
     Args:
         path: of an ONNX file with the output ``logits``, float or int8; each has thresholds of its own.
@@ -42,8 +42,8 @@ def add_familiarity(path: Path, val: Split, *, smoothed: bool) -> None:
     _add(graph, _AXIS, np.array([1]))
     if smoothed:
         _add_reach(model, _features(graph, path), images, val.labels.cpu().numpy())
-    else:
-        graph.node.append(helper.make_node("ReduceLogSumExp", ["logits", _AXIS], [_SCORE], name=_SCORE, keepdims=1))
+    scored = _REACH if smoothed else "logits"
+    graph.node.append(helper.make_node("ReduceMax", [scored, _AXIS], [_SCORE], name=_SCORE, keepdims=1))
     thresholds = np.quantile(_run(model, _SCORE, images), np.arange(1, STEPS + 1) / STEPS)
     _add(graph, _THRESHOLDS, thresholds.astype(np.float32))
     reached, counted = f"{FAMILIARITY}_reached", f"{FAMILIARITY}_counted"
@@ -71,11 +71,10 @@ def share_familiar(values: NDArray[np.float32]) -> float:
 
 
 def _add_reach(model: onnx.ModelProto, features: str, images: NDArray[np.uint8], labels: NDArray[np.int64]) -> None:
-    """Let the score be how far a tensor reaches towards the mean of any class."""
+    """Add how far a tensor reaches towards the mean of each class."""
     graph = model.graph
     _add(graph, _MEANS, _class_directions(_run(model, features, images), labels))
     graph.node.append(helper.make_node("MatMul", [features, _MEANS], [_REACH], name=_REACH))
-    graph.node.append(helper.make_node("ReduceMax", [_REACH, _AXIS], [_SCORE], name=_SCORE, keepdims=1))
 
 
 def _features(graph: onnx.GraphProto, path: Path) -> str:

@@ -19,6 +19,7 @@ from training.data import DataSet, Split
 from training.device import half_of_threads, mixed_precision, threads
 from training.distillation import Teacher
 from training.history import Epoch, Fit, best_epoch, describe_epoch
+from training.lesson import Lesson
 from training.optimization import learning_rate, make_optimizer, set_learning_rate
 from training.prediction import predict_logits, share_correct
 from training.recipes import Recipe
@@ -124,27 +125,25 @@ class Fitting:
         self.network.train()
         loss_sum, num_correct = torch.zeros(2, device=self.device)
         val_losses = tuple(epoch.val_loss for epoch in self.history)
-        num_trained, batches = 0, self._batches(mirrored=self.mirrored_first ^ (number % 2 == 0))
+        num_trained, lessons = 0, self._lessons(mirrored=self.mirrored_first ^ (number % 2 == 0))
         steps = math.ceil(num_images / self.recipe.batch_size)
-        for step, (batch, targets) in enumerate(batches):
+        for step, lesson in enumerate(lessons):
             if stopped():
                 return None
             progress = (number - 1 + step / steps) / self.recipe.epochs
             lr = learning_rate(self.recipe, progress, val_losses)
-            bar.update(len(batch))
+            bar.update(len(lesson.labels))
             if self.selector:
-                rows = self.selector.choose(batch.images, batch.labels, step=step, lr=lr)
-                batch, targets = batch[rows], targets[rows]  # noqa: PLW2901
-            loss, logits = self._step(batch.images, targets, lr)
+                lesson = lesson[self.selector.choose(lesson.images, lesson.labels, step=step, lr=lr)]  # noqa: PLW2901
+            labels = lesson.labels
+            loss, logits = self._step(lesson, lr)
             if self.lookahead and (step % MEETING_STEPS == MEETING_STEPS - 1 or step == steps - 1):
                 self.lookahead.meet(progress)
-            loss_sum += loss * len(batch)
-            num_correct += (logits.argmax(dim=1) == batch.labels).sum()
-            num_trained += len(batch)
+            loss_sum += loss * len(labels)
+            num_correct += (logits.argmax(dim=1) == labels).sum()
+            num_trained += len(labels)
             if step % 10 == 0 and not bar.disable:  # reading a figure makes a GPU wait
-                bar.set_postfix(
-                    epoch=number, loss=f"{float(loss):.3f}", acc=f"{share_correct(logits, batch.labels):.3f}"
-                )
+                bar.set_postfix(epoch=number, loss=f"{float(loss):.3f}", acc=f"{share_correct(logits, labels):.3f}")
         train_loss, train_accuracy = float(loss_sum) / num_trained, float(num_correct) / num_trained
         seconds = time.perf_counter() - started  # after reading them, which waits for a GPU
         val_loss, val_accuracy = self._validate()
@@ -161,12 +160,12 @@ class Fitting:
             )
         )
 
-    def _batches(self, *, mirrored: Tensor) -> Iterator[tuple[Split, Tensor]]:
+    def _lessons(self, *, mirrored: Tensor) -> Iterator[Lesson]:
         """Yield every training image once, in a new order and augmented, with what it is to be taken for."""
-        batches = self._augmented(mirrored)
+        batches, recipe = self._augmented(mirrored), self.recipe
         if self.teacher:
-            return self.teacher.label(batches, share=self.recipe.teacher_share)
-        return ((batch, batch.labels) for batch in batches)
+            return self.teacher.label(batches, share=recipe.teacher_share, outliers=recipe.outlier_exposure)
+        return (Lesson(images=batch.images, targets=batch.labels, labels=batch.labels) for batch in batches)
 
     def _augmented(self, mirrored: Tensor) -> Iterator[Split]:
         train = self.data.train
@@ -174,15 +173,16 @@ class Fitting:
             images = self.recipe.augmentation(train.images[rows], mirrored=mirrored[rows])
             yield Split(images=images, labels=train.labels[rows])
 
-    def _step(self, images: Tensor, targets: Tensor, lr: float) -> tuple[Tensor, Tensor]:
+    def _step(self, lesson: Lesson, lr: float) -> tuple[Tensor, Tensor]:
+        """Learn; return the loss, and the logits of the labelled images."""
         set_learning_rate(self.optimizer, lr)
         with mixed_precision(self.device, enabled=self.recipe.mixed_precision):
-            logits = self.network(images).float()
-        loss = functional.cross_entropy(logits, targets, label_smoothing=self.recipe.label_smoothing)
+            logits = self.network(lesson.images).float()
+        loss = functional.cross_entropy(logits, lesson.targets, label_smoothing=self.recipe.label_smoothing)
         self.optimizer.zero_grad()
         torch.autograd.backward(loss)
         self.optimizer.step()
-        return loss.detach(), logits.detach()
+        return loss.detach(), logits[: len(lesson.labels)].detach()
 
     def _validate(self) -> tuple[float, float]:
         with mixed_precision(self.device, enabled=self.recipe.mixed_precision):

@@ -38,7 +38,7 @@ def describe_robustness(robustness: Robustness, recipe: Recipe) -> str:
     return ROBUSTNESS.format(
         framed=framed[0][0].count,
         framings=_table(["read", "familiar"], graphs, framed, lambda row: [row.read, row.familiar]),
-        score="how far its features reach towards a class" if recipe.is_smoothed else "the energy of its logits",
+        score="how far its features reach towards a class" if recipe.is_smoothed else "its largest logit",
         least=FAMILIAR,
         others=others[0][0].count,
         familiarity=_table(["AUROC", "familiar"], graphs, [real, *others], lambda row: [row.auroc, row.familiar]),

@@ -36,6 +36,7 @@ class Recipe:
     mixed_precision: bool = True  # bfloat16 where the hardware has it
     teacher: str = ""  # NAME/VERSION of a published model whose probabilities are mixed into the labels
     teacher_share: float = 0.5
+    outlier_exposure: bool = False  # the teacher says what it makes of outliers made of each batch, too
     hardest: float = 1.0  # share of each batch that is trained on, chosen by a small network of these
     selector_widths: tuple[int, ...] = (32, 64, 64)
     patience: int = 10  # epochs without a better validation accuracy before the run stops
@@ -82,6 +83,7 @@ MNIST_RECIPES = {
         schedule="triangular",
         teacher=DIGITS_TEACHER,
         teacher_share=0.9,
+        outlier_exposure=True,
         patience=100,
         augmentation=DEFORMATION,
     ),

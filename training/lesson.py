@@ -1,0 +1,18 @@
+"""What one step of training learns from."""
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lesson:
+    """Images and what they are to be taken for; those that were made of others have no label."""
+
+    images: Tensor  # (M, ...), augmented
+    targets: Tensor  # (M,) class ids, or (M, K) probabilities
+    labels: Tensor  # (N,) class ids of the first N images
+
+    def __getitem__(self, rows: Tensor) -> "Lesson":
+        """Take some of the labelled images."""
+        return Lesson(images=self.images[rows], targets=self.targets[rows], labels=self.labels[rows])
