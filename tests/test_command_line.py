@@ -228,8 +228,8 @@ def test_rows_of_another_model_are_not_gone_on_with(folder, tmp_path, model, mon
     with pytest.raises(KeyboardInterrupt):
         score(folder, tmp_path / "other.csv", Interrupted(model, 1))
     other = Interrupted(model, 0)
-    other.version = "3"
-    with pytest.raises(ScoringError, match=r"images mnist 2, not of .*images mnist 3; remove it"):
+    other.version = "another"
+    with pytest.raises(ScoringError, match=rf"images mnist {model.version}, not of .*images mnist another; remove it"):
         score(folder, tmp_path / "other.csv", other)
 
 
@@ -238,7 +238,7 @@ def test_rows_of_another_folder_are_not_gone_on_with(folder, tmp_path, model, mo
     with pytest.raises(KeyboardInterrupt):
         score(folder, tmp_path / "table.csv", Interrupted(model, 1))
     shutil.copytree(folder, tmp_path / "others")
-    with pytest.raises(ScoringError, match=r"images mnist 2, not of .*others mnist 2; remove it"):
+    with pytest.raises(ScoringError, match=rf"images {model.name} {model.version}, not of .*others .*; remove it"):
         score(tmp_path / "others", tmp_path / "table.csv", model)
 
 

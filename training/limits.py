@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 
 from models.layout import FAMILIAR
+from training.other_hands import TITLE as OTHER_HANDS
 from training.recipes import Recipe
 from training.robustness import Answered, Robustness
 
@@ -10,7 +11,7 @@ ROBUSTNESS = """\
 ## Pictures as people send them
 
 Test images framed in each way (training/framed_digits.py, training/framed_photos.py), {framed:,} of each, none of which
-training saw: the share that is read, and the share that is familiar, of which more below.
+training saw: the share that is read, and the share that is familiar, of which more below.{other_hands}
 
 {framings}
 
@@ -29,6 +30,9 @@ Both tables are of the code at commit {commit}.
 
 """
 
+OTHER_HANDS_NOTE = """ The
+digits in the last row are not MNIST's (Alpaydin and Kaynak 1998, training/other_hands.py)."""
+
 
 def describe_robustness(robustness: Robustness, recipe: Recipe) -> str:
     """Return the sections on pictures as people send them, and on pictures of other things."""
@@ -37,8 +41,9 @@ def describe_robustness(robustness: Robustness, recipe: Recipe) -> str:
     others = [rows for rows in kinds if rows[0].auroc is not None]
     return ROBUSTNESS.format(
         framed=framed[0][0].count,
+        other_hands=OTHER_HANDS_NOTE if framed[-1][0].pictures == OTHER_HANDS else "",
         framings=_table(["read", "familiar"], graphs, framed, lambda row: [row.read, row.familiar]),
-        score="how far its features reach towards a class" if recipe.is_smoothed else "its largest logit",
+        score="how far its features reach towards a class" if recipe.is_smoothed else "how large its logits are",
         least=FAMILIAR,
         others=others[0][0].count,
         familiarity=_table(["AUROC", "familiar"], graphs, [real, *others], lambda row: [row.auroc, row.familiar]),

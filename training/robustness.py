@@ -14,11 +14,14 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from models.layout import FAMILIARITY, graphs_of
+from models.preparation import preparer
 from training.data import Split
 from training.export import run_onnx
 from training.familiarity import share_familiar
 from training.framed import choose, framed
 from training.metrics import accuracy, auroc
+from training.other_hands import TITLE as OTHER_HANDS
+from training.other_hands import other_hands
 from training.outliers import outliers
 from training.provenance import git_commit
 from training.zoo import TrainableModel
@@ -117,5 +120,9 @@ def _pictures(
     chosen, labels = choose(test, count)
     for title, images in framed(model.preparation, chosen):
         yield title, images, labels
+    if model.preparation == "digit":
+        pictures, labels = other_hands(count)
+        prepare = preparer(model.preparation, test.images.shape[1:])
+        yield OTHER_HANDS, np.stack([prepare(picture) for picture in pictures]), labels
     for title, images in outliers(model, test, data_dir, count=count):
         yield title, images, None
