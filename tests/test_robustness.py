@@ -13,7 +13,7 @@ from training.data import Split
 from training.framed import FRAMINGS
 from training.framing import NATIVE
 from training.limits import describe_robustness
-from training.other_hands import TITLE as OTHER_HANDS
+from training.other_hands import OTHER_HANDS
 from training.outliers import outliers
 from training.robustness import (
     TEST_IMAGES,

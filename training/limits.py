@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 
 from models.layout import FAMILIAR
-from training.other_hands import TITLE as OTHER_HANDS
+from training.other_hands import OTHER_HANDS
 from training.recipes import Recipe
 from training.robustness import Answered, Robustness
 

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from sklearn.datasets import load_digits
 
-TITLE = "other hands: 13 people in Turkey, scanned to 8x8"
+OTHER_HANDS = "other hands: 13 people in Turkey, scanned to 8x8"
 MARGIN, SIDE = 2, 192  # pixels around the 8x8, and of the whole once enlarged
 
 

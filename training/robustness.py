@@ -20,8 +20,7 @@ from training.export import run_onnx
 from training.familiarity import share_familiar
 from training.framed import choose, framed
 from training.metrics import accuracy, auroc
-from training.other_hands import TITLE as OTHER_HANDS
-from training.other_hands import other_hands
+from training.other_hands import OTHER_HANDS, other_hands
 from training.outliers import outliers
 from training.provenance import git_commit
 from training.zoo import TrainableModel
