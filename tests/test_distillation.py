@@ -11,13 +11,18 @@ from test_fitting import DATA, QUICK, run
 from training import building
 from training.device import threads
 from training.distillation import Teacher, TeacherError
-from training.export import predict_onnx
+from training.export import predict_onnx, run_onnx
+from training.exposure import outliers_of
 from training.zoo import MNIST
 
 
 @pytest.fixture
 def folder(tmp_path):
     return publish_tiny_model(tmp_path)
+
+
+def pixels_of(images):
+    return images.round().to(torch.uint8).numpy()
 
 
 def targets_of(folder, split, *, share=1.0):
@@ -55,8 +60,14 @@ def test_outliers_join_a_batch_without_labels_and_have_the_teachers_word_alone(f
     assert (len(lesson.images), len(lesson.labels)) == (40, 20)
     torch.testing.assert_close(lesson.images[:20], split.images)
     np.testing.assert_array_equal(lesson.targets[:20], targets_of(folder, split, share=0.25))
-    said = predict_onnx(folder / "model.onnx", lesson.images[20:].numpy())
+    said = predict_onnx(folder / "model.onnx", pixels_of(lesson.images[20:]))
     np.testing.assert_allclose(lesson.targets[20:], said, atol=1e-6)
+
+
+def test_a_lesson_has_the_teachers_logits_for_all_its_images(folder):
+    (lesson,) = Teacher(folder).label([random_split(count=20)], share=0.25, outliers=True)
+    (said,) = run_onnx(folder / "model.onnx", ["logits"], pixels_of(lesson.images))
+    np.testing.assert_allclose(lesson.teacher_logits, said, atol=1e-5)
 
 
 def test_a_student_learns_what_its_teacher_says_of_outliers_if_its_recipe_wants_it(folder, monkeypatch):
@@ -70,6 +81,37 @@ def test_a_student_learns_what_its_teacher_says_of_outliers_if_its_recipe_wants_
         assert 0 < epoch.train_accuracy <= 1
     taught = [size for training, size in sizes if training]
     assert max(taught) == 2 * max(taught[: len(taught) // 2])
+
+
+def energies(network, images):
+    with torch.inference_mode():
+        return network.eval()(images).logsumexp(dim=1)
+
+
+def test_outliers_lose_energy_and_a_batchs_own_images_keep_theirs(folder, monkeypatch):
+    monkeypatch.setattr(building, "MODELS_DIR", folder.parents[1])
+    data, gaps = MNIST.load(DATA), []
+    outliers = outliers_of(data.val.images.float())
+    for exposure in (False, True):
+        recipe = replace(QUICK, epochs=10, teacher="tiny/1", teacher_share=0.0, outlier_exposure=exposure)
+        fitting = building.make_fitting(MNIST, recipe, data, seed=0, device=torch.device("cpu"))
+        run(fitting)
+        known, others = (energies(fitting.network, images) for images in (data.val.images, outliers))
+        gaps.append(float(known.median() - others.median()))
+    assert gaps[1] > gaps[0] + 1
+
+
+def test_a_student_whose_logits_are_matched_has_nearly_its_teachers(folder, monkeypatch):
+    monkeypatch.setattr(building, "MODELS_DIR", folder.parents[1])
+    data, distances = MNIST.load(DATA), []
+    (said,) = run_onnx(folder / "model.onnx", ["logits"], data.val.images.numpy())
+    for weight in (0.0, 1.0):
+        recipe = replace(QUICK, epochs=10, teacher="tiny/1", teacher_share=1.0, logit_matching=weight)
+        fitting = building.make_fitting(MNIST, recipe, data, seed=0, device=torch.device("cpu"))
+        run(fitting)
+        with torch.inference_mode():
+            distances.append(float((fitting.network.eval()(data.val.images) - torch.from_numpy(said)).square().mean()))
+    assert distances[1] < distances[0] / 2
 
 
 def test_a_teacher_that_has_8_bits_teaches_in_them(tmp_path, monkeypatch):

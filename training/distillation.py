@@ -17,6 +17,8 @@ from training.errors import TrainingError
 from training.exposure import outliers_of
 from training.lesson import Lesson
 
+_Said = tuple[NDArray[np.float32], NDArray[np.float32]]  # probabilities and logits, (M, K) each
+
 
 class TeacherError(TrainingError):
     """The model that shall teach is not published."""
@@ -56,23 +58,24 @@ class Teacher:
             outliers: add as many of them, for whose targets the teacher stands alone.
         """
         with ThreadPoolExecutor(1) as thread:
-            ahead: tuple[Split, Tensor, Future[NDArray[np.float32]]] | None = None
+            ahead: tuple[Split, Tensor, Future[_Said]] | None = None
             for batch in batches:
                 images = torch.cat([batch.images, outliers_of(batch.images)]) if outliers else batch.images
-                following = batch, images, thread.submit(self._probabilities, images)
+                following = batch, images, thread.submit(self._look, images)
                 if ahead:
                     yield _lesson(*ahead, share)
                 ahead = following
             if ahead:
                 yield _lesson(*ahead, share)
 
-    def _probabilities(self, images: Tensor) -> NDArray[np.float32]:
+    def _look(self, images: Tensor) -> _Said:
         pixels = images.round().to(torch.uint8).cpu().numpy()
-        probabilities: NDArray[np.float32] = self.session.run(["probabilities"], {"images": pixels})[0]
-        return probabilities
+        probabilities, logits = self.session.run(["probabilities", "logits"], {"images": pixels})
+        return probabilities, logits
 
 
-def _lesson(batch: Split, images: Tensor, said: Future[NDArray[np.float32]], share: float) -> Lesson:
-    targets = torch.from_numpy(said.result()).to(images.device)
+def _lesson(batch: Split, images: Tensor, said: Future[_Said], share: float) -> Lesson:
+    targets, logits = (torch.from_numpy(output).to(images.device) for output in said.result())
     mixed = share * targets[: len(batch)] + (1 - share) * functional.one_hot(batch.labels, targets.shape[1])
-    return Lesson(images=images, targets=torch.cat([mixed, targets[len(batch) :]]), labels=batch.labels)
+    targets = torch.cat([mixed, targets[len(batch) :]])
+    return Lesson(images=images, targets=targets, labels=batch.labels, teacher_logits=logits)

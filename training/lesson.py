@@ -12,6 +12,7 @@ class Lesson:
     images: Tensor  # (M, ...), augmented
     targets: Tensor  # (M,) class ids, or (M, K) probabilities
     labels: Tensor  # (N,) class ids of the first N images
+    teacher_logits: Tensor | None = None  # (M, K), where a teacher taught
 
     def __getitem__(self, rows: Tensor) -> "Lesson":
         """Take some of the labelled images."""

@@ -36,7 +36,8 @@ class Recipe:
     mixed_precision: bool = True  # bfloat16 where the hardware has it
     teacher: str = ""  # NAME/VERSION of a published model whose probabilities are mixed into the labels
     teacher_share: float = 0.5
-    outlier_exposure: bool = False  # the teacher says what it makes of outliers made of each batch, too
+    logit_matching: float = 0.0  # weight of the mean squared distance to the teacher's logits
+    outlier_exposure: bool = False  # learn from outliers made of each batch, too, whose class is the teacher's guess
     hardest: float = 1.0  # share of each batch that is trained on, chosen by a small network of these
     selector_widths: tuple[int, ...] = (32, 64, 64)
     patience: int = 10  # epochs without a better validation accuracy before the run stops
@@ -83,6 +84,7 @@ MNIST_RECIPES = {
         schedule="triangular",
         teacher=DIGITS_TEACHER,
         teacher_share=0.9,
+        logit_matching=0.03,
         outlier_exposure=True,
         patience=100,
         augmentation=DEFORMATION,
