@@ -23,6 +23,7 @@ _EXIF_BLOCKS = 100  # real files have one, and one in each preview
 _SCAN = re.compile(rb"\xff\xda")  # twice as fast as bytes.count
 _SCANNED_PIXELS = 2_000_000_000  # over all scans of a JPEG, some seconds; real files have a dozen scans
 _INLINE_SCANS = 20  # of a small image, which take less than a millisecond
+_RUN_LENGTHS = b"\1\0\0\0", b"\2\0\0\0"  # compressions of a BMP that Pillow undoes in Python
 _COSTLY_BLOCKS: Mapping[bytes, Sequence[bytes]] = {  # by how a file begins: directories, and what is deflated
     b"\xff\xd8": (b"Exif",),
     b"\x89P": (b"eXIf", b"iCCP", b"iTXt", b"zTXt"),
@@ -37,6 +38,8 @@ def is_costly(body: bytes) -> bool:
     beginning = body[:2]
     if any(name in body for name in _COSTLY_BLOCKS.get(beginning, ())):
         return True
+    if beginning == b"BM":
+        return body[30:34] in _RUN_LENGTHS
     return beginning == b"\xff\xd8" and _count_scans(body) > _INLINE_SCANS
 
 

@@ -102,6 +102,7 @@ def test_a_jpeg_is_refused_whose_scans_would_take_minutes():
 @pytest.mark.parametrize("name", ["mnist-7.png", "photo-ship.webp"])
 def test_what_clients_send_is_not_costly(name):
     assert not is_costly((IMAGES / name).read_bytes())
+    assert not any(is_costly(encode(PHOTO, file_format)) for file_format in ("BMP", "GIF", "JPEG", "PNG", "WebP"))
     assert not is_costly(encode(PHOTO, "JPEG", progressive=True))
 
 
@@ -115,9 +116,10 @@ def test_what_clients_send_is_not_costly(name):
         with_chunks(chunk(b"zTXt", b"k\0\0" + zlib.compress(bytes(10**6)))),
         with_chunks(chunk(b"iTXt", b"k\0\1\0\0\0" + zlib.compress(bytes(10**6)))),
         with_chunks(chunk(b"iCCP", b"k\0\0" + zlib.compress(bytes(10**6)))),
+        encode(PHOTO.convert("P"), "BMP")[:30] + b"\1\0\0\0",
         encode(PHOTO, "JPEG")[:-2] + 30 * b"\xff\xda\0\x08\1\1\0\0\x3f\0" + b"\xff\xd9",
     ],
-    ids=["TIFF", "JPEG EXIF", "PNG EXIF", "WebP EXIF", "zTXt", "iTXt", "iCCP", "scans"],
+    ids=["TIFF", "JPEG EXIF", "PNG EXIF", "WebP EXIF", "zTXt", "iTXt", "iCCP", "BMP runs", "scans"],
 )
 def test_what_may_take_longer_than_its_size_says_is_costly(body):
     assert is_costly(body)
