@@ -55,14 +55,23 @@ class ClosedLoop:
 
 @dataclass(frozen=True, kw_only=True)
 class OpenLoop:
-    """What h2load saw: requests come at their rate whatever the server does."""
+    """What h2load saw: requests come at their rate whatever the server does, as long as a connection is free."""
 
-    seconds: float
+    seconds: float  # from the first request to the last answer: more than asked for where connections were wanting
     milliseconds: Mapping[int, Sequence[float]]  # status -> of each answer, sorted
+
+    @property
+    def total(self) -> int:
+        """Return the number of requests."""
+        return sum(map(len, self.milliseconds.values()))
+
+    def count(self, status: int) -> int:
+        """Return the number of answers of a status; -1 is that of requests that got none."""
+        return len(self.milliseconds.get(status, ()))
 
     def rate(self, status: int) -> float:
         """Return the answers of a status a second."""
-        return len(self.milliseconds.get(status, ())) / self.seconds
+        return self.count(status) / self.seconds
 
     def p99_ms(self, status: int) -> float:
         """Return the 99th percentile of a status' latencies."""
@@ -143,10 +152,19 @@ def load_open(url: str, body: Body, *, rate: float, connections: int, seconds: i
         command += [f"-d{path}", f"-Hcontent-type: {body.content_type}", f"--log-file={log.name}", url]
         run(command)
         rows = [line.split("\t") for line in Path(log.name).read_text().splitlines()]
+    return read_h2load(rows)
+
+
+def read_h2load(rows: Sequence[Sequence[str]]) -> OpenLoop:
+    """Read the log of h2load: the start of each request in microseconds, the status, how long it took."""
     times: dict[int, list[float]] = {}
-    for _, status, microseconds in rows:
+    begun, ended = [], []
+    for start, status, microseconds in rows:
         times.setdefault(int(status), []).append(int(microseconds) / 1e3)
-    return OpenLoop(seconds=seconds, milliseconds={status: sorted(found) for status, found in times.items()})
+        begun.append(int(start))
+        ended.append(int(start) + int(microseconds))
+    milliseconds = {status: sorted(found) for status, found in times.items()}
+    return OpenLoop(seconds=(max(ended) - min(begun)) / 1e6, milliseconds=milliseconds)
 
 
 @contextmanager

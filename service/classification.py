@@ -14,6 +14,7 @@ from service.classifier import Answer
 from service.data_url import data_url
 from service.decoding import open_image, read_picture
 from service.explanation import cover, draw_saliency
+from service.hidden_costs import is_costly
 from service.inference_answer import render_infer
 from service.inference_request import read_infer
 from service.plain_png import read_plain_png
@@ -24,7 +25,7 @@ from service.upload import check_size
 from service.worker import Worker
 
 INLINE_BYTES = INLINE_PIXELS = 64 * 1024  # a larger image is decoded on a thread: it would hold up everybody else
-TURN = 16  # images decoded before the event loop gets a turn
+TURN_S = 0.002  # that images are decoded for before the event loop gets a turn
 
 Pixels = NDArray[np.uint8]
 
@@ -117,8 +118,9 @@ class Classification:
         """Decode the images of a batch; no more of them wait for a thread than there are threads."""
         outcomes: list[Pixels | asyncio.Future[Pixels] | Problem] = []
         waiting: set[asyncio.Future[Pixels]] = set()
+        turn = time.perf_counter()
         try:
-            for number, content in enumerate(contents, 1):
+            for content in contents:
                 try:
                     outcomes.append(self._pixels(content))
                 except Problem as problem:
@@ -127,8 +129,9 @@ class Classification:
                     waiting.add(last)
                 if len(waiting) >= self.worker.num_decoders:
                     _, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-                if number % TURN == 0:
+                if time.perf_counter() - turn > TURN_S:
                     await asyncio.sleep(0)
+                    turn = time.perf_counter()
             return [await _settle(outcome) for outcome in outcomes]
         finally:
             for future in waiting:
@@ -138,12 +141,14 @@ class Classification:
         """Decode and prepare a small image at once, a large one on a thread."""
         settings = self.worker.settings
         check_size(content, settings.max_body_bytes)
-        if len(content) > INLINE_BYTES:  # even its header may be long
-            return self._on_thread(lambda: self._read(open_image(content, max_pixels=settings.max_pixels)))
-        if picture := read_plain_png(content, max_pixels=min(INLINE_PIXELS, settings.max_pixels)):
+        if len(content) <= INLINE_BYTES and (
+            picture := read_plain_png(content, max_pixels=min(INLINE_PIXELS, settings.max_pixels))
+        ):
             return self.model.prepare(picture)
+        if len(content) > INLINE_BYTES or is_costly(content):  # even its header may take long
+            return self._on_thread(lambda: self._read(open_image(content, max_pixels=settings.max_pixels)))
         image = open_image(content, max_pixels=settings.max_pixels)
-        if image.width * image.height > INLINE_PIXELS or image.format == "TIFF":  # its tiles may be larger than itself
+        if image.width * image.height > INLINE_PIXELS:
             return self._on_thread(lambda: self._read(image))
         return self._read(image)
 

@@ -15,6 +15,7 @@ from PIL.TiffImagePlugin import TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
 from models.modes import plain
+from service.hidden_costs import check_blocks, check_scans
 from service.problems import ImageTooLarge, Problem, UnreadableImage, UnsupportedImage
 
 _PLUGINS: tuple[tuple[bytes, type[ImageFile]], ...] = (
@@ -29,7 +30,6 @@ _PLUGINS: tuple[tuple[bytes, type[ImageFile]], ...] = (
     (b"MM\x00+", TiffImageFile),
 )
 _TIFF_TILE_WIDTH, _TIFF_TILE_LENGTH = 322, 323
-_GIF_BLOCKS = 10_000  # before the first frame; real files have a few, or some hundred with an ICC profile
 _REMEDY = "send PNG, JPEG, WebP, GIF, BMP or TIFF"
 
 # What Pillow remarks about a client's file is that client's business, not the server log's.
@@ -43,11 +43,10 @@ def open_image(body: bytes | bytearray | memoryview, *, max_pixels: int) -> Imag
     Raises:
         UnsupportedImage: the bytes begin like no format that is read.
         ImageTooLarge: the header says more than ``max_pixels``.
-        UnreadableImage: the header is damaged.
+        UnreadableImage: the header is damaged, or would cost out of proportion.
     """
     plugin = _plugin(bytes(body[:64]))
-    if plugin is GifImageFile and _count_gif_blocks(body) > _GIF_BLOCKS:
-        raise UnreadableImage(f"the GIF has over {_GIF_BLOCKS} blocks before its first frame; save it anew")
+    check_blocks(body)
     try:
         image: Image.Image = plugin(BytesIO(body))  # Image.open would do this too, but also warn and ask other plugins
         sizes = [image.size]
@@ -58,6 +57,8 @@ def open_image(body: bytes | bytearray | memoryview, *, max_pixels: int) -> Imag
     for width, height in sizes:
         if width * height > max_pixels:
             raise ImageTooLarge(f"the image has {width} x {height} pixels, expected at most {max_pixels} in all")
+    if isinstance(image, JpegImageFile):
+        check_scans(body, image.width * image.height)
     return image
 
 
@@ -93,21 +94,6 @@ def _plugin(head: bytes) -> type[ImageFile]:
         if name:
             raise UnsupportedImage(f"{name} is not read: {_REMEDY}; phones and editors can export JPEG")
     raise UnsupportedImage(f"the bytes begin like no image that is read ({head[:12]!r}): {_REMEDY}")
-
-
-def _count_gif_blocks(body: bytes | bytearray | memoryview) -> int:
-    """Count what Pillow reads before a GIF's first frame, no further than needed: comments cost it quadratic time."""
-    blocks = 0
-    with suppress(IndexError):  # cut off: Pillow will say so
-        at = 13 + (6 << (body[10] & 7) if body[10] & 0x80 else 0)  # header, screen, palette
-        while body[at] not in b",;" and blocks <= _GIF_BLOCKS:  # a frame, or the end
-            at, blocks = at + 1, blocks + 1
-            if body[at - 1] == ord("!"):  # an extension: its label, then blocks that begin with their length
-                at += 1
-                while body[at] and blocks <= _GIF_BLOCKS:
-                    at, blocks = at + 1 + body[at], blocks + 1
-                at += 1
-    return blocks
 
 
 def _problem(format_name: str | None, error: Exception) -> Problem:

@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Match, Route
 
+from models.layout import FAMILIARITY
 from service import metrics
 from service.inference_answer import is_of_protocol, render_error
 from service.inference_routes import inference_routes
@@ -80,10 +81,13 @@ def _summary(name: str, models: ModelRepository) -> dict[str, Any]:
 
 
 def _describe(model: ServedModel) -> dict[str, Any]:
+    outputs = {"probabilities": {"dtype": "float32", "shape": ["batch", len(model.card.class_names)]}}
+    if model.classifier.tells_familiarity:
+        outputs[FAMILIARITY] = {"dtype": "float32", "shape": ["batch"]}
     return model.card.to_dict() | {
         "device": model.classifier.device,
         "inputs": {"images": {"dtype": "uint8", "shape": ["batch", *model.classifier.image_shape]}},
-        "outputs": {"probabilities": {"dtype": "float32", "shape": ["batch", len(model.card.class_names)]}},
+        "outputs": outputs,
     }
 
 

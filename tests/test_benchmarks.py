@@ -11,7 +11,17 @@ import pytest
 from benchmarks import gpu, training, work
 from benchmarks.cost import DIGIT, Effort, measure, photograph
 from benchmarks.figures import Cost, Figure, draw_costs, render_costs, render_figures
-from benchmarks.generators import Body, ClosedLoop, GeneratorError, form, load_closed, load_open, read_wrk, run
+from benchmarks.generators import (
+    Body,
+    ClosedLoop,
+    GeneratorError,
+    form,
+    load_closed,
+    load_open,
+    read_h2load,
+    read_wrk,
+    run,
+)
 from benchmarks.servers import FLOOR, OURS, PEERS, Server, ServerError, newest_file, served
 from service.multipart import parse
 from training.ledger import read_runs
@@ -88,6 +98,24 @@ def test_a_long_run_of_wrk_is_read_in_its_own_units():
     assert (load.p50_ms, load.p99_ms) == (pytest.approx(0.5), pytest.approx(1200))
     with pytest.raises(GeneratorError, match="unknown"):
         read_wrk("no such thing")
+
+
+def test_an_open_loop_lasts_until_its_last_answer_however_long_it_was_meant_to():
+    rows = [
+        ("1000000", "200", "1000"),
+        ("2000000", "503", "2000"),
+        ("4000000", "200", "1000000"),
+        ("1500000", "-1", "9"),
+    ]
+    load = read_h2load(rows)
+    assert load.seconds == 4.0
+    assert (load.rate(200), load.count(503), load.total) == (0.5, 1, 4)
+    assert load.milliseconds[503] == [2.0]
+
+
+def test_a_model_that_refuses_nothing_past_its_limit_has_missed_the_target_for_refusals():
+    none = read_h2load([("0", "200", "1000"), ("0", "200", "1000")])
+    assert not Figure(name="p99 of the refusals", values=[none.p99_ms(503)], target=50).is_met
 
 
 def test_a_server_that_does_not_start_is_named():

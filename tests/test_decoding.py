@@ -338,14 +338,3 @@ print(read_picture(open_image(body, max_pixels=1000)).size)
     command = [sys.executable, "-W", "always", "-c", script]
     done = subprocess.run(command, input=encode(COLORS), cwd=ROOT, capture_output=True, check=False)
     assert (done.stdout.strip(), done.stderr) == (b"(31, 20)", b"")
-
-
-def test_a_gif_of_nothing_but_comments_is_refused_before_they_are_joined():
-    buffer = io.BytesIO()
-    Image.new("L", (28, 28)).save(buffer, "GIF")
-    gif = buffer.getvalue()
-    at = 13 + (6 << (gif[10] & 7))
-    for block in (b"\x21\xfe\x01a\x00", b"\x21\xfe" + b"\x01a" * 1000 + b"\x00", b"\x00"):
-        assert open_image(gif[:at] + 2 * block + gif[at:], max_pixels=10**6).size == (28, 28)
-        with pytest.raises(UnreadableImage, match="blocks before its first frame"):
-            open_image(gif[:at] + 20_000 * block + gif[at:], max_pixels=10**6)

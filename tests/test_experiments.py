@@ -62,7 +62,7 @@ def test_an_interrupted_seed_goes_on_from_its_checkpoint(repository, monkeypatch
 
 def test_an_ablation_changes_one_thing_of_the_recipe_and_takes_a_third_of_its_epochs(repository, monkeypatch):
     rows = {"as published": {}, "half dropped out": {"drop_rate": 0.5}}
-    monkeypatch.setattr(experiments, "ABLATIONS", {"mnist": rows})
+    monkeypatch.setitem(ABLATIONS, "mnist", rows)
     ablate(ask(repository, epochs=3), epochs=None, report=lambda _name, _published: None)
     whole, without = runs_of(repository)
     assert (whole.ablation, without.ablation) == ("as published", "half dropped out")
@@ -92,9 +92,7 @@ def test_the_card_gains_spread_and_ablations_when_it_is_rendered_again(repositor
     before = (folder / "README.md").read_text()
     assert "One seed was tried." in before
     train_seeds(ask(repository, epochs=1), [1, 2], report=lambda _name, _published: None)
-    monkeypatch.setattr(
-        experiments, "ABLATIONS", {"mnist": {"as published": {}, "half dropped out": {"drop_rate": 0.5}}}
-    )
+    monkeypatch.setitem(ABLATIONS, "mnist", {"as published": {}, "half dropped out": {"drop_rate": 0.5}})
     ablate(ask(repository, epochs=1), epochs=1, report=lambda _name, _published: None)
     model = (folder / "model.onnx").read_bytes()
     assert rewrite_card(MNIST, DATA) == folder
@@ -156,7 +154,8 @@ def test_a_setting_that_came_later_leaves_earlier_runs_comparable(repository):
     assert run.is_repeat_of(replace(run, settings=older))
 
 
-def test_the_table_of_parts_has_one_row_each_of_the_same_effort(repository):
+def test_the_table_of_parts_has_one_row_each_of_the_same_effort_and_recipe(repository, monkeypatch):
+    monkeypatch.setitem(ABLATIONS, "mnist", {"as published": {}, "half dropped out": {"drop_rate": 0.5}})
     train_seeds(ask(repository, epochs=4), [0], report=lambda _name, _published: None)
     (whole,) = runs_of(repository)
 
@@ -171,6 +170,8 @@ def test_the_table_of_parts_has_one_row_each_of_the_same_effort(repository):
         row("as published", accuracy=0.4),
         row("half dropped out", drop_rate=0.5),
         row("half dropped out", accuracy=0.6, drop_rate=0.5),
+        row("half dropped out", accuracy=0.7, drop_rate=0.5, lr=0.5),  # of another recipe,
+        row("forgotten", accuracy=0.7, drop_rate=0.6),  # and of none that is known
     ]
     table = describe_ablations(whole, rows)
     assert [line.split(" | ")[:3] for line in table.splitlines() if "%" in line] == [

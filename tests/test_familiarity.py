@@ -121,6 +121,8 @@ def test_answers_say_it_and_the_unfamiliar_are_counted(knowing):
     assert answers[1]["familiarity"] == 0.0
     lines = service.get("/metrics").text.splitlines()
     assert 'classifier_unfamiliar_total{model="knowing",version="1"} 2.0' in lines
+    outputs = service.get("/v1/models/knowing").json()["outputs"]
+    assert outputs["familiarity"] == {"dtype": "float32", "shape": ["batch"]}
 
 
 def test_a_model_that_does_not_tell_says_nothing(service, digit_png):

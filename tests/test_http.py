@@ -146,7 +146,7 @@ def test_a_model_shows_its_card_and_shapes(service):
     card = service.get("/v1/models/zoo").json()
     assert card["class_names"] == list(ANIMALS)
     assert card["inputs"] == {"images": {"dtype": "uint8", "shape": ["batch", 16, 24, 3]}}
-    assert card["outputs"]["probabilities"] == {"dtype": "float32", "shape": ["batch", 3]}
+    assert card["outputs"] == {"probabilities": {"dtype": "float32", "shape": ["batch", 3]}}
     assert service.get("/v1/models/mnist").json()["version"] == "2"
     assert service.get("/v1/models/mnist/versions/1").json()["version"] == "1"
 

@@ -6,12 +6,22 @@ import logging
 import subprocess
 import sys
 import threading
+import zlib
 from contextlib import asynccontextmanager
 
 import httpx
 import numpy as np
+import pytest
 from conftest import MNIST, MNIST_BATCH, ZOO, encode, images, problem
 from served import ROOT
+
+
+def png_chunk(name, content):
+    return len(content).to_bytes(4) + name + content + zlib.crc32(name + content).to_bytes(4)
+
+
+MANY_TEXTS = png_chunk(b"teXt", b"") * 10_000
+INFLATED_TEXT = png_chunk(b"zTXt", b"k\0\0" + zlib.compress(bytes(10**6)))
 
 
 def batch_sizes(service):
@@ -301,13 +311,14 @@ def test_a_batch_whose_time_is_up_leaves_nothing_to_decode(start):
     assert not prepared
 
 
-def test_a_large_file_is_not_even_opened_on_the_event_loop(start, digit_png):
+@pytest.mark.parametrize("chunk", [MANY_TEXTS, INFLATED_TEXT], ids=["large", "inflated"])
+def test_a_file_that_may_take_long_is_not_even_opened_on_the_event_loop(start, digit_png, chunk):
     service = start(deadline_ms=200)
     gate = threading.Event()
     for _ in range(service.worker.num_decoders):
         service.worker.decoders.submit(gate.wait, 10)
     at = digit_png.index(b"IDAT") - 4
-    long_header = digit_png[:at] + b"\x00\x00\x00\x00teXt\x1b\xaa\x06\x9c" * 10_000 + digit_png[at:]
+    long_header = digit_png[:at] + chunk + digit_png[at:]
     responses = service.ask(("POST", MNIST, {"content": long_header}), ("POST", MNIST, {"content": digit_png}))
     gate.set()
     assert [response.status_code for response in responses] == [504, 200]

@@ -12,7 +12,8 @@ PHOTOS = CIFAR10_RECIPES["published"].augmentation
 ABLATIONS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {  # model -> name -> settings in place of the recipe's
     "mnist": {
         "as published": {},
-        "no teacher": {"teacher": ""},
+        "no outliers": {"outlier_exposure": False},
+        "no teacher, and so no outliers": {"teacher": "", "outlier_exposure": False},
         "no elastic deformation": {"augmentation": replace(DEFORMATION, elastic=0.0)},
         "no deformation at all": {"augmentation": Augmentation()},
         "no batch norm": {"batch_norm": False},

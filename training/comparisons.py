@@ -4,10 +4,11 @@ import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+from training.ablations import ABLATIONS
 from training.ledger import Run
 from training.recipes import read_recipe
 
-ABLATIONS = """\
+PARTS = """\
 What each part is worth, with seed {seed} and a part of the {all_epochs} epochs:
 
 | recipe | epochs | validation | test |
@@ -45,11 +46,20 @@ def describe_ablations(run: Run, runs: Sequence[Run]) -> str:
     if not wholes:
         return ""
     whole = max(wholes, key=lambda one: one.epochs)
-    rows = {one.ablation: one for one in same if one.seed == whole.seed and _effort(one) == _effort(whole)}
+    rows = {one.ablation: one for one in same if one.seed == whole.seed and _is_ablation(one, whole)}
     table = (
         f"| {name} | {one.epochs} | {one.val.accuracy:.2%} | {one.test.accuracy:.2%} |" for name, one in rows.items()
     )
-    return ABLATIONS.format(seed=whole.seed, all_epochs=recipe.epochs, rows="\n".join(table))
+    return PARTS.format(seed=whole.seed, all_epochs=recipe.epochs, rows="\n".join(table))
+
+
+def _is_ablation(run: Run, whole: Run) -> bool:
+    """Tell whether a run has a whole recipe's settings but for what its ablation changes, and saw as many images."""
+    changes = ABLATIONS.get(run.model, {}).get(run.ablation)
+    if changes is None or _effort(run) != _effort(whole):
+        return False
+    recipe = replace(read_recipe(whole.settings), epochs=read_recipe(run.settings).epochs)
+    return read_recipe(run.settings) == replace(recipe, **changes)
 
 
 def _effort(run: Run) -> int:

@@ -43,6 +43,19 @@ class Recipe:
     patience: int = 10  # epochs without a better validation accuracy before the run stops
     augmentation: Augmentation = field(default_factory=Augmentation)
 
+    def __post_init__(self) -> None:
+        """Refuse what would be left undone.
+
+        Raises:
+            ValueError: outliers are to be learned from without a teacher, or some images of a batch left out of them.
+        """
+        if self.outlier_exposure and not self.teacher:
+            raise ValueError("outlier_exposure=True: expected a teacher, who says what class an outlier is; name one")
+        if self.outlier_exposure and self.hardest < 1:
+            raise ValueError(
+                f"outlier_exposure=True: expected hardest=1.0, got {self.hardest}; a selector needs labels"
+            )
+
     @property
     def rate_falls(self) -> bool:
         """Tell whether the rate falls to nothing, or nearly so, at the end."""

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from models.card import ModelCard
-from service.device import available_cores
 
 MODEL = "PEER_MODEL"  # environment variable: the ONNX file
 
@@ -21,7 +20,7 @@ class OnnxModel:
 
     def __init__(self, path: Path) -> None:
         options = ort.SessionOptions()
-        options.intra_op_num_threads = available_cores()
+        options.intra_op_num_threads = 1  # a batch
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         self.session = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
         self.labels = ModelCard.from_metadata(self.session.get_modelmeta().custom_metadata_map).class_names
