@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from training.folding import fold_batch_norms
+from training.folding import centre_logits, fold_batch_norms
 from training.initialization import initialize, whiten
 from training.networks import (
     ChannelsFirst,
@@ -167,3 +167,22 @@ def test_a_cnn_without_batch_norm_has_biases_instead():
     assert not [layer for layer in layers if isinstance(layer, nn.BatchNorm2d)]
     assert [layer.bias is not None for layer in layers if isinstance(layer, nn.Conv2d)] == [True] * 7
     assert network(photos(2)).shape == (2, 10)
+
+
+@torch.inference_mode()
+def test_centred_logits_have_mean_0_and_the_same_probabilities():
+    network = mnist_mlp([0.0], [255.0], hidden=(32,)).eval()
+    images = torch.rand(5, 28, 28) * 255
+    before = network(images)
+    centre_logits(network)
+    after = network(images)
+    torch.testing.assert_close(after.mean(dim=1), torch.zeros(5), atol=1e-5, rtol=0)
+    torch.testing.assert_close(after.softmax(dim=1), before.softmax(dim=1))
+    assert before.mean(dim=1).abs().max() > 1e-3
+
+
+def test_a_network_that_ends_otherwise_is_left_as_it_is():
+    network = nn.Sequential(nn.Linear(4, 3), nn.Softmax(dim=1))
+    weights = network[0].weight.clone()
+    centre_logits(network)
+    assert torch.equal(network[0].weight, weights)

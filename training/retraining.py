@@ -19,6 +19,7 @@ from training.device import describe_hardware
 from training.export import CalibratedClassifier
 from training.familiarity import add_familiarity
 from training.folders import writable_folder
+from training.folding import centre_logits
 from training.history import Fit
 from training.ledger import Run, append_run, read_runs
 from training.metrics import measure
@@ -127,6 +128,7 @@ def make_card(
 def _retrain(asked: Retraining, stopped: Callable[[], bool]) -> Published:
     commit, runs, data = git_commit(), read_runs(LEDGER), asked.model.load(asked.data_dir)  # before hours go by
     network, fit = train(asked, data, stopped=stopped)
+    centre_logits(network)
     val_logits = predict_logits(network, data.val.images.to(asked.device)).cpu()
     calibration = fit_calibration(val_logits, data.val.labels, smoothed=asked.recipe.is_smoothed)
     classifier = CalibratedClassifier(network.cpu(), calibration)
