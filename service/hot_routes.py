@@ -148,8 +148,8 @@ class HotRoutes:
                 return await self._read(exchange, models, lambda: limit.reschedule(started + self._deadline_s))
         except TimeoutError:
             if exchange.body_complete:
-                raise DeadlineExceeded(f"not answered within {self._deadline_s:g} s") from None
-            raise BodyTimeout(f"the body was not received within {self._body_s:g} s") from None
+                raise DeadlineExceeded(f"not answered within {self._deadline_s:g} s; send less, or later") from None
+            raise BodyTimeout(f"the body was not received within {self._body_s:g} s; send a smaller one") from None
 
     async def _read(self, exchange: _Exchange, models: ModelRepository, extend_time: Callable[[], None]) -> bytes:
         """Read the body and classify it."""

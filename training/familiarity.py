@@ -38,7 +38,7 @@ def add_familiarity(path: Path, val: Split, *, smoothed: bool) -> None:
     model = onnx.load(path)
     graph = model.graph
     if FAMILIARITY in {output.name for output in graph.output}:
-        raise ExportError(f"{path.name} has the output {FAMILIARITY} already")
+        raise ExportError(f"{path.name} has the output {FAMILIARITY} already, of other thresholds; export it anew")
     images, batch = val.images.cpu().numpy(), graph.input[0].type.tensor_type.shape.dim[0].dim_param
     _add(graph, _AXIS, np.array([1]))
     if smoothed:

@@ -18,9 +18,9 @@ from training.checkpoints import Checkpoint
 from training.data import DataSet, Split
 from training.device import half_of_threads, mixed_precision, threads
 from training.distillation import Teacher
-from training.exposure import exposure_loss
 from training.history import Epoch, Fit, best_epoch, describe_epoch
 from training.lesson import Lesson
+from training.loss import training_loss
 from training.optimization import learning_rate, make_optimizer, set_learning_rate
 from training.prediction import predict_logits, share_correct
 from training.recipes import Recipe
@@ -179,11 +179,7 @@ class Fitting:
         set_learning_rate(self.optimizer, lr)
         with mixed_precision(self.device, enabled=self.recipe.mixed_precision):
             logits = self.network(lesson.images).float()
-        loss = functional.cross_entropy(logits, lesson.targets, label_smoothing=self.recipe.label_smoothing)
-        if lesson.teacher_logits is not None and self.recipe.logit_matching:
-            loss = loss + self.recipe.logit_matching * functional.mse_loss(logits, lesson.teacher_logits)
-        if len(lesson.images) > len(lesson.labels):
-            loss = loss + exposure_loss(logits, known=len(lesson.labels))
+        loss = training_loss(logits, lesson, self.recipe)
         self.optimizer.zero_grad()
         torch.autograd.backward(loss)
         self.optimizer.step()
