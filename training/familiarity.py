@@ -13,7 +13,7 @@ from training.export import ExportError, check_onnx, run_onnx
 
 STEPS = 100  # that the output has between 0 and 1
 _AXIS, _MEANS, _REACH = "familiarity_axis", "familiarity_means", "familiarity_reach"
-_SCORE, _THRESHOLDS = "familiarity_score", "familiarity_thresholds"
+_SCORE, _EACH, _THRESHOLDS = "familiarity_score", "familiarity_each", "familiarity_thresholds"
 
 
 def add_familiarity(path: Path, val: Split, *, smoothed: bool) -> None:
@@ -46,13 +46,14 @@ def add_familiarity(path: Path, val: Split, *, smoothed: bool) -> None:
     scored = _REACH if smoothed else "logits"
     graph.node.append(helper.make_node("ReduceMax", [scored, _AXIS], [_SCORE], name=_SCORE, keepdims=1))
     thresholds = np.quantile(_run(model, _SCORE, images), np.arange(1, STEPS + 1) / STEPS)
-    _add(graph, _THRESHOLDS, thresholds.astype(np.float32))
-    reached, counted = f"{FAMILIARITY}_reached", f"{FAMILIARITY}_counted"
-    graph.node.extend(
+    _add(graph, _THRESHOLDS, -thresholds.astype(np.float32))
+    _add(graph, _EACH, np.ones((1, STEPS), np.float32))
+    above, reached = f"{FAMILIARITY}_above", f"{FAMILIARITY}_reached"
+    graph.node.extend(  # 1 where the score is no lower, else 0: a layer and its activation, which run as one
         [
-            helper.make_node("GreaterOrEqual", [_SCORE, _THRESHOLDS], [reached], name=reached),
-            helper.make_node("Cast", [reached], [counted], name=counted, to=TensorProto.FLOAT),
-            helper.make_node("ReduceMean", [counted, _AXIS], [FAMILIARITY], name=FAMILIARITY, keepdims=0),
+            helper.make_node("Gemm", [_SCORE, _EACH, _THRESHOLDS], [above], name=above),
+            helper.make_node("HardSigmoid", [above], [reached], name=reached, alpha=1e6, beta=1.0),
+            helper.make_node("ReduceMean", [reached, _AXIS], [FAMILIARITY], name=FAMILIARITY, keepdims=0),
         ]
     )
     graph.output.append(helper.make_tensor_value_info(FAMILIARITY, TensorProto.FLOAT, [batch]))

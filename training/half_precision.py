@@ -6,6 +6,7 @@ import numpy as np
 import onnx
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 
+from models.layout import FAMILIARITY
 from training.export import check_onnx
 
 WEIGHTED = {"Conv", "Gemm"}
@@ -51,7 +52,8 @@ class _Halved:
 
     def add(self, node: NodeProto) -> None:
         """Add a node as it was, or in half precision."""
-        if node.op_type in WEIGHTED or (node.op_type in BETWEEN and node.input[0] in self._half):
+        is_layer = node.op_type in WEIGHTED and not node.name.startswith(FAMILIARITY)  # its steps look like one
+        if is_layer or (node.op_type in BETWEEN and node.input[0] in self._half):
             node.input[:] = [self._halve(name) for name in node.input]
             self._half.update(node.output)
             node.output[:] = map(_half_name, node.output)
