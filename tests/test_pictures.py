@@ -1,11 +1,23 @@
 """The tables of benchmarks/pictures.py, on the committed samples."""
 
+import numpy as np
 import pytest
 from PIL import Image
 from served import ROOT
 
-from benchmarks.pictures import LEAST_AUROC, LEAST_READ, Row, draw_sheet, heads, least_of, measure_rows
+from benchmarks.pictures import (
+    LEAST_AUROC,
+    LEAST_READ,
+    TOGETHER,
+    Row,
+    draw_sheet,
+    heads,
+    least_of,
+    measure_rows,
+    together,
+)
 from training.framed import FRAMINGS
+from training.metrics import auroc
 from training.robustness import Answered
 
 DATA = ROOT / "tests" / "data"
@@ -21,7 +33,7 @@ def test_every_target_is_of_a_row(name):
     wanted = {title for framings in FRAMINGS.values() for title in framings}
     assert set(LEAST_READ) <= wanted
     aimed_at = {row.answers[0].pictures for row in rows if row.least[0] is not None}
-    assert aimed_at == {*LEAST_AUROC[name], *(row.answers[0].pictures for row in rows) & LEAST_READ.keys()}
+    assert aimed_at == {*LEAST_AUROC[name], TOGETHER, *(row.answers[0].pictures for row in rows) & LEAST_READ.keys()}
 
 
 @pytest.mark.parametrize(("kind", "figure", "least"), [("letters", "auroc", 0.97), ("page", "read", 0.9)])
@@ -45,6 +57,15 @@ def test_an_enlarged_photograph_may_lose_a_point_against_the_same_graphs_own():
     assert least_of("cifar10", "enlarged, JPEG", native) == [0.94, pytest.approx(0.93)]
     assert least_of("mnist", "white on black, 50 to 2000 px", native) == [0.99, 0.99]
     assert least_of("mnist", "shapes", native) == [None, None]
+
+
+def test_kinds_together_are_told_by_the_area_under_their_common_curve():
+    random = np.random.default_rng(0)
+    real, *others = (random.normal(mean, 1, 200) for mean in (0, -1, -2))
+    kinds = [[answered("some", auroc=auroc(real, other))] for other in others]
+    (both,) = together(kinds)
+    assert both.auroc == pytest.approx(auroc(real, np.concatenate(others)))
+    assert (both.count, both.pictures) == (80, TOGETHER)
 
 
 def test_the_sheet_shows_pictures_and_answers(tmp_path):
