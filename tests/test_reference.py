@@ -13,7 +13,7 @@ from torch import nn
 from torch.nn import functional
 from torchvision import datasets
 
-from models.layout import newest_version
+from models.layout import FAMILIARITY, newest_version
 from training.export import CalibratedClassifier, export_onnx, open_session
 from training.networks import mnist_mlp
 from training.reference import (
@@ -96,8 +96,9 @@ def read_mlp(path):
     """Return the network that an exported MLP's own weights make, and the mean and deviation of its pixels."""
     model = onnx.load(path)
     tensors = {tensor.name: numpy_helper.to_array(tensor).astype(np.float64) for tensor in model.graph.initializer}
-    gemms = [node for node in model.graph.node if node.op_type == "Gemm"]
-    normalizer = [next(node for node in model.graph.node if node.op_type == name) for name in ("Sub", "Div")]
+    nodes = [node for node in model.graph.node if not node.name.startswith(FAMILIARITY)]
+    gemms = [node for node in nodes if node.op_type == "Gemm"]
+    normalizer = [next(node for node in nodes if node.op_type == name) for name in ("Sub", "Div")]
     mean, std = (float(tensors[node.input[1]].item()) for node in normalizer)
     layers = [Layer(tensors[gemm.input[1]].T, tensors[gemm.input[2]]) for gemm in gemms]
     return MLP(layers), mean, std
