@@ -20,7 +20,7 @@ Body = bytes | bytearray | memoryview
 _EXIF = b"Exif\0\0"
 _GIF_BLOCKS = 10_000  # before the first frame; real files have a few, or some hundred with an ICC profile
 _EXIF_BLOCKS = 100  # real files have one, and one in each preview
-_SCAN = re.compile(rb"\xff\xda")  # twice as fast as bytes.count
+_EXIF_BLOCK, _SCAN = re.compile(_EXIF), re.compile(rb"\xff\xda")  # faster than bytes.count, and take any buffer
 _SCANNED_PIXELS = 5_000_000_000  # over all scans of a JPEG, some seconds; real files have a dozen scans
 _INLINE_SCANS = 20  # of a small image, which take less than a millisecond
 _RUN_LENGTHS = b"\1\0\0\0", b"\2\0\0\0"  # compressions of a BMP that Pillow undoes in Python
@@ -51,7 +51,7 @@ def check_blocks(body: Body) -> None:
     """
     if body[:4] == b"GIF8" and _count_gif_blocks(body) > _GIF_BLOCKS:
         raise UnreadableImage(f"the GIF has over {_GIF_BLOCKS} blocks before its first frame; save it anew")
-    if body[:2] == b"\xff\xd8" and bytes(body).count(_EXIF) > _EXIF_BLOCKS:
+    if body[:2] == b"\xff\xd8" and len(_EXIF_BLOCK.findall(body)) > _EXIF_BLOCKS:
         raise UnreadableImage(f"the JPEG has over {_EXIF_BLOCKS} blocks of EXIF; save it anew")
 
 

@@ -8,7 +8,6 @@ from PIL import Image
 from sklearn.datasets import load_digits
 
 OTHER_HANDS = "other hands: 13 people in Turkey, scanned to 8x8"
-DIGITS = tuple("0123456789")  # class names of the models that they are put to
 MARGIN, SIDE = 2, 192  # pixels around the 8x8, and of the whole once enlarged
 
 

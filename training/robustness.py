@@ -20,10 +20,10 @@ from training.export import run_onnx
 from training.familiarity import share_familiar
 from training.framed import choose, framed
 from training.metrics import accuracy, auroc
-from training.other_hands import DIGITS, OTHER_HANDS, other_hands
+from training.other_hands import OTHER_HANDS, other_hands
 from training.outliers import outliers
 from training.provenance import git_commit
-from training.zoo import TrainableModel
+from training.zoo import MNIST, TrainableModel
 
 ROBUSTNESS_FILE = "robustness.json"
 TEST_IMAGES = "test images"
@@ -119,7 +119,7 @@ def _pictures(
     chosen, labels = choose(test, count)
     for title, images in framed(model.preparation, chosen):
         yield title, images, labels
-    if model.class_names == DIGITS:
+    if model.class_names == MNIST.class_names:
         pictures, labels = other_hands(count)
         prepare = preparer(model.preparation, test.images.shape[1:])
         yield OTHER_HANDS, np.stack([prepare(picture) for picture in pictures]), labels
