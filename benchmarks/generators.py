@@ -14,6 +14,8 @@ from pathlib import Path
 PACKAGES = {"wrk": "wrk", "h2load": "nghttp2-client"}  # Debian's
 BOUNDARY = "benchmark-boundary"
 GROUPS = 32  # of connections, at most, each opened after the last
+RAMP_S = 3.0  # in which all are opened
+SETTLING_S = 10  # from the first request, not counted: a busy server accepts new connections slowly
 SCRIPT = """
 wrk.method = "POST"
 local file = io.open("{path}", "rb")
@@ -57,12 +59,12 @@ class ClosedLoop:
 class OpenLoop:
     """What h2load saw: requests come at their rate whatever the server does, as long as a connection is free."""
 
-    seconds: float  # from the first request to the last answer: more than asked for where connections were wanting
+    seconds: float  # in which they were sent
     milliseconds: Mapping[int, Sequence[float]]  # status -> of each answer, sorted
 
     @property
     def total(self) -> int:
-        """Return the number of requests."""
+        """Return the number of requests: less than asked for where connections were wanting."""
         return sum(map(len, self.milliseconds.values()))
 
     def count(self, status: int) -> int:
@@ -140,31 +142,32 @@ def _seconds(found: re.Match[str], group: int) -> float:
 
 
 def load_open(url: str, body: Body, *, rate: float, connections: int, seconds: int) -> OpenLoop:
-    """Run h2load over HTTP/1.1, ``rate`` requests a second over so many connections.
+    """Run h2load over HTTP/1.1, ``rate`` requests a second over so many connections, until they are all at it and on.
 
     Each connection keeps its own time, so they open one group after another: opened at once, all would send at once.
     """
-    groups, interval_ms = min(GROUPS, connections), 1e3 * connections / rate  # between two requests of a connection
+    groups, count = min(GROUPS, connections), round(rate * (SETTLING_S + seconds))
     with as_file(body) as path, tempfile.NamedTemporaryFile("r") as log:
-        command = ["h2load", "--h1", "-t1", f"-c{connections}", f"-n{round(rate * seconds)}"]
+        command = ["h2load", "--h1", "-t1", f"-c{connections}", f"-n{count}"]
         command += [f"--rps={rate / connections:.3f}"]
-        command += [f"-r{connections // groups}", f"--rate-period={max(1, round(interval_ms / groups))}ms"]
+        command += [f"-r{connections // groups}", f"--rate-period={round(1e3 * RAMP_S / groups)}ms"]
         command += [f"-d{path}", f"-Hcontent-type: {body.content_type}", f"--log-file={log.name}", url]
         run(command)
         rows = [line.split("\t") for line in Path(log.name).read_text().splitlines()]
-    return read_h2load(rows)
+    return read_h2load(rows, seconds=seconds)
 
 
-def read_h2load(rows: Sequence[Sequence[str]]) -> OpenLoop:
-    """Read the log of h2load: the start of each request in microseconds, the status, how long it took."""
+def read_h2load(rows: Sequence[Sequence[str]], *, seconds: float) -> OpenLoop:
+    """Read the log of h2load: the start of each request in microseconds, the status, how long it took.
+
+    What counts are the requests sent in so many seconds once it has settled.
+    """
+    first = min(int(start) for start, _, _ in rows)
     times: dict[int, list[float]] = {}
-    begun, ended = [], []
     for start, status, microseconds in rows:
-        times.setdefault(int(status), []).append(int(microseconds) / 1e3)
-        begun.append(int(start))
-        ended.append(int(start) + int(microseconds))
-    milliseconds = {status: sorted(found) for status, found in times.items()}
-    return OpenLoop(seconds=(max(ended) - min(begun)) / 1e6, milliseconds=milliseconds)
+        if SETTLING_S <= (int(start) - first) / 1e6 < SETTLING_S + seconds:
+            times.setdefault(int(status), []).append(int(microseconds) / 1e3)
+    return OpenLoop(seconds=seconds, milliseconds={status: sorted(found) for status, found in times.items()})
 
 
 @contextmanager

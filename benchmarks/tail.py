@@ -19,6 +19,7 @@ class Overload:
     """More than a model can answer, from so many connections that requests are refused before one is wanting."""
 
     model: str
+    precision: str  # of the file
     image: Path
     factor: float  # of its peak
     connections: int
@@ -27,8 +28,12 @@ class Overload:
 
 
 OVERLOADS = (
-    Overload(model="cifar10", image=PHOTO, factor=3, connections=512, peak_connections=32, target=85),
-    Overload(model="mnist", image=DIGIT, factor=1.5, connections=4096, peak_connections=256, target=60),
+    Overload(
+        model="cifar10", precision="float32", image=PHOTO, factor=3, connections=512, peak_connections=32, target=85
+    ),
+    Overload(
+        model="mnist", precision="int8", image=DIGIT, factor=1.5, connections=2048, peak_connections=256, target=60
+    ),
 )
 
 
@@ -68,8 +73,9 @@ def overload(effort: Effort, *, seconds: int = 30) -> list[Figure]:
     for asked in OVERLOADS:
         runs = [overload_once(asked, seconds=seconds) for _ in range(effort.repeats)]
         loads = [load for _, load in runs]
-        name = f"{asked.model} at {asked.factor:g}x its peak over {seconds} s"
+        name = f"{asked.model}, {asked.precision}, at {asked.factor:g}x its peak over {seconds} s"
         answered = [100 * load.rate(ANSWERED) / peak for peak, load in runs]
+        sent = [100 * load.total / load.seconds / peak for peak, load in runs]
         refused = [100 * load.count(REFUSED) / load.total for load in loads]
         lost = sum(load.total - load.count(ANSWERED) - load.count(REFUSED) for load in loads)
         figures += [
@@ -86,6 +92,7 @@ def overload(effort: Effort, *, seconds: int = 30) -> list[Figure]:
                 target=250,
                 unit="ms",
             ),
+            Figure(name=f"{name}: sent a second against the peak", values=sent, unit="%"),
             Figure(name=f"{name}: refused", values=refused, unit="%"),
             Figure(
                 name=f"{name}: p99 of the refusals",
@@ -103,7 +110,7 @@ def overload_once(asked: Overload, *, seconds: int) -> tuple[float, OpenLoop]:
 
     The peak is the mean of what a closed loop was answered before and after, since machines are not always as fast.
     """
-    with served(OURS, model=asked.model, precision="float32") as running:
+    with served(OURS, model=asked.model, precision=asked.precision) as running:
         url, body = running.url(f"/v1/models/{asked.model}/classify"), Body(content=asked.image.read_bytes())
 
         def peak() -> float:

@@ -15,6 +15,7 @@ from bentoml._internal.context import server_context
 
 from service.device import cores_per_worker, count_workers, gpu_index
 from service.hot_routes import HotRoutes
+from service.http_protocol import serve_for
 from service.logs import configure_logging
 from service.metrics import MULTIPROCESS_DIR
 from service.plans import PLANS, make_plans
@@ -88,6 +89,7 @@ class _Service(bentoml.Service[_Classifier]):
             os.environ[MULTIPROCESS_DIR] = os.environ[METRICS_DIR]
         plans = PLANS.validate_json(os.environ[SERVING_PLANS]) if SERVING_PLANS in os.environ else None
         worker.begin_loading(plans, gpu=gpu_index(server_context.worker_index or 1))
+        serve_for(worker)
         return HotRoutes(super().to_asgi(is_main), worker=worker)
 
 

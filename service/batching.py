@@ -8,6 +8,7 @@ own, or inline where a batch costs less than the hop to a thread.
 import asyncio
 import logging
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -46,10 +47,12 @@ class Batcher:
         self._run = run
         self._max_queue = max_queue
         self._max_wait_s = max_wait_s
-        self._seconds_per_image = seconds_per_image  # in a full batch, as planned, then of late
+        self._seconds_per_image = seconds_per_image / max(1, streams)  # of a long queue, as planned, then of late
+        self._last: Batch | None = None  # that left the queue
         self._metrics = metrics
-        self._queue: list[Job] = []
+        self._queue: deque[Job] = deque()
         self._waiting = 0  # images in the queue
+        self._arriving = 0  # requests whose heads were read in this turn of the loop
         self.max_batch_size = max_batch_size
         self._at_once = max(1, streams)
         self._free = [np.empty((max_batch_size, *image_shape), np.uint8) for _ in range(self._at_once)]  # buffers
@@ -68,12 +71,30 @@ class Batcher:
             raise BodyTooLarge(f"the batch has {count} images, expected at most {self._max_queue}, the queue's length")
         if count > 1 and self._waiting + count > self._max_queue:  # a single image finds room beside large requests
             raise Overloaded(f"{self._waiting} images are waiting, at most {self._max_queue} may; try again later")
-        if len(self._queue) >= self._max_queue:
-            raise Overloaded(f"{len(self._queue)} requests are waiting, the most that may; try again later")
-        wait_s = len(self._queue) * self._seconds_per_image / self._at_once  # of each request, one image goes first
+        if (overload := self._find_overload()) is not None:
+            raise overload
+
+    def expect(self, loop: asyncio.AbstractEventLoop) -> Overloaded | None:
+        """Keep room for a request whose head was read until the loop turns, when it has mostly queued; or refuse it.
+
+        The refusal is returned: raised, it would hold the frames between, and they it, for the garbage collector.
+        """
+        if (overload := self._find_overload()) is not None:
+            return overload
+        if not self._arriving:
+            loop.call_soon(self._turned)
+        self._arriving += 1
+        return None
+
+    def _find_overload(self) -> Overloaded | None:
+        ahead = len(self._queue) + self._arriving
+        if ahead >= self._max_queue:
+            return Overloaded(f"{ahead} requests are waiting, the most that may; try again later")
+        wait_s = ahead * self._seconds_per_image  # of each request, one image goes first
         if wait_s > self._max_wait_s:
-            wait = f"{len(self._queue)} requests are waiting, for about {wait_s * 1e3:.0f} ms"
-            raise Overloaded(f"{wait}, at most {self._max_wait_s * 1e3:.0f} ms may be; try again later")
+            wait = f"{ahead} requests are waiting, for about {wait_s * 1e3:.0f} ms"
+            return Overloaded(f"{wait}, at most {self._max_wait_s * 1e3:.0f} ms may be; try again later")
+        return None
 
     def submit(self, images: Sequence[NDArray[np.uint8]], *, client_left: Callable[[], bool]) -> Job:
         """Queue the images of one request, all or none; must be called on the event loop.
@@ -96,6 +117,9 @@ class Batcher:
         """Let the running batches end and give their threads back."""
         if self._threads is not None:
             self._threads.shutdown(wait=True)
+
+    def _turned(self) -> None:
+        self._arriving = 0
 
     def _collect_soon(self, loop: asyncio.AbstractEventLoop) -> None:
         """Collect after the requests that are being read in this turn of the loop."""
@@ -120,25 +144,35 @@ class Batcher:
         self._collect(loop)
 
     def _take(self) -> Batch | None:
-        """Move images into a free buffer, of each request its share and then what fits; None if nobody waits."""
-        jobs = [job for job in self._queue if not self._is_dropped(job)]
-        waiting = sum(len(job.images) - job.taken for job in jobs)
-        room = min(self.max_batch_size, -(-waiting // len(self._free)))  # the other free buffers get their share
-        batch = Batch(self._free[-1], time.perf_counter())
-        for share in (max(1, room // (len(jobs) or 1)), room):
-            for job in jobs:
-                if batch.count == room:
-                    break
-                if not job.taken:
-                    job.started = batch.taken
-                    self._metrics.queue_seconds.observe(batch.taken - job.submitted)
-                batch.add(job, min(share, room - batch.count))
-        self._queue = [job for job in jobs if job.taken < len(job.images)]
-        self._waiting = waiting - batch.count
+        """Move images into a free buffer, of each request its share and then what fits; None if nobody waits.
+
+        Whoever has left is found in front of the queue alone: behind a full batch nobody is looked at.
+        """
+        room = min(self.max_batch_size, -(-self._waiting // len(self._free)))  # the other free buffers get their share
+        share = max(1, room // (len(self._queue) or 1))
+        batch, unfinished = Batch(self._free[-1], time.perf_counter()), list[Job]()
+        while self._queue and batch.count < room:
+            job = self._queue.popleft()
+            if self._is_dropped(job):
+                self._waiting -= len(job.images) - job.taken
+                continue
+            if not job.taken:
+                job.started = batch.taken
+                self._metrics.queue_seconds.observe(batch.taken - job.submitted)
+            batch.add(job, min(share, room - batch.count))
+            if job.taken < len(job.images):
+                unfinished.append(job)
+        for job in unfinished:
+            batch.add(job, room - batch.count)
+        self._queue.extendleft(job for job in reversed(unfinished) if job.taken < len(job.images))
+        self._waiting -= batch.count
         self._metrics.queue_length.set(self._waiting)
         if not batch.count:
             return None
+        if self._last is not None and self._last.left_others:
+            self._learn((batch.taken - self._last.taken) / self._last.count, is_full=True)
         self._free.pop()
+        batch.left_others, self._last = bool(self._queue) and not self._free, batch
         return batch
 
     def _is_dropped(self, job: Job) -> bool:
@@ -172,13 +206,16 @@ class Batcher:
             return
         batch.answer(answers, finished)
         self._metrics.images.inc(batch.count)
-        self._learn((finished - batch.taken) / batch.count, is_full=batch.count == self.max_batch_size)
+        if not batch.left_others:
+            seconds_per_image = (finished - batch.taken) / batch.count / self._at_once
+            self._learn(seconds_per_image, is_full=batch.count == self.max_batch_size)
 
     def _learn(self, seconds_per_image: float, *, is_full: bool) -> None:
-        """Take a batch's time, with its ways to the thread and back, as what the images of a long queue will take.
+        """Take a batch's time as what the images of a long queue will take.
 
-        Those go in full batches. In a small one an image costs more, if anything: that it costs less is news, without
-        which one stall would leave too short a queue for a full batch ever to come and say so.
+        While others wait that is the time until the next batch leaves: the loop has requests to read and to refuse in
+        between. Images of a long queue go in full batches. In a small one an image costs more, if anything: that it
+        costs less is news, without which one stall would leave too short a queue for a full batch ever to come.
         """
         if is_full or seconds_per_image < self._seconds_per_image:
             self._seconds_per_image += (seconds_per_image - self._seconds_per_image) * _NEWEST

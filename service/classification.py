@@ -18,7 +18,7 @@ from service.hidden_costs import is_costly
 from service.inference_answer import render_infer
 from service.inference_request import read_infer
 from service.plain_png import read_plain_png
-from service.problems import BadRequest, Problem
+from service.problems import BadRequest, Problem, ProblemBody
 from service.repository import ServedModel
 from service.request import Query
 from service.upload import check_size
@@ -64,9 +64,7 @@ class Classification:
             Problem: the image or the moment is unfit.
         """
         started = time.perf_counter()
-        pixels = self._pixels(content)
-        if isinstance(pixels, asyncio.Future):
-            pixels = await pixels
+        pixels = await _settle(self._pixels(content))
         self._decoded(started)
         images = [pixels, *cover(pixels)] if self.query.explain else [pixels]
         answer, *covered = await self._run_parts(images)
@@ -87,14 +85,12 @@ class Classification:
         started = time.perf_counter()
         images = await self._decode_all(contents)
         self._decoded(started)
-        good = [image for image in images if not isinstance(image, Problem)]
+        good = [image for image in images if not isinstance(image, dict)]
         answers = await self._run(good) if good else []
         self._count_unfamiliar(answers)
         left = iter(answers)
         predict = self.model.renderer.prediction
-        predictions = [
-            image.body() if isinstance(image, Problem) else predict(next(left), self.query.top) for image in images
-        ]
+        predictions = [image if isinstance(image, dict) else predict(next(left), self.query.top) for image in images]
         return self.model.renderer.many(predictions)
 
     async def infer(self, body: bytes, json_length: int | None) -> tuple[bytes, int | None]:
@@ -114,9 +110,9 @@ class Classification:
         self._count_unfamiliar(answers)
         return render_infer(request, self.model, answers)
 
-    async def _decode_all(self, contents: Sequence[bytes]) -> list[Pixels | Problem]:
+    async def _decode_all(self, contents: Sequence[bytes]) -> list[Pixels | ProblemBody]:
         """Decode the images of a batch; no more of them wait for a thread than there are threads."""
-        outcomes: list[Pixels | asyncio.Future[Pixels] | Problem] = []
+        outcomes: list[Pixels | asyncio.Future[Pixels] | ProblemBody] = []  # an exception here would hold this frame
         waiting: set[asyncio.Future[Pixels]] = set()
         turn = time.perf_counter()
         try:
@@ -124,7 +120,7 @@ class Classification:
                 try:
                     outcomes.append(self._pixels(content))
                 except Problem as problem:
-                    outcomes.append(problem)
+                    outcomes.append(problem.body())
                 if isinstance(last := outcomes[-1], asyncio.Future):
                     waiting.add(last)
                 if len(waiting) >= self.worker.num_decoders:
@@ -132,7 +128,7 @@ class Classification:
                 if time.perf_counter() - turn > TURN_S:
                     await asyncio.sleep(0)
                     turn = time.perf_counter()
-            return [await _settle(outcome) for outcome in outcomes]
+            return [await _settle_or_refuse(outcome) for outcome in outcomes]
         finally:
             for future in waiting:
                 future.cancel()  # the request has ended: decode nothing for nobody
@@ -183,10 +179,17 @@ class Classification:
             self.model.metrics.unfamiliar.inc(unfamiliar)
 
 
-async def _settle(outcome: Pixels | asyncio.Future[Pixels] | Problem) -> Pixels | Problem:
-    if not isinstance(outcome, asyncio.Future):
-        return outcome
+async def _settle(outcome: Pixels | asyncio.Future[Pixels]) -> Pixels:
     try:
-        return await outcome
+        return await outcome if isinstance(outcome, asyncio.Future) else outcome
+    finally:
+        del outcome  # its error would hold this frame and all above, with the picture, and the frame it
+
+
+async def _settle_or_refuse(outcome: Pixels | asyncio.Future[Pixels] | ProblemBody) -> Pixels | ProblemBody:
+    try:
+        return outcome if isinstance(outcome, dict) else await _settle(outcome)
     except Problem as problem:
-        return problem
+        return problem.body()
+    finally:
+        del outcome

@@ -15,11 +15,11 @@ from service.jobs import ClientLeft, ModelFailed
 from service.metrics import RequestCounter
 from service.problems import (
     CONTENT_TYPE,
-    BodyTimeout,
     DeadlineExceeded,
     InternalError,
     MethodNotAllowed,
     Problem,
+    RequestTimeout,
 )
 from service.repository import ModelRepository
 from service.request import REQUEST_ID, App, Headers, Message, Receive, Scope, Send, read_headers, read_query
@@ -32,7 +32,7 @@ access_logger = logging.getLogger("classifier.access")
 TYPED_DOOR = "/classify"  # BentoML's own clients; the form names the model
 CLIENT_LEFT = 499  # nginx's status for it, in logs and metrics only
 
-_PATH = re.compile(r"/v(?:1|(2))/models/([^/]+)(?:/versions/([^/]+))?/(?(1)infer|(classify(?:-batch)?))")
+PATH = re.compile(r"/v(?:1|(2))/models/([^/]+)(?:/versions/([^/]+))?/(?(1)infer|(classify(?:-batch)?))")
 _JSON = ((b"content-type", b"application/json"),)
 
 
@@ -71,7 +71,7 @@ class HotRoutes:
             return
         started = time.perf_counter()
         exchange = _Exchange(scope, receive, read_headers(scope))
-        if found := _PATH.fullmatch(scope["path"]):
+        if found := PATH.fullmatch(scope["path"]):
             exchange.model, exchange.version, exchange.action = found[2], found[3], found[4] or "infer"
         if found or scope["path"] == TYPED_DOOR:
             status = await self._answer(exchange, send)
@@ -140,7 +140,7 @@ class HotRoutes:
         """Bound the body's arrival and the whole request by one timer.
 
         Raises:
-            BodyTimeout, DeadlineExceeded: time is up.
+            RequestTimeout, DeadlineExceeded: time is up.
         """
         started = asyncio.get_running_loop().time()
         try:
@@ -149,7 +149,7 @@ class HotRoutes:
         except TimeoutError:
             if exchange.body_complete:
                 raise DeadlineExceeded(f"not answered within {self._deadline_s:g} s; send less, or later") from None
-            raise BodyTimeout(f"the body was not received within {self._body_s:g} s; send a smaller one") from None
+            raise RequestTimeout(f"the body was not received within {self._body_s:g} s; send a smaller one") from None
 
     async def _read(self, exchange: _Exchange, models: ModelRepository, extend_time: Callable[[], None]) -> bytes:
         """Read the body and classify it."""

@@ -46,6 +46,7 @@ class Batch:
     buffer: NDArray[np.uint8]  # (max_batch_size, ...), its first ``count`` rows in use
     taken: float  # when they left the queue, time.perf_counter() seconds
     count: int = 0
+    left_others: bool = False  # waiting for a buffer
     _slices: list[tuple[Job, int, int]] = field(default_factory=list)  # of each job, which images: from, to
 
     def add(self, job: Job, most: int) -> None:

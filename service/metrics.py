@@ -4,6 +4,7 @@ Metrics are made after the worker has started: in a served process BentoML has b
 workers share (prometheus_client's multiprocess mode).
 """
 
+import asyncio
 import os
 from functools import cache
 from threading import Lock
@@ -75,13 +76,28 @@ class RequestCounter:
     def __init__(self, model: str = NO_MODEL, version: str = NO_MODEL) -> None:
         self._labels = (model, version)
         self._by_status: dict[int, Counter] = {}
+        self._pending: dict[int, int] = {}
 
     def count(self, status: int) -> None:
         """Count one."""
+        self._counter(status).inc()
+
+    def count_soon(self, status: int, loop: asyncio.AbstractEventLoop) -> None:
+        """Count one, together with the others of this turn of the loop: an increment is written to a shared file."""
+        if not self._pending:
+            loop.call_soon(self._count_pending)
+        self._pending[status] = self._pending.get(status, 0) + 1
+
+    def _count_pending(self) -> None:
+        for status, count in self._pending.items():
+            self._counter(status).inc(count)
+        self._pending.clear()
+
+    def _counter(self, status: int) -> Counter:
         counter = self._by_status.get(status)
         if counter is None:
             counter = self._by_status[status] = _families().requests.labels(*self._labels, str(status))
-        counter.inc()
+        return counter
 
 
 class ModelMetrics:

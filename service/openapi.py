@@ -13,7 +13,7 @@ Json = dict[str, Any]
 
 API_VERSION = "1"
 
-_BODY = (p.BadRequest, p.BodyTimeout, p.BodyTooLarge)
+_REQUEST = (p.BadRequest, p.HeadTooLarge, p.RequestTimeout, p.BodyTooLarge)
 _IMAGE = (p.ImageTooLarge, p.UnsupportedImage, p.UnreadableImage)
 _MODEL = (p.UnknownModel, p.UnknownVersion)
 _SERVER = (p.InternalError, p.Overloaded, p.NotReady, p.Draining, p.DeadlineExceeded)
@@ -115,7 +115,7 @@ def _classify(settings: Settings) -> Json:
         "multipart/form-data": {"schema": _object(image=_FILE)},
     }
     answer = _object(_FAMILIARITY | _SHOWN, **_NAMED, **_PREDICTION)
-    return _post("Classify an image", body, answer, (*_BODY, *_MODEL, *_IMAGE, *_SERVER))
+    return _post("Classify an image", body, answer, (*_REQUEST, *_MODEL, *_IMAGE, *_SERVER))
 
 
 def _classify_batch(settings: Settings) -> Json:
@@ -124,13 +124,13 @@ def _classify_batch(settings: Settings) -> Json:
     either = {"anyOf": [_object(_FAMILIARITY, **_PREDICTION), {"$ref": "#/components/schemas/Problem"}]}
     answer = _object(**_NAMED, predictions={"type": "array", "items": either})
     summary = f"Classify up to {MAX_IMAGES} images, {settings.max_batch_body_bytes} bytes in all"
-    return _post(summary, body, answer, (*_BODY, *_MODEL, *_SERVER))
+    return _post(summary, body, answer, (*_REQUEST, *_MODEL, *_SERVER))
 
 
 def _typed() -> Json:
     body = {"multipart/form-data": {"schema": _object(image=_FILE, model={"type": "string"})}}
     answer = _object(_FAMILIARITY, **_NAMED, **_PREDICTION)
-    return _post("Classify an image: BentoML's typed API", body, answer, (*_BODY, p.UnknownModel, *_IMAGE, *_SERVER))
+    return _post("Classify an image: BentoML's typed API", body, answer, (*_REQUEST, p.UnknownModel, *_IMAGE, *_SERVER))
 
 
 def _inference_protocol() -> Json:

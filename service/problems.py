@@ -6,11 +6,12 @@ Problem
 ├── UnknownVersion        404 unknown_version
 ├── NotFound              404 not_found
 ├── MethodNotAllowed      405 method_not_allowed
-├── BodyTimeout           408 timeout
+├── RequestTimeout        408 timeout
 ├── BodyTooLarge          413 body_too_large
 ├── ImageTooLarge         413 image_too_large
 ├── UnsupportedImage      415 unsupported_image
 ├── UnreadableImage       422 unreadable_image
+├── HeadTooLarge          431 head_too_large
 ├── InternalError         500 internal_error
 ├── Overloaded            503 overloaded
 ├── NotReady              503 not_ready
@@ -97,8 +98,8 @@ class MethodNotAllowed(Problem):
         )
 
 
-class BodyTimeout(Problem):
-    """The body came too slowly."""
+class RequestTimeout(Problem):
+    """The head or the body came too slowly."""
 
     status, code = 408, "timeout"
 
@@ -128,6 +129,15 @@ class UnreadableImage(Problem):
     """The bytes begin like an image and cannot be decoded."""
 
     status, code = 422, "unreadable_image"
+
+
+class HeadTooLarge(Problem):
+    """The request line and the headers are over the limit."""
+
+    status, code = 431, "head_too_large"
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail, headers=((b"connection", b"close"),))
 
 
 class InternalError(Problem):

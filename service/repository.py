@@ -37,6 +37,7 @@ class ModelRepository:
 
     def __init__(self, models: Mapping[str, Mapping[str, ServedModel]]) -> None:
         self.models = models
+        self._defaults = {name: versions[highest(versions)] for name, versions in models.items()}
 
     def find(self, name: str, version: str | None = None) -> ServedModel:
         """Return ``version`` of the model ``name``, the highest if ``version`` is None.
@@ -49,7 +50,7 @@ class ModelRepository:
         if versions is None:
             raise UnknownModel(f"no model {name[:100]!r}, expected one of: {', '.join(self.models)}")
         if version is None:
-            return versions[highest(versions)]
+            return self._defaults[name]
         if version not in versions:
             raise UnknownVersion(f"no version {version[:100]!r} of {name}, expected one of: {', '.join(versions)}")
         return versions[version]

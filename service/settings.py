@@ -51,7 +51,7 @@ class Settings(BaseSettings):
     max_batch_body_bytes: PositiveInt = Field(default=64 * MIB, description="largest body of classify-batch, in bytes")
     max_pixels: PositiveInt = Field(default=50_000_000, description="largest image, in pixels")
     deadline_ms: PositiveInt = Field(default=10_000, description="a request not answered by then gets 504")
-    body_timeout_ms: PositiveInt = Field(default=10_000, description="a body not received by then gets 408")
+    body_timeout_ms: PositiveInt = Field(default=10_000, description="a head or a body not received by then gets 408")
     drain_ms: PositiveInt = Field(default=10_000, description="time that requests in flight get on SIGTERM")
     log_format: Literal["auto", "text", "json"] = Field(
         default="auto", description="`auto`: text on a terminal, JSON elsewhere"

@@ -76,7 +76,9 @@ WRK_PRINTED = """
 
 
 @NEEDS_GENERATORS
-def test_the_generators_count_answers_and_errors():
+def test_the_generators_count_answers_and_errors(monkeypatch):
+    monkeypatch.setattr("benchmarks.generators.SETTLING_S", 1)
+    monkeypatch.setattr("benchmarks.generators.RAMP_S", 0.5)
     good, bad = Body(content=DIGIT.read_bytes()), Body(content=b"no image")
     with served(OURS) as running:
         url = running.url("/v1/models/mnist/classify")
@@ -89,6 +91,7 @@ def test_the_generators_count_answers_and_errors():
     assert refused.answers == 0 < refused.errors
     assert set(opened.milliseconds) == {200}
     assert opened.p99_ms(200) > 0
+    assert opened.total == pytest.approx(50, abs=10)  # of the 100 sent
 
 
 def test_a_long_run_of_wrk_is_read_in_its_own_units():
@@ -100,21 +103,23 @@ def test_a_long_run_of_wrk_is_read_in_its_own_units():
         read_wrk("no such thing")
 
 
-def test_an_open_loop_lasts_until_its_last_answer_however_long_it_was_meant_to():
+def test_of_an_open_loop_those_count_that_were_sent_once_it_had_settled(monkeypatch):
+    monkeypatch.setattr("benchmarks.generators.SETTLING_S", 1)
     rows = [
         ("1000000", "200", "1000"),
+        ("1900000", "503", "9000000"),  # too early
         ("2000000", "503", "2000"),
-        ("4000000", "200", "1000000"),
-        ("1500000", "-1", "9"),
+        ("3500000", "-1", "9"),
+        ("5900000", "200", "1000000"),  # it may be answered late
+        ("6000000", "200", "1000"),  # too late
     ]
-    load = read_h2load(rows)
-    assert load.seconds == 4.0
-    assert (load.rate(200), load.count(503), load.total) == (0.5, 1, 4)
-    assert load.milliseconds[503] == [2.0]
+    load = read_h2load(rows, seconds=4)
+    assert (load.rate(200), load.count(503), load.total) == (0.25, 1, 3)
+    assert (load.milliseconds[503], load.milliseconds[200]) == ([2.0], [1000.0])
 
 
 def test_a_model_that_refuses_nothing_past_its_limit_has_missed_the_target_for_refusals():
-    none = read_h2load([("0", "200", "1000"), ("0", "200", "1000")])
+    none = read_h2load([("0", "200", "1"), *[("20000000", "200", "1000")] * 2], seconds=30)
     assert not Figure(name="p99 of the refusals", values=[none.p99_ms(503)], target=50).is_met
 
 

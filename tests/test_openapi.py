@@ -40,7 +40,7 @@ def test_every_code_that_a_client_may_see_is_named(document):
         for member in vars(problems).values()
         if isinstance(member, type) and issubclass(member, Problem) and hasattr(member, "code")
     }
-    assert len(codes) == 15
+    assert len(codes) == 16
     named = set(re.findall(r"`([a-z_]+)`: ", text))
     assert named == codes - {"not_found", "method_not_allowed"}  # of paths and verbs that are not in the document
 

@@ -116,6 +116,14 @@ def test_broken_http_is_400_and_harms_nobody_else(served, client, digit_png):
     assert client.post(MNIST, content=digit_png).status_code == 200
 
 
+def test_an_endless_head_is_431_and_harms_nobody_else(served, client, digit_png):
+    address = httpx.URL(served.url)
+    with closing(socket.create_connection((address.host, address.port))) as connection:
+        connection.sendall(b"POST / HTTP/1.1\r\nx: " + b"y" * 100_000)
+        assert connection.recv(100).startswith(b"HTTP/1.1 431")
+    assert client.post(MNIST, content=digit_png).status_code == 200
+
+
 def test_on_sigterm_new_requests_are_refused_while_those_in_flight_are_answered(models_dir, digit_png):
     with serve(models_dir=models_dir) as served, httpx.Client(base_url=served.url, timeout=30) as client:
         address = httpx.URL(served.url)

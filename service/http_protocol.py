@@ -1,0 +1,166 @@
+"""An HTTP connection: uvicorn's, which bounds a request's head, and refuses at the head what there is no room for.
+
+uvicorn makes a task and a dozen objects of a request before an application sees it. Past a model's capacity refusing is
+most of the work, so the connection does that itself; whatever it is not sure of is the application's to answer.
+"""
+
+import asyncio
+from functools import lru_cache
+from typing import ClassVar
+
+from uvicorn.config import HTTP_PROTOCOLS
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+from service.hot_routes import PATH
+from service.problems import CONTENT_TYPE, HeadTooLarge, Overloaded, Problem, RequestTimeout
+from service.request import read_headers
+from service.worker import Worker
+
+MAX_HEAD_BYTES = 64 * 1024  # of request line and headers, or of trailers; a head that comes in one piece may have more
+LINGER_S = 1.0  # that a client is still heard after its last answer: closed at once, it would see a reset instead
+
+
+def serve_for(worker: Worker) -> None:
+    """Let the connections of this process be of this kind; uvicorn must not have started yet."""
+    HttpProtocol.worker = worker
+    HTTP_PROTOCOLS["auto"] = f"{__name__}:{HttpProtocol.__name__}"
+
+
+class HttpProtocol(HttpToolsProtocol):
+    """A connection that hands requests on, or refuses them for its worker."""
+
+    worker: ClassVar[Worker]
+
+    _unfinished = 0  # bytes that came in a row and neither ended a head nor belong to a body
+    _idle_since = 0.0  # on the event loop's clock: when the last answer was sent, or the connection made
+    _given_up = False
+    _timer: asyncio.TimerHandle
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Give a client its time for the first request."""
+        super().connection_made(transport)  # type: ignore[arg-type]  # uvicorn asks for a transport of both directions
+        self.ws_protocol_class = None  # no route speaks WebSocket
+        self._idle_since = self.loop.time()
+        self._look_again(self._idle_since + self.timeout_keep_alive)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Let go of the connection."""
+        self._timer.cancel()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Parse what came, and refuse a head that grows too long."""
+        if self._given_up:
+            return
+        self._unfinished += len(data)
+        super().data_received(data)
+        if self._unfinished > MAX_HEAD_BYTES:
+            self._give_up(HeadTooLarge(f"the head has over {MAX_HEAD_BYTES} bytes; send fewer or shorter headers"))
+
+    def on_headers_complete(self) -> None:
+        """Refuse the request, or let uvicorn begin it."""
+        self._unfinished = 0
+        if (problem := self._find_refusal()) is None:
+            super().on_headers_complete()
+            return
+        self.cycle = _REFUSED  # type: ignore[assignment]
+        if self.parser.get_http_version() != "1.0" and self.parser.should_keep_alive():
+            self._write(problem)
+        else:
+            self._write(problem, (b"connection", b"close"))
+            self.transport.close()
+        self.on_response_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """Hand on a part of a body."""
+        self._unfinished = 0
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """End a request; what comes next is another's head."""
+        self._unfinished = 0
+        super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        """Begin the next request, if it came already; uvicorn's, without a timer to be set and cancelled each time."""
+        self.server_state.total_requests += 1
+        self._idle_since = self.loop.time()
+        if self.transport.is_closing():
+            return
+        self.flow.resume_reading()
+        if self.pipeline:
+            self._start_asgi_task(*self.pipeline.pop())
+
+    def _close_if_idle(self) -> None:
+        """Close a connection that sent no request in its time, or look again when that would be over."""
+        if self.transport.is_closing():
+            return
+        now, head_s = self.loop.time(), self.worker.settings.body_timeout_ms / 1000
+        deadline = self._idle_since + self.timeout_keep_alive + (head_s if self._unfinished else 0)
+        if not self._is_idle():
+            self._look_again(now + self.timeout_keep_alive)
+        elif now < deadline:
+            self._look_again(deadline)
+        elif self._unfinished:
+            self._give_up(RequestTimeout(f"the head was not received within {head_s:g} s; send all of it at once"))
+        else:
+            self.transport.close()
+
+    def _look_again(self, when: float) -> None:
+        self._timer = self.loop.call_at(when, self._close_if_idle)
+
+    def _is_idle(self) -> bool:
+        """Return whether no request waits for its answer."""
+        return (self.cycle is None or self.cycle.response_complete) and not self.transport.is_closing()
+
+    def _find_refusal(self) -> Overloaded | None:
+        """Return why the request is refused; None if it is not, or if that is the application's to say."""
+        worker, parser = self.worker, self.parser
+        if worker.state != "ready" or worker.settings.access_log or self.flow.write_paused or not self._is_idle():
+            return None
+        if parser.should_upgrade() or parser.get_method() != b"POST":
+            return None
+        found = PATH.fullmatch(self.url.partition(b"?")[0].decode("latin-1"))
+        if found is None or found[4] is None:  # errors of the inference protocol have another shape
+            return None
+        try:
+            model = worker.models.find(found[2], found[3])
+        except Problem:
+            return None
+        overload = model.batcher.expect(self.loop)
+        if overload is not None:
+            model.metrics.requests.count_soon(overload.status, self.loop)
+        return overload
+
+    def _give_up(self, problem: Problem) -> None:
+        """Answer for the last time, if no other answer is due, and close the connection soon."""
+        self._given_up = True
+        if self._is_idle():
+            self._write(problem)
+        self.loop.call_later(LINGER_S, self.transport.close)
+
+    def _write(self, problem: Problem, *headers: tuple[bytes, bytes]) -> None:
+        request_id = read_headers({"headers": self.headers or ()}).request_id
+        lines = [*self.server_state.default_headers, (b"x-request-id", request_id), *headers]
+        head = [b"%b: %b\r\n" % line for line in lines]
+        rest = _render(type(problem), problem.detail)  # type: ignore[arg-type]  # mypy 1 takes a class for unhashable
+        self.transport.write(b"".join([STATUS_LINE[problem.status], *head, rest]))
+
+
+@lru_cache(maxsize=64)  # while a queue is full, many are told the same
+def _render(kind: type[Problem], detail: str) -> bytes:
+    """Return what all answers with this problem have in common: the end of the head, and the body."""
+    problem = kind(detail)
+    body = problem.render()
+    lines = [(b"content-type", CONTENT_TYPE), (b"content-length", b"%d" % len(body)), *problem.headers]
+    return b"".join([*(b"%b: %b\r\n" % line for line in lines), b"\r\n", body])
+
+
+class _Refused:
+    """What uvicorn takes for a request that was answered: the rest of its body is read and dropped."""
+
+    response_complete = True
+    message_event = asyncio.Event()
+
+
+_REFUSED = _Refused()
