@@ -12,8 +12,9 @@ from training.data import Split
 from training.export import ExportError, check_onnx, run_onnx
 
 STEPS = 100  # that the output has between 0 and 1
+TREES = "ai.onnx.ml"  # the domain of ONNX that has them
 _AXIS, _MEANS, _REACH = "familiarity_axis", "familiarity_means", "familiarity_reach"
-_SCORE, _EACH, _THRESHOLDS = "familiarity_score", "familiarity_each", "familiarity_thresholds"
+_EACH, _THRESHOLDS = "familiarity_each", "familiarity_thresholds"
 
 
 def add_familiarity(path: Path, val: Split, *, smoothed: bool) -> None:
@@ -40,22 +41,15 @@ def add_familiarity(path: Path, val: Split, *, smoothed: bool) -> None:
     if FAMILIARITY in {output.name for output in graph.output}:
         raise ExportError(f"{path.name} has the output {FAMILIARITY} already, of other thresholds; export it anew")
     images, batch = val.images.cpu().numpy(), graph.input[0].type.tensor_type.shape.dim[0].dim_param
-    _add(graph, _AXIS, np.array([1]))
     if smoothed:
         _add_reach(model, _features(graph, path), images, val.labels.cpu().numpy())
     scored = _REACH if smoothed else "logits"
-    graph.node.append(helper.make_node("ReduceMax", [scored, _AXIS], [_SCORE], name=_SCORE, keepdims=1))
-    thresholds = np.quantile(_run(model, _SCORE, images), np.arange(1, STEPS + 1) / STEPS)
-    _add(graph, _THRESHOLDS, -thresholds.astype(np.float32))
-    _add(graph, _EACH, np.ones((1, STEPS), np.float32))
-    above, reached = f"{FAMILIARITY}_above", f"{FAMILIARITY}_reached"
-    graph.node.extend(  # 1 where the score is no lower, else 0: a layer and its activation, which run as one
-        [
-            helper.make_node("Gemm", [_SCORE, _EACH, _THRESHOLDS], [above], name=above),
-            helper.make_node("HardSigmoid", [above], [reached], name=reached, alpha=1e6, beta=1.0),
-            helper.make_node("ReduceMean", [reached, _AXIS], [FAMILIARITY], name=FAMILIARITY, keepdims=0),
-        ]
-    )
+    scores = _run(model, scored, images)  # (N, K), of which the largest counts
+    thresholds = np.quantile(scores.max(axis=1), np.arange(1, STEPS + 1) / STEPS).astype(np.float32)
+    if any(node.op_type == "QuantizeLinear" for node in graph.node):
+        _count_by_trees(model, scored, thresholds, scores.shape[1])
+    else:
+        _count_by_layer(graph, scored, thresholds)
     graph.output.append(helper.make_tensor_value_info(FAMILIARITY, TensorProto.FLOAT, [batch]))
     onnx.save(model, path)
     check_onnx(path)
@@ -70,6 +64,72 @@ def predict_familiarity(path: Path, images: NDArray[np.uint8]) -> NDArray[np.flo
 def share_familiar(values: NDArray[np.float32]) -> float:
     """Return the share of images, 0..1, whose familiarity, (N,), the service calls familiar."""
     return round(float((values.round(2) >= FAMILIAR).mean()), 4)
+
+
+def _count_by_layer(graph: onnx.GraphProto, scored: str, thresholds: NDArray[np.float32]) -> None:
+    """Give out the share of the thresholds that the largest score is no lower than, wherever a graph may run."""
+    _add(graph, _AXIS, np.array([1]))
+    _add(graph, _THRESHOLDS, -thresholds)
+    _add(graph, _EACH, np.ones((1, STEPS), np.float32))
+    largest, above, reached = (f"{FAMILIARITY}_{part}" for part in ("score", "above", "reached"))
+    graph.node.extend(  # 1 where the score is no lower, else 0: a layer and its activation, which run as one
+        [
+            helper.make_node("ReduceMax", [scored, _AXIS], [largest], name=largest, keepdims=1),
+            helper.make_node("Gemm", [largest, _EACH, _THRESHOLDS], [above], name=above),
+            helper.make_node("HardSigmoid", [above], [reached], name=reached, alpha=1e6, beta=1.0),
+            helper.make_node("ReduceMean", [reached, _AXIS], [FAMILIARITY], name=FAMILIARITY, keepdims=0),
+        ]
+    )
+
+
+def _count_by_trees(model: onnx.ModelProto, scored: str, thresholds: NDArray[np.float32], num_classes: int) -> None:
+    """Give out the same share by two nodes instead of four, on CPUs: for a GPU there is no such kernel.
+
+    A tree for each class, balanced, counts the thresholds that its score is no lower than; the largest count is that
+    of the largest score.
+    """
+    graph, counted, shape = model.graph, f"{FAMILIARITY}_counted", f"{FAMILIARITY}_shape"
+    branches = _bisect(0, len(thresholds))
+    nodes = [(class_id, index, *branch) for class_id in range(num_classes) for index, branch in enumerate(branches)]
+    class_ids, indices, steps, thens, elses = zip(*nodes, strict=True)
+    is_leaf = [then == 0 for then in thens]
+    leaves = [node for node, leaf in zip(nodes, is_leaf, strict=True) if leaf]
+    trees = helper.make_node(
+        "TreeEnsembleRegressor",
+        [scored],
+        [counted],
+        name=counted,
+        domain=TREES,
+        n_targets=1,
+        aggregate_function="MAX",
+        nodes_treeids=class_ids,
+        nodes_nodeids=indices,
+        nodes_featureids=class_ids,
+        nodes_modes=["LEAF" if leaf else "BRANCH_GTE" for leaf in is_leaf],
+        nodes_values=[0.0 if leaf else float(thresholds[step]) for leaf, step in zip(is_leaf, steps, strict=True)],
+        nodes_truenodeids=thens,
+        nodes_falsenodeids=elses,
+        target_treeids=[leaf[0] for leaf in leaves],
+        target_nodeids=[leaf[1] for leaf in leaves],
+        target_ids=[0] * len(leaves),
+        target_weights=[leaf[2] / len(thresholds) for leaf in leaves],
+    )
+    _add(graph, shape, np.array([-1]))
+    graph.node.extend([trees, helper.make_node("Reshape", [counted, shape], [FAMILIARITY], name=FAMILIARITY)])
+    model.opset_import.append(helper.make_opsetid(TREES, 3))
+
+
+def _bisect(low: int, high: int, first: int = 0) -> list[tuple[int, int, int]]:
+    """Return the nodes, numbered from ``first``, of a tree that counts between ``low`` and ``high`` thresholds.
+
+    Each is (threshold to compare with, node if the score is no lower, node if it is), a leaf (count, 0, 0).
+    """
+    if low == high:
+        return [(low, 0, 0)]
+    middle = (low + high) // 2
+    above = _bisect(middle + 1, high, first + 1)
+    below = _bisect(low, middle, first + 1 + len(above))
+    return [(middle, first + 1, first + 1 + len(above)), *above, *below]
 
 
 def _add_reach(model: onnx.ModelProto, features: str, images: NDArray[np.uint8], labels: NDArray[np.int64]) -> None:
