@@ -32,7 +32,7 @@ OVERLOADS = (
         model="cifar10", precision="float32", image=PHOTO, factor=3, connections=512, peak_connections=32, target=85
     ),
     Overload(
-        model="mnist", precision="int8", image=DIGIT, factor=1.5, connections=2048, peak_connections=256, target=60
+        model="mnist", precision="int8", image=DIGIT, factor=1.5, connections=4096, peak_connections=256, target=60
     ),
 )
 

@@ -19,11 +19,11 @@ from numpy.typing import NDArray
 from service.classifier import Answer
 from service.jobs import Batch, ClientLeft, Job, ModelFailed
 from service.metrics import ModelMetrics
+from service.pace import Pace
 from service.problems import BodyTooLarge, Overloaded
 
 logger = logging.getLogger("classifier")
 
-_NEWEST = 0.1  # weight of the last batch in the time that an image takes
 _Outcome = tuple[Sequence[Answer] | Exception, float]  # an answer an image, seconds of the run
 Run = Callable[[NDArray[np.uint8]], Sequence[Answer]]  # (N, ...) images -> N answers
 
@@ -47,15 +47,14 @@ class Batcher:
         self._run = run
         self._max_queue = max_queue
         self._max_wait_s = max_wait_s
-        self._seconds_per_image = seconds_per_image / max(1, streams)  # of a long queue, as planned, then of late
-        self._last: Batch | None = None  # that left the queue
         self._metrics = metrics
         self._queue: deque[Job] = deque()
         self._waiting = 0  # images in the queue
         self._arriving = 0  # requests whose heads were read in this turn of the loop
         self.max_batch_size = max_batch_size
-        self._at_once = max(1, streams)
-        self._free = [np.empty((max_batch_size, *image_shape), np.uint8) for _ in range(self._at_once)]  # buffers
+        at_once = max(1, streams)
+        self._pace = Pace(seconds_per_image, max_batch_size=max_batch_size, streams=at_once)
+        self._free = [np.empty((max_batch_size, *image_shape), np.uint8) for _ in range(at_once)]  # buffers
         self._collecting = False  # what this turn of the loop brings will be taken in the next
         self._threads = ThreadPoolExecutor(streams, thread_name_prefix="inference") if streams else None
 
@@ -90,7 +89,7 @@ class Batcher:
         ahead = len(self._queue) + self._arriving
         if ahead >= self._max_queue:
             return Overloaded(f"{ahead} requests are waiting, the most that may; try again later")
-        wait_s = ahead * self._seconds_per_image  # of each request, one image goes first
+        wait_s = ahead * self._pace.seconds_per_image  # of each request, one image goes first
         if wait_s > self._max_wait_s:
             wait = f"{ahead} requests are waiting, for about {wait_s * 1e3:.0f} ms"
             return Overloaded(f"{wait}, at most {self._max_wait_s * 1e3:.0f} ms may be; try again later")
@@ -169,10 +168,8 @@ class Batcher:
         self._metrics.queue_length.set(self._waiting)
         if not batch.count:
             return None
-        if self._last is not None and self._last.left_others:
-            self._learn((batch.taken - self._last.taken) / self._last.count, is_full=True)
         self._free.pop()
-        batch.left_others, self._last = bool(self._queue) and not self._free, batch
+        self._pace.leaves(batch, others_wait=bool(self._queue) and not self._free)
         return batch
 
     def _is_dropped(self, job: Job) -> bool:
@@ -206,16 +203,4 @@ class Batcher:
             return
         batch.answer(answers, finished)
         self._metrics.images.inc(batch.count)
-        if not batch.left_others:
-            seconds_per_image = (finished - batch.taken) / batch.count / self._at_once
-            self._learn(seconds_per_image, is_full=batch.count == self.max_batch_size)
-
-    def _learn(self, seconds_per_image: float, *, is_full: bool) -> None:
-        """Take a batch's time as what the images of a long queue will take.
-
-        While others wait that is the time until the next batch leaves: the loop has requests to read and to refuse in
-        between. Images of a long queue go in full batches. In a small one an image costs more, if anything: that it
-        costs less is news, without which one stall would leave too short a queue for a full batch ever to come.
-        """
-        if is_full or seconds_per_image < self._seconds_per_image:
-            self._seconds_per_image += (seconds_per_image - self._seconds_per_image) * _NEWEST
+        self._pace.answered(batch, finished)

@@ -8,7 +8,7 @@ import asyncio
 from functools import lru_cache
 from typing import ClassVar
 
-from uvicorn.config import HTTP_PROTOCOLS
+from uvicorn.config import HTTP_PROTOCOLS, LOOP_FACTORIES
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from service.hot_routes import PATH
@@ -21,9 +21,10 @@ LINGER_S = 1.0  # that a client is still heard after its last answer: closed at 
 
 
 def serve_for(worker: Worker) -> None:
-    """Let the connections of this process be of this kind; uvicorn must not have started yet."""
+    """Give this process connections of this kind, and our event loop; uvicorn must not have started yet."""
     HttpProtocol.worker = worker
     HTTP_PROTOCOLS["auto"] = f"{__name__}:{HttpProtocol.__name__}"
+    LOOP_FACTORIES["auto"] = "service.event_loop:choose_loop"  # on Windows, BentoML asks for asyncio's
 
 
 class HttpProtocol(HttpToolsProtocol):

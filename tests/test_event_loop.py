@@ -1,0 +1,52 @@
+"""The loop of a served process lets newcomers in, however much else it has to do."""
+
+import asyncio
+import socket
+from contextlib import ExitStack
+
+import uvicorn
+
+from service.event_loop import ACCEPTED_AT_ONCE, EventLoop
+from service.http_protocol import HttpProtocol, serve_for
+
+
+class Greeter(asyncio.Protocol):
+    def __init__(self, greeted):
+        self._greeted = greeted
+
+    def connection_made(self, transport):
+        transport.write(b"hello")
+        self._greeted.append(transport)
+
+
+def test_uvicorn_takes_it_and_our_connections_by_itself_once_told(service, monkeypatch):
+    for registry in (uvicorn.config.LOOP_FACTORIES, uvicorn.config.HTTP_PROTOCOLS):
+        monkeypatch.setitem(registry, "auto", registry["auto"])
+    serve_for(service.worker)
+    config = uvicorn.Config(service.app)
+    config.load()
+    assert (config.get_loop_factory(), config.http_protocol_class) == (EventLoop, HttpProtocol)
+
+
+def test_all_connections_that_wait_are_taken_within_a_few_turns():
+    greeted, turns = [], 0
+
+    async def main(listener, count):
+        nonlocal turns
+        server = await asyncio.get_running_loop().create_server(lambda: Greeter(greeted), sock=listener, backlog=200)
+        while len(greeted) < count:
+            await asyncio.sleep(0)
+            turns += 1
+            assert turns < 1000
+        server.close()
+
+    count = 4 * ACCEPTED_AT_ONCE
+    with ExitStack() as stack:
+        listener = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=200))
+        clients = [stack.enter_context(socket.create_connection(listener.getsockname())) for _ in range(count)]
+        with asyncio.Runner(loop_factory=EventLoop) as runner:
+            runner.run(main(listener, count))
+            assert [client.recv(5) for client in clients] == [b"hello"] * count
+            for transport in greeted:
+                transport.abort()
+    assert turns < count / 4
