@@ -160,8 +160,13 @@ def load_open(url: str, body: Body, *, rate: float, connections: int, seconds: i
 def read_h2load(rows: Sequence[Sequence[str]], *, seconds: float) -> OpenLoop:
     """Read the log of h2load: the start of each request in microseconds, the status, how long it took.
 
-    What counts are the requests sent in so many seconds once it has settled.
+    What counts are the requests sent in so many seconds once it has settled, each timed from when it was sent.
+
+    Raises:
+        GeneratorError: nothing was sent.
     """
+    if not rows:
+        raise GeneratorError("h2load sent nothing")
     first = min(int(start) for start, _, _ in rows)
     times: dict[int, list[float]] = {}
     for start, status, microseconds in rows:

@@ -70,29 +70,29 @@ class Batcher:
             raise BodyTooLarge(f"the batch has {count} images, expected at most {self._max_queue}, the queue's length")
         if count > 1 and self._waiting + count > self._max_queue:  # a single image finds room beside large requests
             raise Overloaded(f"{self._waiting} images are waiting, at most {self._max_queue} may; try again later")
-        if (overload := self._find_overload()) is not None:
-            raise overload
+        if (why := self._why_full(len(self._queue))) is not None:
+            raise Overloaded(why)
 
     def expect(self, loop: asyncio.AbstractEventLoop) -> Overloaded | None:
         """Keep room for a request whose head was read until the loop turns, when it has mostly queued; or refuse it.
 
         The refusal is returned: raised, it would hold the frames between, and they it, for the garbage collector.
         """
-        if (overload := self._find_overload()) is not None:
-            return overload
+        if (why := self._why_full(len(self._queue) + self._arriving)) is not None:
+            return Overloaded(why)
         if not self._arriving:
             loop.call_soon(self._turned)
         self._arriving += 1
         return None
 
-    def _find_overload(self) -> Overloaded | None:
-        ahead = len(self._queue) + self._arriving
+    def _why_full(self, ahead: int) -> str | None:
+        """Return why one more request is too many behind so many; None if it is not."""
         if ahead >= self._max_queue:
-            return Overloaded(f"{ahead} requests are waiting, the most that may; try again later")
+            return f"{ahead} requests are waiting, the most that may; try again later"
         wait_s = ahead * self._pace.seconds_per_image  # of each request, one image goes first
         if wait_s > self._max_wait_s:
             wait = f"{ahead} requests are waiting, for about {wait_s * 1e3:.0f} ms"
-            return Overloaded(f"{wait}, at most {self._max_wait_s * 1e3:.0f} ms may be; try again later")
+            return f"{wait}, at most {self._max_wait_s * 1e3:.0f} ms may be; try again later"
         return None
 
     def submit(self, images: Sequence[NDArray[np.uint8]], *, client_left: Callable[[], bool]) -> Job:
@@ -167,6 +167,7 @@ class Batcher:
         self._waiting -= batch.count
         self._metrics.queue_length.set(self._waiting)
         if not batch.count:
+            self._pace.stops()
             return None
         self._free.pop()
         self._pace.leaves(batch, others_wait=bool(self._queue) and not self._free)
@@ -200,6 +201,7 @@ class Batcher:
         self._metrics.batch_size.observe(batch.count)
         if isinstance(answers, Exception):
             batch.fail(ModelFailed("the model failed on its batch"))
+            self._pace.stops()
             return
         batch.answer(answers, finished)
         self._metrics.images.inc(batch.count)

@@ -33,8 +33,11 @@ class HttpProtocol(HttpToolsProtocol):
     worker: ClassVar[Worker]
 
     _unfinished = 0  # bytes that came in a row and neither ended a head nor belong to a body
+    _body_due = False  # a head has ended, and its request's end has not come
     _idle_since = 0.0  # on the event loop's clock: when the last answer was sent, or the connection made
+    _closes = False  # once the body that is due has come
     _given_up = False
+    _unread = 0  # bytes of answers that the client had not taken at the timer's last look
     _timer: asyncio.TimerHandle
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -45,8 +48,9 @@ class HttpProtocol(HttpToolsProtocol):
         self._look_again(self._idle_since + self.timeout_keep_alive)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Let go of the connection."""
+        """Let go of the connection, and of the requests on it that were not begun: they would hold it, and it them."""
         self._timer.cancel()
+        self.pipeline.clear()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -60,16 +64,19 @@ class HttpProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """Refuse the request, or let uvicorn begin it."""
-        self._unfinished = 0
+        if self._closes:
+            return
+        self._unfinished, self._body_due = 0, True
         if (problem := self._find_refusal()) is None:
             super().on_headers_complete()
             return
         self.cycle = _REFUSED  # type: ignore[assignment]
-        if self.parser.get_http_version() != "1.0" and self.parser.should_keep_alive():
-            self._write(problem)
-        else:
+        keep_alive = self.parser.get_http_version() != "1.0" and self.parser.should_keep_alive()
+        if self.expect_100_continue or not keep_alive:  # who asked first may not send the body that is due
+            self._closes = True
             self._write(problem, (b"connection", b"close"))
-            self.transport.close()
+        else:
+            self._write(problem)
         self.on_response_complete()
 
     def on_body(self, body: bytes) -> None:
@@ -79,8 +86,12 @@ class HttpProtocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """End a request; what comes next is another's head."""
-        self._unfinished = 0
+        self._unfinished, self._body_due = 0, False
         super().on_message_complete()
+        if self._closes:
+            self.transport.close()
+        elif self._is_idle():
+            self._idle_since = self.loop.time()
 
     def on_response_complete(self) -> None:
         """Begin the next request, if it came already; uvicorn's, without a timer to be set and cancelled each time."""
@@ -92,23 +103,29 @@ class HttpProtocol(HttpToolsProtocol):
         if self.pipeline:
             self._start_asgi_task(*self.pipeline.pop())
 
-    def _close_if_idle(self) -> None:
-        """Close a connection that sent no request in its time, or look again when that would be over."""
-        if self.transport.is_closing():
+    def _look(self) -> None:
+        """Close a connection whose client is too slow: to send a request, the rest of one, or to read its answers."""
+        unread, now = self.transport.get_write_buffer_size(), self.loop.time()
+        if unread and unread == self._unread:
+            self.transport.abort()
             return
-        now, head_s = self.loop.time(), self.worker.settings.body_timeout_ms / 1000
-        deadline = self._idle_since + self.timeout_keep_alive + (head_s if self._unfinished else 0)
-        if not self._is_idle():
+        self._unread = unread
+        is_receiving = self._unfinished or self._body_due
+        patience = self.worker.settings.body_timeout_ms / 1000 if is_receiving else 0
+        deadline = self._idle_since + self.timeout_keep_alive + patience
+        if self._given_up or not self._is_idle():
             self._look_again(now + self.timeout_keep_alive)
         elif now < deadline:
             self._look_again(deadline)
-        elif self._unfinished:
-            self._give_up(RequestTimeout(f"the head was not received within {head_s:g} s; send all of it at once"))
         else:
-            self.transport.close()
+            if self._unfinished and not self._body_due:
+                self._give_up(RequestTimeout("the head was not received in time; send all of it at once"))
+            else:
+                self.transport.close()
+            self._look_again(now + self.timeout_keep_alive)
 
     def _look_again(self, when: float) -> None:
-        self._timer = self.loop.call_at(when, self._close_if_idle)
+        self._timer = self.loop.call_at(when, self._look)
 
     def _is_idle(self) -> bool:
         """Return whether no request waits for its answer."""

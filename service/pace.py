@@ -25,6 +25,10 @@ class Pace:
             self._learn((batch.taken - self._last.taken) / self._last.count)
         batch.left_others, self._last = others_wait, batch
 
+    def stops(self) -> None:
+        """Forget the last batch: nobody waits any more, or it failed; what comes next says nothing of its time."""
+        self._last = None
+
     def answered(self, batch: Batch, finished: float) -> None:
         """Take note of a batch that nobody waited behind: its own time is all there is to learn from.
 

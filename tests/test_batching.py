@@ -1,5 +1,6 @@
 import asyncio
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -258,6 +259,60 @@ def test_a_request_that_would_wait_too_long_is_refused_at_once(make_batcher, mod
         model.gate.set()
         await asyncio.gather(running.done, waiting.done)
         batcher.check_room(100)  # whatever an idle model is sent, it begins
+
+    asyncio.run(main())
+
+
+def test_the_time_after_everybody_has_left_is_nobodys_wait(make_batcher, model, monkeypatch):
+    async def main():
+        batcher = make_batcher(max_wait_s=1.0, seconds_per_image=0.01)
+        model.gate.clear()
+        running = batcher.submit([image(0)] * 4, client_left=stays)
+        await asyncio.sleep(0)
+        gone = batcher.submit([image(1)], client_left=lambda: True)  # waits behind it, and leaves
+        model.gate.set()
+        await running.done
+        with pytest.raises(ClientLeft):
+            await gone.done
+        later = time.perf_counter() + 3600
+        monkeypatch.setattr("service.batching.time.perf_counter", lambda: later)
+        await batcher.submit([image(2)], client_left=stays).done
+        batcher._queue.append(None)
+        batcher.check_room()
+        batcher._queue.clear()
+
+    asyncio.run(main())
+
+
+def test_while_others_wait_an_image_takes_what_lies_between_two_batches(make_batcher, model, monkeypatch):
+    async def main():
+        batcher = make_batcher(max_wait_s=0.5, seconds_per_image=0.0)
+        model.gate.clear()
+        jobs = [batcher.submit([image(0)] * 4, client_left=stays) for _ in range(3)]
+        await asyncio.sleep(0)
+        later = time.perf_counter() + 40  # 10 s an image, a tenth of which counts; the batches after it take no time
+        monkeypatch.setattr("service.batching.time.perf_counter", lambda: later)
+        model.gate.set()
+        await asyncio.gather(*(job.done for job in jobs))
+        batcher._queue.append(None)
+        with pytest.raises(Overloaded, match=r"1 requests are waiting, for about 8\d\d ms"):
+            batcher.check_room()
+        batcher._queue.clear()
+
+    asyncio.run(main())
+
+
+def test_who_was_decoded_is_not_behind_those_whose_heads_came_later(make_batcher, model):
+    async def main():
+        batcher = make_batcher(max_queue=1)
+        model.gate.clear()
+        jobs = [batcher.submit([image(0)], client_left=stays)]
+        await asyncio.sleep(0)
+        assert batcher.expect(asyncio.get_running_loop()) is None
+        assert isinstance(batcher.expect(asyncio.get_running_loop()), Overloaded)
+        jobs.append(batcher.submit([image(1)], client_left=stays))
+        model.gate.set()
+        await asyncio.gather(*(job.done for job in jobs))
 
     asyncio.run(main())
 

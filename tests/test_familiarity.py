@@ -3,6 +3,7 @@
 import json
 
 import numpy as np
+import onnx
 import pytest
 import torch
 from conftest import encode
@@ -53,19 +54,27 @@ def test_it_is_the_share_of_validation_images_with_no_larger_logit_in_the_same_g
         np.testing.assert_allclose(found, expected[:count], atol=0.011)  # a logit on a threshold may fall either way
     assert np.abs(found - expected).mean() < 0.001
     np.testing.assert_array_equal(predict_onnx(path, OTHERS), before)
+    trees = [node for node in onnx.load(path).graph.node if node.op_type == "TreeEnsembleRegressor"]
+    assert len(trees) == (precision == "int8")  # there is none for a GPU
 
 
-def test_after_smoothed_labels_it_is_the_reach_towards_the_class_whose_direction_is_nearest(tmp_path):
+@pytest.mark.parametrize(("precision", "tolerance"), [("float32", 0.001), ("int8", 0.1)])
+def test_after_smoothed_labels_it_is_the_reach_towards_the_class_whose_direction_is_nearest(
+    tmp_path, precision, tolerance
+):
     torch.manual_seed(0)
     body = nn.Sequential(PixelNormalizer([128.0], [64.0]), nn.Flatten(), nn.Linear(784, 12), nn.ReLU())
     path = write_graph(tmp_path, nn.Sequential(*body, nn.Linear(12, 10)))
+    if precision == "int8":
+        quantize(path, tmp_path / "model.int8.onnx", VAL.images.numpy())
+        path = tmp_path / "model.int8.onnx"
     add_familiarity(path, VAL, smoothed=True)
     with torch.inference_mode():
         known, asked = (body(torch.as_tensor(images)).double().numpy() for images in (VAL.images, OTHERS))
     means = np.stack([known[VAL.labels.numpy() == label].mean(axis=0) for label in range(10)])
     means /= np.linalg.norm(means, axis=1, keepdims=True)
     expected = share_below((known @ means.T).max(axis=1), (asked @ means.T).max(axis=1))
-    assert np.abs(predict_familiarity(path, OTHERS) - expected).mean() < 0.001
+    assert np.abs(predict_familiarity(path, OTHERS) - expected).mean() < tolerance
 
 
 def test_one_in_twenty_of_the_images_it_was_fitted_on_is_unfamiliar(tmp_path):
