@@ -31,7 +31,7 @@ Both tables are of the code at commit {commit}.
 """
 
 OTHER_HANDS_NOTE = """ The
-digits in the last row are not MNIST's (Alpaydin and Kaynak 1998, training/other_hands.py)."""
+digits in the last rows are not MNIST's (Alpaydin and Kaynak 1998, training/other_hands.py)."""
 
 
 def describe_robustness(robustness: Robustness, recipe: Recipe) -> str:
@@ -41,7 +41,7 @@ def describe_robustness(robustness: Robustness, recipe: Recipe) -> str:
     others = [rows for rows in kinds if rows[0].auroc is not None]
     return ROBUSTNESS.format(
         framed=framed[0][0].count,
-        other_hands=OTHER_HANDS_NOTE if framed[-1][0].pictures == OTHER_HANDS else "",
+        other_hands=OTHER_HANDS_NOTE if framed[-1][0].pictures in OTHER_HANDS else "",
         framings=_table(["read", "familiar"], graphs, framed, lambda row: [row.read, row.familiar]),
         score="how far its features reach towards a class" if recipe.is_smoothed else "how large its logits are",
         least=FAMILIAR,

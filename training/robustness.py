@@ -120,8 +120,9 @@ def _pictures(
     for title, images in framed(model.preparation, chosen):
         yield title, images, labels
     if model.class_names == MNIST.class_names:
-        pictures, labels = other_hands(count)
         prepare = preparer(model.preparation, test.images.shape[1:])
-        yield OTHER_HANDS, np.stack([prepare(picture) for picture in pictures]), labels
+        for title, digits in OTHER_HANDS.items():
+            pictures, labels = other_hands(count, digits)
+            yield title, np.stack([prepare(picture) for picture in pictures]), labels
     for title, images in outliers(model, test, data_dir, count=count):
         yield title, images, None
