@@ -13,9 +13,6 @@ from models.layout import FAMILIAR, FAMILIARITY, GOLDEN_FILES, golden_tolerance
 from service.bound_batch import BoundBatch
 from service.device import count_gpus
 
-TIMING_S, MAX_TIMED_RUNS = 0.005, 20
-BATCH_S = 0.02  # of a batch on the CPU, at most, where it has several images
-
 Device = Literal["cpu", "cuda"]
 Images = NDArray[np.uint8]  # (N, H, W) grey or (N, H, W, 3) colour
 Probabilities = NDArray[np.float32]  # (N, K), rows sum to 1
@@ -120,35 +117,11 @@ class OnnxClassifier:
         else:
             sizes = [1, max_batch_size]
         for size in sizes:
-            self._run_blank(size)
+            self.run_blank(size)
 
-    def measure(self, max_batch_size: int) -> tuple[int, float]:
-        """Return the largest batch size to use and the seconds that it takes.
-
-        On a GPU that is ``max_batch_size``. On the CPU a batch is no cheaper an image beyond a few, and whoever comes
-        next waits for its end: it is the size that takes BATCH_S, if that is less.
-        """
-        if self.device == "cuda":
-            return max_batch_size, self.best_seconds(max_batch_size)
-        few = min(max_batch_size, 8)
-        self._run_blank(few)
-        seconds_per_image = self.best_seconds(few) / few
-        if (size := max(1, int(BATCH_S / seconds_per_image))) < max_batch_size:
-            return size, size * seconds_per_image
-        return max_batch_size, self.best_seconds(max_batch_size)  # threads to wake made much of the few images' time
-
-    def best_seconds(self, count: int) -> float:
-        """Time some runs, of a cheap model more: a start is a busy moment, and what disturbs one decides for good."""
-        times = [self._run_blank(count), self._run_blank(count)]
-        while sum(times) < TIMING_S and len(times) < MAX_TIMED_RUNS:
-            times.append(self._run_blank(count))
-        return min(times)
-
-    def _run_blank(self, count: int) -> float:
-        return self.timed(np.zeros((count, *self.image_shape), np.uint8))
-
-    def timed(self, images: Images) -> float:
-        """Run the model and return the seconds that it took."""
+    def run_blank(self, count: int) -> float:
+        """Run black images, as many, and return the seconds that it took."""
+        images = np.zeros((count, *self.image_shape), np.uint8)
         started = time.perf_counter()
         self.run(images)
         return time.perf_counter() - started

@@ -7,9 +7,10 @@ from pathlib import Path
 from pydantic import TypeAdapter
 
 from models.layout import MODEL_FILES
-from service.classifier import BATCH_S, ModelLoadError, OnnxClassifier
+from service.classifier import ModelLoadError, OnnxClassifier
 from service.model_files import find_model_files, load_classifier
 from service.settings import Settings
+from service.speed import BATCH_S, best_seconds, measure_batch
 
 logger = logging.getLogger("classifier")
 
@@ -52,13 +53,13 @@ def make_plan(path: Path, settings: Settings, *, threads: int) -> ServingPlan:
     one image takes as long as a batch should is it shared out to all.
     """
     classifier = choose_classifier(path, settings, threads=1)
-    max_batch_size, batch_s = classifier.measure(settings.max_batch_size)
+    max_batch_size, batch_s = measure_batch(classifier, settings.max_batch_size)
     streams = 1 if classifier.device == "cuda" else threads
     if batch_s < INLINE_BELOW_S:
         streams = 0
     elif batch_s / max_batch_size > BATCH_S and streams > 1:
         classifier, streams = load_classifier(classifier.path, settings, threads=threads), 1
-        max_batch_size, batch_s = classifier.measure(settings.max_batch_size)
+        max_batch_size, batch_s = measure_batch(classifier, settings.max_batch_size)
     return ServingPlan(
         path=classifier.path,
         threads=classifier.threads,
@@ -94,4 +95,4 @@ def choose_classifier(path: Path, settings: Settings, *, threads: int) -> OnnxCl
         logger.warning("serving %s in float32: %s", path.parent, error)
         return float32
     count = TIMED_IMAGES if float32.device == "cpu" else settings.max_batch_size
-    return quick if demanded or quick.best_seconds(count) < float32.best_seconds(count) else float32
+    return quick if demanded or best_seconds(quick, count) < best_seconds(float32, count) else float32

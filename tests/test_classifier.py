@@ -87,31 +87,11 @@ def test_cuda_refuses_to_fall_back_to_the_cpu(tmp_path):
         load(write_model(tmp_path, "one"), device="cuda")
 
 
-@pytest.mark.parametrize(("seconds_per_image", "size"), [(1e-6, 64), (0.001, 20), (0.5, 1)])
-def test_a_batch_on_the_cpu_takes_no_longer_than_its_bound(tmp_path, monkeypatch, seconds_per_image, size):
+def test_it_warms_up_by_one_image_and_by_the_largest_batch(tmp_path, monkeypatch):
     classifier, sizes = load(write_model(tmp_path, "one")), []
-
-    def timed(images):
-        sizes.append(len(images))
-        return len(images) * seconds_per_image
-
-    monkeypatch.setattr(classifier, "timed", timed)
-    assert classifier.measure(64) == (size, pytest.approx(size * seconds_per_image))
-    sizes.clear()
-    classifier.warm_up(size)
-    assert sizes == [1, size]
-
-
-def test_the_largest_batch_is_timed_itself(tmp_path, monkeypatch):
-    classifier = load(write_model(tmp_path, "one"))
-    monkeypatch.setattr(
-        classifier, "timed", lambda images: 1e-4 + len(images) * 1e-6
-    )  # waking threads costs most of it
-    assert classifier.measure(64) == (64, pytest.approx(1.64e-4))
-
-
-def test_a_batch_is_no_larger_than_the_settings_say(tmp_path):
-    assert load(write_model(tmp_path, "one")).measure(3)[0] == 3
+    monkeypatch.setattr(classifier, "run_blank", sizes.append)
+    classifier.warm_up(20)
+    assert sizes == [1, 20]
 
 
 def test_buckets_are_powers_of_two():

@@ -28,7 +28,9 @@ def choose(folder, **settings):
 
 
 def make_faster(monkeypatch, precision):
-    monkeypatch.setattr(OnnxClassifier, "timed", lambda self, images: 1.0 if self.card.precision == precision else 2.0)
+    monkeypatch.setattr(
+        OnnxClassifier, "run_blank", lambda self, _count: 1.0 if self.card.precision == precision else 2.0
+    )
 
 
 @pytest.mark.parametrize(("faster", "file"), [("int8", "model.int8.onnx"), ("float32", "model.onnx")])
@@ -89,7 +91,7 @@ def test_a_file_that_is_not_of_the_precision_of_its_name_is_refused(folder):
 def test_each_thread_has_batches_of_its_own_unless_they_are_very_cheap_or_very_dear(
     tmp_path, monkeypatch, batch_s, threads, streams
 ):
-    monkeypatch.setattr(OnnxClassifier, "timed", lambda self, images: batch_s)
+    monkeypatch.setattr(OnnxClassifier, "run_blank", lambda _self, _count: batch_s)
     path = write_model(tmp_path, "a") / "model.onnx"
     plan = make_plan(path, Settings(models_dir=tmp_path, device="cpu", max_batch_size=1), threads=3)
     assert (plan.threads, plan.streams) == (threads, streams)
