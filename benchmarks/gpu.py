@@ -7,8 +7,6 @@ Correctness first: a way whose probabilities differ from the CPU's by more than 
 """
 
 import argparse
-import asyncio
-import math
 import statistics
 import sys
 import time
@@ -20,25 +18,17 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import onnxruntime as ort
 import torch
-from numpy.typing import NDArray
 
+from benchmarks.gpu_ways import WAYS, Images, Run
 from models.layout import FLOAT16_MODEL_FILE, GOLDEN_FILES, MODEL_FILE, newest_version
-from service.batching import Batcher
-from service.bound_batch import BoundBatch
-from service.classifier import OnnxClassifier
-from service.metrics import ModelMetrics
-from training.device import count_cores, describe_hardware
+from training.device import describe_hardware
 from training.half_precision import halve
 from training.provenance import MODELS_DIR
 from training.report import read_card
 
 TOLERANCE = {"float32": 1e-3, "float16": 1e-2}  # of a probability
 REPEATS = 5
-SERVED_BATCHES = 16  # that wait at once
 COPY_BYTES, MATRIX_SIDE = 64 * 1024 * 1024, {"cuda": 8192, "cpu": 1024}  # by which bus and peak are measured
-
-Images = NDArray[np.uint8]
-Run = Callable[[Images], NDArray[np.float32]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,69 +106,6 @@ def measure_model(name: str, options: argparse.Namespace, *, bus: float, peak: f
                         model=name, precision=precision, way=way, batch_size=batch_size, values=values, floor=floor
                     )
                     print(speed.row(), flush=True)
-
-
-def plain(path: Path, _shape: tuple[int, ...], device: str) -> Run:
-    """Let ONNX Runtime allocate and copy."""
-    session = open_session(path, device)
-    return lambda images: session.run(["probabilities"], {"images": images})[0]
-
-
-def bound(path: Path, shape: tuple[int, ...], device: str) -> Run:
-    """Keep input and output in page-locked memory and on the device."""
-    return _bind(open_session(path, device), shape, device)
-
-
-def captured(path: Path, shape: tuple[int, ...], device: str) -> Run:
-    """Replay one CUDA graph a run, instead of launching kernel by kernel."""
-    return _bind(open_session(path, device, enable_cuda_graph="1"), shape, device)
-
-
-def _bind(session: ort.InferenceSession, shape: tuple[int, ...], device: str) -> Run:
-    batch = BoundBatch(session, shape[0], outputs=["probabilities"], device=device)
-    return lambda images: batch.run(images)[0]
-
-
-def served(path: Path, shape: tuple[int, ...], device: str) -> Run:
-    """Put the images of many batches to the service's batcher, each a request of its own."""
-    classifier = OnnxClassifier(path, device="cuda" if device == "cuda" else "cpu", threads=count_cores())
-    classifier.warm_up(shape[0])
-    metrics = ModelMetrics(path.parent.name, path.stem)
-
-    async def classify(images: Images) -> NDArray[np.float32]:
-        batcher = Batcher(
-            classifier.run,
-            image_shape=shape[1:],
-            max_batch_size=shape[0],
-            max_queue=SERVED_BATCHES * shape[0],
-            max_wait_s=math.inf,
-            seconds_per_image=0.0,
-            streams=1,
-            metrics=metrics,
-        )
-        jobs = [batcher.submit([image], client_left=lambda: False) for _ in range(SERVED_BATCHES) for image in images]
-        await asyncio.gather(*(job.done for job in jobs))
-        batcher.close()
-        return np.array([job.answers[0].probabilities for job in jobs], np.float32)
-
-    return lambda images: asyncio.run(classify(images))
-
-
-WAYS = {"run": plain, "bound": bound, "CUDA graph": captured, "service": served}
-
-
-def open_session(path: Path, device: str, **more: str) -> ort.InferenceSession:
-    """Open a model on the device.
-
-    Raises:
-        RuntimeError: ONNX Runtime fell back to the CPU.
-    """
-    cuda = ("CUDAExecutionProvider", {"cudnn_conv_algo_search": "HEURISTIC", **more})
-    providers = ["CPUExecutionProvider"] if device == "cpu" else [cuda, "CPUExecutionProvider"]
-    session = ort.InferenceSession(path, providers=providers)
-    if device == "cuda" and session.get_providers()[0] != "CUDAExecutionProvider":
-        raise RuntimeError("ONNX Runtime fell back to the CPU: install the extra `cuda`")
-    return session
 
 
 def images_per_s(run: Run, batch: Images, seconds: float) -> float:

@@ -1,0 +1,84 @@
+"""The ways to run a model on a GPU that are compared: each takes uint8 images and gives their probabilities."""
+
+import asyncio
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnxruntime as ort
+from numpy.typing import NDArray
+
+from service.batching import Batcher
+from service.bound_batch import BoundBatch
+from service.classifier import OnnxClassifier
+from service.metrics import ModelMetrics
+from training.device import count_cores
+
+SERVED_BATCHES = 16  # that wait at once
+
+Images = NDArray[np.uint8]
+Run = Callable[[Images], NDArray[np.float32]]
+
+
+def plain(path: Path, _shape: tuple[int, ...], device: str) -> Run:
+    """Let ONNX Runtime allocate and copy."""
+    session = open_session(path, device)
+    return lambda images: session.run(["probabilities"], {"images": images})[0]
+
+
+def bound(path: Path, shape: tuple[int, ...], device: str) -> Run:
+    """Keep input and output in page-locked memory and on the device."""
+    return _bind(open_session(path, device), shape, device)
+
+
+def captured(path: Path, shape: tuple[int, ...], device: str) -> Run:
+    """Replay one CUDA graph a run, instead of launching kernel by kernel."""
+    return _bind(open_session(path, device, enable_cuda_graph="1"), shape, device)
+
+
+def _bind(session: ort.InferenceSession, shape: tuple[int, ...], device: str) -> Run:
+    batch = BoundBatch(session, shape[0], outputs=["probabilities"], device=device)
+    return lambda images: batch.run(images)[0]
+
+
+def served(path: Path, shape: tuple[int, ...], device: str) -> Run:
+    """Put the images of many batches to the service's batcher, each a request of its own."""
+    classifier = OnnxClassifier(path, device="cuda" if device == "cuda" else "cpu", threads=count_cores())
+    classifier.warm_up(shape[0])
+    metrics = ModelMetrics(path.parent.name, path.stem)
+
+    async def classify(images: Images) -> NDArray[np.float32]:
+        batcher = Batcher(
+            classifier.run,
+            image_shape=shape[1:],
+            max_batch_size=shape[0],
+            max_queue=SERVED_BATCHES * shape[0],
+            max_wait_s=math.inf,
+            seconds_per_image=0.0,
+            streams=1,
+            metrics=metrics,
+        )
+        jobs = [batcher.submit([image], client_left=lambda: False) for _ in range(SERVED_BATCHES) for image in images]
+        await asyncio.gather(*(job.done for job in jobs))
+        batcher.close()
+        return np.array([job.answers[0].probabilities for job in jobs], np.float32)
+
+    return lambda images: asyncio.run(classify(images))
+
+
+WAYS = {"run": plain, "bound": bound, "CUDA graph": captured, "service": served}
+
+
+def open_session(path: Path, device: str, **more: str) -> ort.InferenceSession:
+    """Open a model on the device.
+
+    Raises:
+        RuntimeError: ONNX Runtime fell back to the CPU.
+    """
+    cuda = ("CUDAExecutionProvider", {"cudnn_conv_algo_search": "HEURISTIC", **more})
+    providers = ["CPUExecutionProvider"] if device == "cpu" else [cuda, "CPUExecutionProvider"]
+    session = ort.InferenceSession(path, providers=providers)
+    if device == "cuda" and session.get_providers()[0] != "CUDAExecutionProvider":
+        raise RuntimeError("ONNX Runtime fell back to the CPU: install the extra `cuda`")
+    return session
