@@ -113,7 +113,9 @@ class Served:
 
 
 @contextmanager
-def served(server: Server, *, model: str = "mnist", precision: str = "int8", workers: int = 1) -> Iterator[Served]:
+def served(
+    server: Server, *, model: str = "mnist", precision: str = "int8", workers: int = 1, cores: str = ""
+) -> Iterator[Served]:
     """Serve until the block ends; ready when it begins.
 
     Args:
@@ -121,6 +123,7 @@ def served(server: Server, *, model: str = "mnist", precision: str = "int8", wor
         model: whose newest version the peers serve; ours serves all.
         precision: of the file; int8 is what ours serves by itself on a CPU of today.
         workers: of ours; the peers have one.
+        cores: that it may run on, as taskset has it; all, unless given.
 
     Raises:
         ServerError: it ended before it was ready, or was not ready in time.
@@ -134,7 +137,8 @@ def served(server: Server, *, model: str = "mnist", precision: str = "int8", wor
         "BENTOML_HOST": "127.0.0.1",
         MODEL: str(newest_file(model, precision)),
     }
-    command = [part.format(port=port) for part in server.command]
+    command = ["taskset", "--cpu-list", cores] if cores else []
+    command += [part.format(port=port) for part in server.command]
     started = time.perf_counter()
     with tempfile.TemporaryFile() as log:
         process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log)

@@ -52,9 +52,11 @@ def main() -> int:
         for name, suite in SUITES.items():
             if name in options.only:
                 print(f"measuring: {name}", file=sys.stderr, flush=True)
-                figures += suite(effort)
-    except (GeneratorError, ServerError) as error:
-        print(f"Error: {error}", file=sys.stderr)
+                measured = suite(effort)
+                print(render_figures(measured), file=sys.stderr, flush=True)  # whatever ends the run later
+                figures += measured
+    except (GeneratorError, ServerError, KeyboardInterrupt) as error:
+        print("Interrupted." if isinstance(error, KeyboardInterrupt) else f"Error: {error}", file=sys.stderr)
         report(None, describe_setting(), costs, figures)  # what was measured until then
         return 1
     report(options.out, describe_setting(), costs, figures)

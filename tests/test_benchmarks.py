@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import httpx
 import pytest
 
-from benchmarks import gpu, training, work
+from benchmarks import gpu, serving, training, work
 from benchmarks.cost import DIGIT, Effort, measure, photograph
 from benchmarks.figures import Cost, Figure, draw_costs, render_costs, render_figures
 from benchmarks.generators import (
@@ -148,6 +148,22 @@ def test_a_generator_that_is_missing_is_named_with_its_package(monkeypatch):
     monkeypatch.setenv("PATH", "")
     with pytest.raises(GeneratorError, match="wrk is not installed; on Debian: apt-get install wrk"):
         run(["wrk"])
+
+
+def test_what_was_measured_is_not_lost_with_the_rest(monkeypatch, capsys):
+    def interrupt(_effort):
+        raise KeyboardInterrupt
+
+    suites = {"work": lambda _effort: [Figure(name="a figure", values=[1.0])], "tail": interrupt}
+    monkeypatch.setattr(serving, "check_installed", lambda: None)
+    monkeypatch.setattr(serving, "SUITES", suites)
+    monkeypatch.setattr(sys, "argv", ["serving", "--only", *suites])
+    assert serving.main() == 1
+    printed = capsys.readouterr()
+    assert printed.out.count("| a figure | 1 |") == 1
+    assert (
+        printed.err.index("| a figure | 1 |") < printed.err.index("measuring: tail") < printed.err.index("Interrupted.")
+    )
 
 
 def test_a_form_is_read_back_as_it_was_made():
