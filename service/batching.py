@@ -73,13 +73,14 @@ class Batcher:
         if (why := self._why_full(len(self._queue))) is not None:
             raise Overloaded(why)
 
-    def expect(self, loop: asyncio.AbstractEventLoop) -> Overloaded | None:
-        """Keep room for a request whose head was read until the loop turns, when it has mostly queued; or refuse it.
+    def expect(self, loop: asyncio.AbstractEventLoop) -> str | None:
+        """Keep room for a request whose head was read until the loop turns, when it has mostly queued.
 
-        The refusal is returned: raised, it would hold the frames between, and they it, for the garbage collector.
+        Return why there is none, if so: raised, an error would hold the frames between, and they it, for the garbage
+        collector.
         """
         if (why := self._why_full(len(self._queue) + self._arriving)) is not None:
-            return Overloaded(why)
+            return why
         if not self._arriving:
             loop.call_soon(self._turned)
         self._arriving += 1

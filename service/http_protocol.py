@@ -5,15 +5,15 @@ most of the work, so the connection does that itself; whatever it is not sure of
 """
 
 import asyncio
-from functools import lru_cache
 from typing import ClassVar
 
 from uvicorn.config import HTTP_PROTOCOLS, LOOP_FACTORIES
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from service.hot_routes import PATH
-from service.problems import CONTENT_TYPE, HeadTooLarge, Overloaded, Problem, RequestTimeout
-from service.request import read_headers
+from service.problems import HeadTooLarge, Overloaded, Problem, RequestTimeout
+from service.refusals import render, write_held, write_soon
+from service.request import find_request_id
 from service.worker import Worker
 
 MAX_HEAD_BYTES = 64 * 1024  # of request line and headers, or of trailers; a head that comes in one piece may have more
@@ -32,19 +32,19 @@ class HttpProtocol(HttpToolsProtocol):
 
     worker: ClassVar[Worker]
 
-    _unfinished = 0  # bytes that came in a row and neither ended a head nor belong to a body
-    _body_due = False  # a head has ended, and its request's end has not come
-    _idle_since = 0.0  # on the event loop's clock: when the last answer was sent, or the connection made
-    _closes = False  # once the body that is due has come
-    _given_up = False
-    _unread = 0  # bytes of answers that the client had not taken at the timer's last look
-    _timer: asyncio.TimerHandle
+    # with seven attributes more, uvicorn's would no longer fit what Python lays out alike for all instances (30)
+    __slots__ = "_body_due", "_closes", "_given_up", "_idle_since", "_timer", "_unfinished", "_unread"
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Give a client its time for the first request."""
         super().connection_made(transport)  # type: ignore[arg-type]  # uvicorn asks for a transport of both directions
         self.ws_protocol_class = None  # no route speaks WebSocket
-        self._idle_since = self.loop.time()
+        self._unfinished = 0  # bytes that came in a row and neither ended a head nor belong to a body
+        self._body_due = False  # a head has ended, and its request's end has not come
+        self._closes = False  # once the body that is due has come
+        self._given_up = False
+        self._unread = 0  # bytes of answers that the client had not taken at the timer's last look
+        self._idle_since = self.loop.time()  # when the last answer was sent, or the connection made
         self._look_again(self._idle_since + self.timeout_keep_alive)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -62,21 +62,29 @@ class HttpProtocol(HttpToolsProtocol):
         if self._unfinished > MAX_HEAD_BYTES:
             self._give_up(HeadTooLarge(f"the head has over {MAX_HEAD_BYTES} bytes; send fewer or shorter headers"))
 
+    def on_message_begin(self) -> None:
+        """Begin a head; uvicorn makes half of its scope here already, which a request that is refused needs not."""
+        self.url, self.headers, self.expect_100_continue = b"", [], False
+
     def on_headers_complete(self) -> None:
         """Refuse the request, or let uvicorn begin it."""
         if self._closes:
             return
         self._unfinished, self._body_due = 0, True
-        if (problem := self._find_refusal()) is None:
+        if (why := self._find_refusal()) is None:
+            head = self.url, self.headers, self.expect_100_continue
+            super().on_message_begin()
+            self.url, self.headers, self.expect_100_continue = head
+            self.scope["headers"] = self.headers
             super().on_headers_complete()
             return
         self.cycle = _REFUSED  # type: ignore[assignment]
         keep_alive = self.parser.get_http_version() != "1.0" and self.parser.should_keep_alive()
         if self.expect_100_continue or not keep_alive:  # who asked first may not send the body that is due
             self._closes = True
-            self._write(problem, (b"connection", b"close"))
+            self._write(self._render(Overloaded, why, (b"connection", b"close")))
         else:
-            self._write(problem)
+            write_soon(self.loop, self.transport, self._render(Overloaded, why))
         self.on_response_complete()
 
     def on_body(self, body: bytes) -> None:
@@ -131,7 +139,12 @@ class HttpProtocol(HttpToolsProtocol):
         """Return whether no request waits for its answer."""
         return (self.cycle is None or self.cycle.response_complete) and not self.transport.is_closing()
 
-    def _find_refusal(self) -> Overloaded | None:
+    def send_400_response(self, msg: str) -> None:
+        """Tell a client that it does not speak HTTP, once it was told the rest."""
+        write_held()
+        super().send_400_response(msg)
+
+    def _find_refusal(self) -> str | None:
         """Return why the request is refused; None if it is not, or if that is the application's to say."""
         worker, parser = self.worker, self.parser
         if worker.state != "ready" or worker.settings.access_log or self.flow.write_paused or not self._is_idle():
@@ -145,33 +158,25 @@ class HttpProtocol(HttpToolsProtocol):
             model = worker.models.find(found[2], found[3])
         except Problem:
             return None
-        overload = model.batcher.expect(self.loop)
-        if overload is not None:
-            model.metrics.requests.count_soon(overload.status, self.loop)
-        return overload
+        why = model.batcher.expect(self.loop)
+        if why is not None:
+            model.metrics.requests.count_soon(Overloaded.status, self.loop)
+        return why
 
     def _give_up(self, problem: Problem) -> None:
         """Answer for the last time, if no other answer is due, and close the connection soon."""
         self._given_up = True
         if self._is_idle():
-            self._write(problem)
+            self._write(self._render(type(problem), problem.detail))
         self.loop.call_later(LINGER_S, self.transport.close)
 
-    def _write(self, problem: Problem, *headers: tuple[bytes, bytes]) -> None:
-        request_id = read_headers({"headers": self.headers or ()}).request_id
-        lines = [*self.server_state.default_headers, (b"x-request-id", request_id), *headers]
-        head = [b"%b: %b\r\n" % line for line in lines]
-        rest = _render(type(problem), problem.detail)  # type: ignore[arg-type]  # mypy 1 takes a class for unhashable
-        self.transport.write(b"".join([STATUS_LINE[problem.status], *head, rest]))
+    def _render(self, kind: type[Problem], detail: str, *headers: tuple[bytes, bytes]) -> bytes:
+        lines = [*self.server_state.default_headers, (b"x-request-id", find_request_id(self.headers or ())), *headers]
+        return render(kind, detail, lines)
 
-
-@lru_cache(maxsize=64)  # while a queue is full, many are told the same
-def _render(kind: type[Problem], detail: str) -> bytes:
-    """Return what all answers with this problem have in common: the end of the head, and the body."""
-    problem = kind(detail)
-    body = problem.render()
-    lines = [(b"content-type", CONTENT_TYPE), (b"content-length", b"%d" % len(body)), *problem.headers]
-    return b"".join([*(b"%b: %b\r\n" % line for line in lines), b"\r\n", body])
+    def _write(self, answer: bytes) -> None:
+        write_held()
+        self.transport.write(answer)
 
 
 class _Refused:

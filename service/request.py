@@ -3,7 +3,7 @@
 import itertools
 import re
 import secrets
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl
@@ -22,7 +22,7 @@ REQUEST_ID = "classifier.request_id"  # the scope's key for routes behind the ho
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
 _MAX_QUERY = 4096  # bytes
 _ids = itertools.count(1)
-_process = secrets.token_hex(8)
+_process = secrets.token_hex(8).encode()
 
 
 @dataclass(slots=True)
@@ -44,9 +44,18 @@ def read_headers(scope: Scope) -> Headers:
             headers.content_length = int(value)
         elif name == b"x-request-id" and _REQUEST_ID.fullmatch(value):
             headers.request_id = value
-    if not headers.request_id:
-        headers.request_id = f"{_process}-{next(_ids):x}".encode()
+    headers.request_id = headers.request_id or _new_request_id()
     return headers
+
+
+def find_request_id(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
+    """Return the id of a request from its headers alone, or a new one."""
+    fit = (value for name, value in headers if name == b"x-request-id" and _REQUEST_ID.fullmatch(value))
+    return next(fit, b"") or _new_request_id()
+
+
+def _new_request_id() -> bytes:
+    return b"%b-%x" % (_process, next(_ids))
 
 
 @dataclass(slots=True, frozen=True)

@@ -125,6 +125,14 @@ def gate():
     event.set()
 
 
+@pytest.fixture
+def full(start, gate):
+    """A service whose model runs nothing before ``gate`` opens and lets two requests wait."""
+    service = start(max_queue=2)
+    service.gate("mnist", lambda images, classify: gate.wait(10) and classify(images))
+    return service
+
+
 @pytest.fixture(scope="session")
 def url():
     """The address of a real service, with the real models and no settings, that the tests share."""

@@ -1,0 +1,77 @@
+"""Connections to a service behind uvicorn in this process, over real sockets."""
+
+import asyncio
+import socket
+from contextlib import asynccontextmanager
+
+import uvicorn
+
+from service.http_protocol import HttpProtocol
+
+MNIST = "/v1/models/mnist/classify"
+
+
+class Client:
+    """One connection."""
+
+    def __init__(self, reader, writer):
+        self._reader, self._writer = reader, writer
+
+    def send(self, data):
+        self._writer.write(data)
+
+    def post(self, body, *, path=MNIST, headers="", method="POST", version="1.1", whole=True):
+        """Send a request; of a body that is None only the head, which announces one."""
+        length = 100 if body is None else len(body)
+        head = f"{method} {path} HTTP/{version}\r\nhost: x\r\ncontent-length: {length}\r\n{headers}\r\n"
+        self.send(head.encode() + (body or b"")[: None if whole else 10])
+
+    async def answer(self):
+        """Return the status, the headers and the body of the next answer; None at the connection's end."""
+        try:
+            head = await asyncio.wait_for(self._reader.readuntil(b"\r\n\r\n"), 10)
+        except (asyncio.IncompleteReadError, ConnectionResetError):
+            return None
+        first, *lines = head.decode().split("\r\n")
+        headers = dict(line.split(": ", 1) for line in lines if line)
+        return int(first.split()[1]), headers, await self._reader.readexactly(int(headers["content-length"]))
+
+    async def status(self):
+        answer = await self.answer()
+        return answer and answer[0]
+
+    async def close(self):
+        self._writer.close()
+        await self._writer.wait_closed()
+
+
+@asynccontextmanager
+async def running(service, *, app=None, keep_alive=5.0):
+    """Serve on a free port, and yield a function that connects."""
+    HttpProtocol.worker = service.worker
+    app = app or service.app
+    server = uvicorn.Server(
+        uvicorn.Config(app, http=HttpProtocol, lifespan="off", log_config=None, timeout_keep_alive=keep_alive)
+    )
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        serving = asyncio.create_task(server.serve(sockets=[listener]))
+        clients = []
+
+        async def connect():
+            connect.connections = server.server_state.connections
+            clients.append(Client(*await asyncio.open_connection(*listener.getsockname())))
+            return clients[-1]
+
+        try:
+            yield connect
+        finally:
+            for client in clients:
+                await client.close()
+            server.should_exit = True
+            await serving
+
+
+async def wait_until(is_true):
+    async with asyncio.timeout(10):
+        while not is_true():
+            await asyncio.sleep(0.001)
