@@ -36,11 +36,13 @@ def exposure_loss(logits: Tensor, *, known: int) -> Tensor:
 
 
 def outliers_of(images: Tensor) -> Tensor:
-    """Return as many images, a fifth of them each turned, put together, distorted, laid over each other, and cut off.
+    """Return as many images, six tenths turned, one each put together, distorted, laid over each other, and cut off.
+
+    Turned, a digit keeps its strokes, and is nearest to what else is written and printed: a mirrored 2 is an S.
 
     Shape: (N, S, S), 0..255 -> the same; it draws from torch's own generator.
     """
-    makers = _turned, _put_together, _distorted, _laid_over, _cut_off
+    makers = [_turned] * 6 + [_put_together, _distorted, _laid_over, _cut_off]
     parts = torch.tensor_split(images, len(makers))
     return torch.cat([make(part, images) for make, part in zip(makers, parts, strict=True) if len(part)])
 
