@@ -1,10 +1,9 @@
-"""What a request costs: ours against the floor and the peers, a large model, a batch, a large photograph."""
+"""What a request costs: ours against the floor and the peers, two workers, a batch, a large photograph."""
 
 import io
 import statistics
 import time
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,7 +19,6 @@ WARM_UP_S = 2
 IMAGES = ROOT / "tests" / "images"
 DIGIT, PHOTO = IMAGES / "mnist-7.png", IMAGES / "cifar10-ship.png"
 BATCH = 256
-TURNS = 4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,32 +103,6 @@ def summarize(server: str, body: str, samples: Sequence[Sample]) -> Cost:
 def ratios(samples: Sequence[Sample], *, reference: Sequence[Sample]) -> list[float]:
     """Divide the costs of a server by those of another, run by run."""
     return [one.cpu_us / other.cpu_us for one, other in zip(samples, reference, strict=True)]
-
-
-def compare_large_model(effort: Effort) -> list[Figure]:
-    """Post a photograph to cifar10: what we add to decoding and ONNX Runtime, against what the floor adds.
-
-    In turns, as a request's cost varies by more than the difference with whatever else a machine does. On one core, as
-    a worker has by default: where one has two, it runs two batches at once, which disturb each other's caches.
-    """
-    body, figures = Body(content=PHOTO.read_bytes()), []
-    for cores, where, target in ("0", "on one core", 60), ("", "on all cores", None):
-        values = []
-        for _ in range(effort.repeats):
-            with ExitStack() as stack:
-                both = [
-                    stack.enter_context(served(server, model="cifar10", precision="float32", cores=cores))
-                    for server in (FLOOR, OURS)
-                ]
-                urls = [running.url(running.server.classify.format(model="cifar10")) for running in both]
-                turns = [
-                    [measure(running, url, body, effort.seconds)[1] for running, url in zip(both, urls, strict=True)]
-                    for _ in range(TURNS)
-                ]
-            values.append(statistics.mean(ours - floor for floor, ours in turns))
-        name = f"CPU a cifar10 request beyond the bare handler's, {where}"
-        figures.append(Figure(name=name, values=values, target=target, unit="µs"))
-    return figures
 
 
 def compare_workers(effort: Effort) -> list[Figure]:

@@ -94,17 +94,8 @@ def load_closed(url: str, body: Body, *, connections: int, seconds: int) -> Clos
     with as_file(body) as path, tempfile.NamedTemporaryFile("w", suffix=".lua") as script:
         script.write(SCRIPT.format(path=path, content_type=body.content_type))
         script.flush()
-        command = [
-            "wrk",
-            "-t1",
-            f"-c{connections}",
-            f"-d{seconds}s",
-            "--timeout",
-            "30s",
-            "--latency",
-            "-s",
-            script.name,
-        ]
+        command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", f"{max(2, seconds // 2)}s"]
+        command += ["--latency", "-s", script.name]
         before = _children_cpu_s()
         printed = run([*command, url])
         return replace(read_wrk(printed), own_cpu_s=_children_cpu_s() - before)

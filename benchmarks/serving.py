@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from benchmarks import cost, tail, work
+from benchmarks import cost, large_model, tail, work
 from benchmarks.cost import Effort
 from benchmarks.figures import Cost, Figure, as_json, draw_costs, render_costs, render_figures
 from benchmarks.generators import GeneratorError, check_installed
@@ -25,7 +25,7 @@ from training.processor import describe_processor
 from training.provenance import git_commit
 
 SUITES: Mapping[str, Callable[[Effort], list[Figure]]] = {
-    "large-model": cost.compare_large_model,
+    "large-model": large_model.compare_large_model,
     "workers": cost.compare_workers,
     "batch": cost.compare_batch,
     "photograph": cost.compare_photograph,
@@ -57,7 +57,7 @@ def main() -> int:
                 figures += measured
     except (GeneratorError, ServerError, KeyboardInterrupt) as error:
         print("Interrupted." if isinstance(error, KeyboardInterrupt) else f"Error: {error}", file=sys.stderr)
-        report(None, describe_setting(), costs, figures)  # what was measured until then
+        report(None, describe_setting(), costs, figures)  # of the suites that ended; the servers' runs were printed
         return 1
     report(options.out, describe_setting(), costs, figures)
     return 0 if all(figure.is_met for figure in figures) else 2

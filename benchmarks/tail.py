@@ -7,7 +7,7 @@ from pathlib import Path
 from benchmarks.cost import DIGIT, PHOTO, Effort, measure
 from benchmarks.figures import Figure
 from benchmarks.generators import Body, OpenLoop, load_closed, load_open
-from benchmarks.servers import OURS, served
+from benchmarks.servers import OURS, ServerError, served
 
 CONNECTIONS = (1, 16, 64, 256)
 TAIL_CONNECTIONS = (16, 64)
@@ -61,6 +61,8 @@ def count_errors(effort: Effort) -> list[Figure]:
             loads = [
                 load_closed(url, body, connections=connections, seconds=effort.seconds) for _ in range(effort.repeats)
             ]
+            if not all(load.answers for load in loads):
+                raise ServerError(f"{running.server.name} answered nothing at {connections} connections")
             name = f"errors at {connections} connections"
             figures.append(Figure(name=name, values=[sum(load.errors for load in loads)], target=0))
     return figures

@@ -51,6 +51,7 @@ class Batcher:
         self._queue: deque[Job] = deque()
         self._waiting = 0  # images in the queue
         self._arriving = 0  # requests whose heads were read in this turn of the loop
+        self._why_refused: str | None = None  # in this turn, in which the queue gets no shorter
         self.max_batch_size = max_batch_size
         at_once = max(1, streams)
         self._pace = Pace(seconds_per_image, max_batch_size=max_batch_size, streams=at_once)
@@ -79,12 +80,13 @@ class Batcher:
         Return why there is none, if so: raised, an error would hold the frames between, and they it, for the garbage
         collector.
         """
-        if (why := self._why_full(len(self._queue) + self._arriving)) is not None:
-            return why
-        if not self._arriving:
-            loop.call_soon(self._turned)
-        self._arriving += 1
-        return None
+        if self._why_refused is None:
+            if not self._arriving:
+                loop.call_soon(self._turned)
+            self._why_refused = self._why_full(len(self._queue) + self._arriving)
+            if self._why_refused is None:
+                self._arriving += 1
+        return self._why_refused
 
     def _why_full(self, ahead: int) -> str | None:
         """Return why one more request is too many behind so many; None if it is not."""
@@ -119,7 +121,7 @@ class Batcher:
             self._threads.shutdown(wait=True)
 
     def _turned(self) -> None:
-        self._arriving = 0
+        self._arriving, self._why_refused = 0, None
 
     def _collect_soon(self, loop: asyncio.AbstractEventLoop) -> None:
         """Collect after the requests that are being read in this turn of the loop."""

@@ -120,7 +120,7 @@ class OnnxClassifier:
             self.run_blank(size)
 
     def run_blank(self, count: int) -> float:
-        """Run black images, as many, and return the seconds that it took."""
+        """Run ``count`` black images and return the seconds that it took."""
         images = np.zeros((count, *self.image_shape), np.uint8)
         started = time.perf_counter()
         self.run(images)

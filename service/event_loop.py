@@ -1,12 +1,15 @@
 """The event loop: uvloop's, which lets new connections in beside whatever keeps it busy."""
 
 import asyncio
+import logging
 import socket
 from collections.abc import Callable
 from ssl import SSLContext
 from typing import Any
 
 import uvloop
+
+logger = logging.getLogger("classifier")
 
 ACCEPTED_AT_ONCE = 32  # connections, in one turn of the loop
 
@@ -57,4 +60,9 @@ class _Accepting:
             connecting = self._loop.connect_accepted_socket(self._factory, connection, ssl=self._ssl)
             task = self._loop.create_task(connecting)
             self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            task.add_done_callback(self._connected)
+
+    def _connected(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()):  # whoever speaks no TLS where it is asked for
+            logger.debug("no connection: %r", error)

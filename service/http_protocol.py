@@ -5,6 +5,7 @@ most of the work, so the connection does that itself; whatever it is not sure of
 """
 
 import asyncio
+from functools import lru_cache
 from typing import ClassVar
 
 from uvicorn.config import HTTP_PROTOCOLS, LOOP_FACTORIES
@@ -151,11 +152,10 @@ class HttpProtocol(HttpToolsProtocol):
             return None
         if parser.should_upgrade() or parser.get_method() != b"POST":
             return None
-        found = PATH.fullmatch(self.url.partition(b"?")[0].decode("latin-1"))
-        if found is None or found[4] is None:  # errors of the inference protocol have another shape
+        if (found := _find_names(self.url)) is None:
             return None
         try:
-            model = worker.models.find(found[2], found[3])
+            model = worker.models.find(*found)
         except Problem:
             return None
         why = model.batcher.expect(self.loop)
@@ -171,12 +171,21 @@ class HttpProtocol(HttpToolsProtocol):
         self.loop.call_later(LINGER_S, self.transport.close)
 
     def _render(self, kind: type[Problem], detail: str, *headers: tuple[bytes, bytes]) -> bytes:
-        lines = [*self.server_state.default_headers, (b"x-request-id", find_request_id(self.headers or ())), *headers]
-        return render(kind, detail, lines)
+        request_id = find_request_id(self.headers or ())
+        return render(kind, detail, request_id, (*self.server_state.default_headers, *headers))
 
     def _write(self, answer: bytes) -> None:
         write_held()
         self.transport.write(answer)
+
+
+@lru_cache(maxsize=64)  # URLs; each is up to MAX_HEAD_BYTES
+def _find_names(url: bytes) -> tuple[str, str | None] | None:
+    """Return the names of the model and the version that shall classify; None if that is not what is asked for."""
+    found = PATH.fullmatch(url.partition(b"?")[0].decode("latin-1"))
+    if found is None or found[4] is None:  # errors of the inference protocol have another shape
+        return None
+    return found[2], found[3]
 
 
 class _Refused:

@@ -10,7 +10,7 @@ from models.layout import MODEL_FILES
 from service.classifier import ModelLoadError, OnnxClassifier
 from service.model_files import find_model_files, load_classifier
 from service.settings import Settings
-from service.speed import BATCH_S, best_seconds, measure_batch
+from service.speed import BATCH_S, measure_batch, time_batch
 
 logger = logging.getLogger("classifier")
 
@@ -95,4 +95,4 @@ def choose_classifier(path: Path, settings: Settings, *, threads: int) -> OnnxCl
         logger.warning("serving %s in float32: %s", path.parent, error)
         return float32
     count = TIMED_IMAGES if float32.device == "cpu" else settings.max_batch_size
-    return quick if demanded or best_seconds(quick, count) < best_seconds(float32, count) else float32
+    return quick if demanded or time_batch(quick, count) < time_batch(float32, count) else float32

@@ -35,23 +35,23 @@ class Headers:
 
 
 def read_headers(scope: Scope) -> Headers:
-    """Pick our headers out of the request's; a missing or unfit X-Request-ID is replaced by a new one."""
+    """Pick our headers out of the request's."""
     headers = Headers(b"")
     for name, value in scope["headers"]:
         if name == b"content-type":
             headers.content_type = value
         elif name == b"content-length" and value.isdigit():
             headers.content_length = int(value)
-        elif name == b"x-request-id" and _REQUEST_ID.fullmatch(value):
-            headers.request_id = value
-    headers.request_id = headers.request_id or _new_request_id()
+    headers.request_id = find_request_id(scope["headers"])
     return headers
 
 
 def find_request_id(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
-    """Return the id of a request from its headers alone, or a new one."""
-    fit = (value for name, value in headers if name == b"x-request-id" and _REQUEST_ID.fullmatch(value))
-    return next(fit, b"") or _new_request_id()
+    """Return the first X-Request-ID that is fit to be one, or a new one."""
+    for name, value in headers:
+        if name == b"x-request-id" and _REQUEST_ID.fullmatch(value):
+            return value
+    return _new_request_id()
 
 
 def _new_request_id() -> bytes:

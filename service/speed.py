@@ -13,16 +13,16 @@ def measure_batch(classifier: OnnxClassifier, max_batch_size: int) -> tuple[int,
     waits for its end: it is the size that takes BATCH_S, if that is less.
     """
     if classifier.device == "cuda":
-        return max_batch_size, best_seconds(classifier, max_batch_size)
+        return max_batch_size, time_batch(classifier, max_batch_size)
     few = min(max_batch_size, 8)
     classifier.run_blank(few)
-    seconds_per_image = best_seconds(classifier, few) / few
+    seconds_per_image = time_batch(classifier, few) / few
     if (size := max(1, int(BATCH_S / seconds_per_image))) < max_batch_size:
         return size, size * seconds_per_image
-    return max_batch_size, best_seconds(classifier, max_batch_size)  # threads to wake made much of the few's time
+    return max_batch_size, time_batch(classifier, max_batch_size)  # threads to wake made much of the few's time
 
 
-def best_seconds(classifier: OnnxClassifier, count: int) -> float:
+def time_batch(classifier: OnnxClassifier, count: int) -> float:
     """Time some runs, of a cheap model more: a start is a busy moment, and what disturbs one decides for good."""
     times = [classifier.run_blank(count), classifier.run_blank(count)]
     while sum(times) < TIMING_S and len(times) < MAX_TIMED_RUNS:

@@ -1,7 +1,7 @@
 import asyncio
 import threading
 import time
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 
 import numpy as np
 import pytest
@@ -243,6 +243,24 @@ def test_a_failed_batch_says_nothing_of_the_time_an_image_takes(make_batcher, mo
         async with one_waiting(batcher, model):
             with pytest.raises(Overloaded, match="1 requests are waiting, for about 10000 ms"):
                 batcher.check_room()
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize(("first", "refuses"), [(0, True), (255, False)])  # of a batch that fails nothing is learned
+def test_while_others_wait_an_image_takes_what_lies_between_two_batches(make_batcher, monkeypatch, first, refuses):
+    async def main():
+        batcher = make_batcher(streams=0, max_wait_s=0.5, seconds_per_image=0.0)
+        jobs = [batcher.submit([image(value)], client_left=stays) for value in [first] + [0] * 11]
+        later = time.perf_counter() + 40  # 10 s an image, a tenth of which counts; the batches after it take no time
+        clock = "service.batching.time.perf_counter"
+        jobs[0].done.add_done_callback(lambda _: monkeypatch.setattr(clock, lambda: later))
+        await asyncio.gather(*(job.done for job in jobs), return_exceptions=True)
+        waiting = batcher.submit([image(0)], client_left=stays)
+        with pytest.raises(Overloaded, match=r"for about 8\d\d ms") if refuses else nullcontext():
+            batcher.check_room()
+        await waiting.done
+        assert all((job.done.exception() is None) == refuses for job in jobs[:4])
 
     asyncio.run(main())
 

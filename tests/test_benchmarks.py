@@ -3,6 +3,7 @@
 import re
 import shutil
 import sys
+from contextlib import nullcontext
 from types import SimpleNamespace
 
 import httpx
@@ -23,6 +24,7 @@ from benchmarks.generators import (
     run,
 )
 from benchmarks.servers import FLOOR, OURS, PEERS, Server, ServerError, newest_file, served
+from benchmarks.tail import count_errors
 from service.multipart import parse
 from training.ledger import read_runs
 from training.provenance import LEDGER
@@ -142,6 +144,15 @@ def test_a_server_that_answers_with_errors_is_not_measured(monkeypatch):
     running = SimpleNamespace(server=OURS, cpu_s=lambda: 1.0)
     with pytest.raises(ServerError, match="5 answers and 1 errors"):
         measure(running, "http://x", Body(content=b""), 1)
+
+
+def test_a_server_that_answers_nothing_has_not_answered_without_errors(monkeypatch):
+    load = ClosedLoop(answers=0, errors=0, seconds=1, p50_ms=1, p99_ms=1)
+    monkeypatch.setattr("benchmarks.tail.load_closed", lambda *_, **__: load)
+    running = SimpleNamespace(server=OURS, url=lambda path: path)
+    monkeypatch.setattr("benchmarks.tail.served", lambda _server: nullcontext(running))
+    with pytest.raises(ServerError, match="answered nothing at 1 connections"):
+        count_errors(Effort(seconds=1, repeats=1))
 
 
 def test_a_generator_that_is_missing_is_named_with_its_package(monkeypatch):

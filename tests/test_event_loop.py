@@ -1,7 +1,9 @@
 """The loop of a served process lets newcomers in, however much else it has to do."""
 
 import asyncio
+import gc
 import socket
+import ssl
 from contextlib import ExitStack
 
 import uvicorn
@@ -26,6 +28,28 @@ def test_uvicorn_takes_it_and_our_connections_by_itself_once_told(service, monke
     config = uvicorn.Config(service.app)
     config.load()
     assert (config.get_loop_factory(), config.http_protocol_class) == (EventLoop, HttpProtocol)
+
+
+def test_who_speaks_no_tls_where_it_is_asked_for_leaves_no_unseen_error():
+    errors = []
+
+    async def main(listener):
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda _loop, context: errors.append(context["message"]))
+        server = await loop.create_server(asyncio.Protocol, sock=listener, ssl=ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER))
+        for client in clients:
+            client.setblocking(False)
+            await loop.sock_sendall(client, b"GET / HTTP/1.1\r\n\r\n")
+        await asyncio.gather(*(loop.sock_recv(client, 1) for client in clients), return_exceptions=True)
+        server.close()
+
+    with ExitStack() as stack:
+        listener = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+        clients = [stack.enter_context(socket.create_connection(listener.getsockname())) for _ in range(6)]
+        with asyncio.Runner(loop_factory=EventLoop) as runner:
+            runner.run(main(listener))
+            gc.collect()
+    assert not [error for error in errors if "never retrieved" in error]
 
 
 def test_all_connections_that_wait_are_taken_within_a_few_turns():

@@ -7,6 +7,7 @@ from exported_models import DIGITS
 from tiny_models import ANIMALS
 
 from service.classifier import OnnxClassifier
+from service.request import find_request_id, read_headers
 
 
 def expected(models_dir, name, version, pixels):
@@ -123,6 +124,11 @@ def test_a_clients_request_id_comes_back_and_an_unfit_one_is_replaced(service, d
     new = list(ids("not fit\t!"))
     assert len(set(new)) == 3
     assert all(0 < len(value) <= 128 for value in [*new, *ids("a" * 129)])
+
+
+def test_of_several_request_ids_the_first_that_is_fit_comes_back():
+    headers = [(b"x-request-id", value) for value in (b"not fit!", b"one", b"two")]
+    assert find_request_id(headers) == read_headers({"headers": headers}).request_id == b"one"
 
 
 # ---- models, documents

@@ -5,8 +5,9 @@ import asyncio
 import pytest
 from connections import MNIST, running, wait_until
 
+from service.event_loop import EventLoop
 from service.http_protocol import HttpProtocol
-from service.refusals import _held
+from service.refusals import _held, write_soon
 
 
 async def fill(connect, body):
@@ -88,6 +89,45 @@ def test_refusals_of_one_turn_of_the_loop_are_written_together(full, gate, digit
     assert asyncio.run(main()) == (2, [503, 503], 0)
 
 
+@pytest.mark.parametrize("loop_factory", [asyncio.new_event_loop, EventLoop])
+def test_what_the_application_answers_comes_after_the_refusals_before_it(full, gate, digit_png, loop_factory):
+    async def main():
+        async with running(full) as connect:
+            await fill(connect, digit_png)
+            client = await connect()
+            refused = f"POST {MNIST} HTTP/1.1\r\ncontent-length: 0\r\n\r\n"
+            client.send(f"{refused}GET /v1/models HTTP/1.1\r\n\r\n{refused}".encode())
+            statuses = [await client.status() for _ in range(3)]
+            gate.set()
+            return statuses
+
+    with asyncio.Runner(loop_factory=loop_factory) as runner:
+        assert runner.run(main()) == [503, 200, 503]
+
+
+def test_a_connection_that_fails_keeps_no_other_from_its_answer():
+    class Broken(asyncio.Transport):
+        def write(self, _):
+            raise RuntimeError("boom")
+
+    class Recorder(asyncio.Transport):
+        written = b""
+
+        def write(self, data):
+            self.written += data
+
+    async def main():
+        loop, recorder = asyncio.get_running_loop(), Recorder()
+        loop.set_exception_handler(lambda _loop, _context: None)
+        for transport in (Broken(), recorder):
+            transport.is_closing = lambda: False
+            write_soon(loop, transport, b"answer")
+            await asyncio.sleep(0)
+        return recorder.written
+
+    assert asyncio.run(main()) == b"answer"
+
+
 @pytest.mark.parametrize(
     ("last", "answers"),
     [
@@ -155,7 +195,7 @@ def test_a_refused_connection_closes_if_its_client_wants_that(full, gate, digit_
             await fill(connect, digit_png)
             client = await connect()
             client.post(digit_png, whole=False, **request_)
-            await asyncio.sleep(0.1)  # closed by now, the rest of the body would be answered with a reset
+            await wait_until(lambda: any(connection._closes for connection in connect.connections))
             client.send(digit_png[10:])
             client.post(digit_png)  # nor is another request answered
             answers = await client.answer(), await client.answer()

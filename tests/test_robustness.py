@@ -101,7 +101,8 @@ def test_the_card_has_every_figure_of_every_graph(measured):
     text = describe_robustness(robustness, model.recipes["published"])
     for rows in robustness.kinds()[1:]:
         shares = [share for row in rows for share in (row.read if row.auroc is None else row.auroc, row.familiar)]
-        assert f"| {rows[0].pictures} | " + " | ".join(f"{share:.1%}" for share in shares) + " |" in text
+        cells = [rows[0].pictures, f"{rows[0].count:,}", *(f"{share:.1%}" for share in shares)]
+        assert f"| {' | '.join(cells)} |" in text
     assert f"at commit {robustness.git_commit}" in text
 
 

@@ -16,6 +16,12 @@ def test_a_batch_on_the_cpu_takes_no_longer_than_its_bound(classifier, monkeypat
     assert measure_batch(classifier, 64) == (size, pytest.approx(size * seconds_per_image))
 
 
+def test_a_batch_on_a_gpu_is_as_large_as_the_settings_say_whatever_it_takes(classifier, monkeypatch):
+    monkeypatch.setattr(classifier, "device", "cuda")
+    monkeypatch.setattr(classifier, "run_blank", lambda count: count * 1.0)
+    assert measure_batch(classifier, 64) == (64, 64.0)
+
+
 def test_the_largest_batch_is_timed_itself(classifier, monkeypatch):
     monkeypatch.setattr(classifier, "run_blank", lambda count: 1e-4 + count * 1e-6)  # waking threads costs most of it
     assert measure_batch(classifier, 64) == (64, pytest.approx(1.64e-4))

@@ -10,8 +10,8 @@ from training.robustness import Answered, Robustness
 ROBUSTNESS = """\
 ## Pictures as people send them
 
-Test images framed in each way (training/framed_digits.py, training/framed_photos.py), {framed:,} of each, none of which
-training saw: the share that is read, and the share that is familiar, of which more below.{other_hands}
+Test images framed in each way (training/framed_digits.py, training/framed_photos.py), none of which training saw: the
+share that is read, and the share that is familiar, of which more below.{other_hands}
 
 {framings}
 
@@ -21,8 +21,8 @@ training saw: the share that is read, and the share that is familiar, of which m
 
 An image's `familiarity` is the share of the validation images that look no more like the training images than it does,
 by {score} (training/familiarity.py); below {least} it counts as unfamiliar.
-Of pictures of other things (training/outliers.py), {others:,} of each kind: the area under the ROC curve that tells
-them from the test images, and the share that passes for familiar all the same.
+Of pictures of other things (training/outliers.py): the area under the ROC curve that tells them from the test images,
+and the share that passes for familiar all the same.
 
 {familiarity}
 
@@ -40,12 +40,10 @@ def describe_robustness(robustness: Robustness, recipe: Recipe) -> str:
     framed = [rows for rows in kinds if rows[0].read is not None]
     others = [rows for rows in kinds if rows[0].auroc is not None]
     return ROBUSTNESS.format(
-        framed=framed[0][0].count,
         other_hands=OTHER_HANDS_NOTE if framed[-1][0].pictures in OTHER_HANDS else "",
         framings=_table(["read", "familiar"], graphs, framed, lambda row: [row.read, row.familiar]),
         score="how far its features reach towards a class" if recipe.is_smoothed else "how large its logits are",
         least=FAMILIAR,
-        others=others[0][0].count,
         familiarity=_table(["AUROC", "familiar"], graphs, [real, *others], lambda row: [row.auroc, row.familiar]),
         commit=robustness.git_commit,
     )
@@ -58,9 +56,11 @@ def _table(
     choose: Callable[[Answered], Sequence[float | None]],
 ) -> str:
     """Render the same figures of every graph side by side, a row for each kind of pictures."""
-    heads = ["pictures", *(f"{figure}, {graph}" for graph in graphs for figure in figures)]
+    heads = ["pictures", "n", *(f"{figure}, {graph}" for graph in graphs for figure in figures)]
     lines = [heads, ["---"] * len(heads)]
     for rows in kinds:
         shares = [share for row in rows for share in choose(row)]
-        lines.append([rows[0].pictures, *("" if share is None else f"{share:.1%}" for share in shares)])
+        lines.append(
+            [rows[0].pictures, f"{rows[0].count:,}", *("" if share is None else f"{share:.1%}" for share in shares)]
+        )
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
