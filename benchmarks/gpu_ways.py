@@ -15,7 +15,7 @@ from service.classifier import OnnxClassifier
 from service.metrics import ModelMetrics
 from training.device import count_cores
 
-SERVED_BATCHES = 16  # that wait at once
+SERVED_IMAGES, SERVED_BATCHES = 1024, 16  # that wait at once, at least: what a loop costs to start is little beside
 
 Images = NDArray[np.uint8]
 Run = Callable[[Images], NDArray[np.float32]]
@@ -46,24 +46,24 @@ def batched(path: Path, shape: tuple[int, ...], device: str) -> Run:
     """Put the images of many batches to the service's batcher, each a request of its own."""
     classifier = OnnxClassifier(path, device="cuda" if device == "cuda" else "cpu", threads=count_cores())
     classifier.warm_up(shape[0])
+    count = max(SERVED_BATCHES, SERVED_IMAGES // shape[0])
     batcher = Batcher(
         classifier.run,
         image_shape=shape[1:],
         max_batch_size=shape[0],
-        max_queue=SERVED_BATCHES * shape[0],
+        max_queue=count * shape[0],
         max_wait_s=math.inf,
         seconds_per_image=0.0,
         streams=1,
         metrics=ModelMetrics(classifier.card.name, classifier.card.version),
     )
-    loop = asyncio.new_event_loop()  # one, as the service has: making it is no part of a batch
 
     async def classify(images: Images) -> NDArray[np.float32]:
-        jobs = [batcher.submit([image], client_left=lambda: False) for _ in range(SERVED_BATCHES) for image in images]
+        jobs = [batcher.submit([image], client_left=lambda: False) for _ in range(count) for image in images]
         await asyncio.gather(*(job.done for job in jobs))
         return np.array([job.answers[0].probabilities for job in jobs], np.float32)
 
-    return lambda images: loop.run_until_complete(classify(images))
+    return lambda images: asyncio.run(classify(images))
 
 
 WAYS = {"run": plain, "bound": bound, "CUDA graph": captured, "service": batched}
