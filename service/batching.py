@@ -16,11 +16,11 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
+from service.admission import Admission
 from service.classifier import Answer
 from service.jobs import Batch, ClientLeft, Job, ModelFailed
 from service.metrics import ModelMetrics
 from service.pace import Pace
-from service.problems import BodyTooLarge, Overloaded
 
 logger = logging.getLogger("classifier")
 
@@ -45,16 +45,13 @@ class Batcher:
     ) -> None:
         """Arrange for ``streams`` batches at once, each on a thread; for one on the event loop if that is 0."""
         self._run = run
-        self._max_queue = max_queue
-        self._max_wait_s = max_wait_s
         self._metrics = metrics
         self._queue: deque[Job] = deque()
         self._waiting = 0  # images in the queue
-        self._arriving = 0  # requests whose heads were read in this turn of the loop
-        self._why_refused: str | None = None  # in this turn, in which the queue gets no shorter
         self.max_batch_size = max_batch_size
         at_once = max(1, streams)
         self._pace = Pace(seconds_per_image, max_batch_size=max_batch_size, streams=at_once)
+        self._admission = Admission(self._pace, max_queue=max_queue, max_wait_s=max_wait_s)
         self._free = [np.empty((max_batch_size, *image_shape), np.uint8) for _ in range(at_once)]  # buffers
         self._collecting = False  # what this turn of the loop brings will be taken in the next
         self._threads = ThreadPoolExecutor(streams, thread_name_prefix="inference") if streams else None
@@ -63,40 +60,13 @@ class Batcher:
         """Refuse early what ``submit`` would refuse after the work of decoding.
 
         Raises:
-            BodyTooLarge: ``count`` images would not even fit into an empty queue.
-            Overloaded: the queue holds as many requests as it may, or as many images for ``count`` more of one
-                request to fit; or they would wait too long for their turn.
+            BodyTooLarge, Overloaded: see Admission.check.
         """
-        if count > self._max_queue:
-            raise BodyTooLarge(f"the batch has {count} images, expected at most {self._max_queue}, the queue's length")
-        if count > 1 and self._waiting + count > self._max_queue:  # a single image finds room beside large requests
-            raise Overloaded(f"{self._waiting} images are waiting, at most {self._max_queue} may; try again later")
-        if (why := self._why_full(len(self._queue))) is not None:
-            raise Overloaded(why)
+        self._admission.check(count, requests=len(self._queue), images=self._waiting)
 
     def expect(self, loop: asyncio.AbstractEventLoop) -> str | None:
-        """Keep room for a request whose head was read until the loop turns, when it has mostly queued.
-
-        Return why there is none, if so: raised, an error would hold the frames between, and they it, for the garbage
-        collector.
-        """
-        if self._why_refused is None:
-            if not self._arriving:
-                loop.call_soon(self._turned)
-            self._why_refused = self._why_full(len(self._queue) + self._arriving)
-            if self._why_refused is None:
-                self._arriving += 1
-        return self._why_refused
-
-    def _why_full(self, ahead: int) -> str | None:
-        """Return why one more request is too many behind so many; None if it is not."""
-        if ahead >= self._max_queue:
-            return f"{ahead} requests are waiting, the most that may; try again later"
-        wait_s = ahead * self._pace.seconds_per_image  # of each request, one image goes first
-        if wait_s > self._max_wait_s:
-            wait = f"{ahead} requests are waiting, for about {wait_s * 1e3:.0f} ms"
-            return f"{wait}, at most {self._max_wait_s * 1e3:.0f} ms may be; try again later"
-        return None
+        """Keep room for a request whose head was read; return why there is none, if so."""
+        return self._admission.expect(loop, requests=len(self._queue))
 
     def submit(self, images: Sequence[NDArray[np.uint8]], *, client_left: Callable[[], bool]) -> Job:
         """Queue the images of one request, all or none; must be called on the event loop.
@@ -119,9 +89,6 @@ class Batcher:
         """Let the running batches end and give their threads back."""
         if self._threads is not None:
             self._threads.shutdown(wait=True)
-
-    def _turned(self) -> None:
-        self._arriving, self._why_refused = 0, None
 
     def _collect_soon(self, loop: asyncio.AbstractEventLoop) -> None:
         """Collect after the requests that are being read in this turn of the loop."""
