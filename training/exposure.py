@@ -50,7 +50,7 @@ def outliers_of(images: Tensor) -> Tensor:
 def _turned(images: Tensor, _all: Tensor) -> Tensor:
     """Give each image one of the seven other orientations of a square."""
     parts = []
-    for orientation, part in enumerate(images.chunk(7), start=1):
+    for orientation, part in enumerate(images.tensor_split(7), start=1):
         mirrored = part.flip(2) if orientation >= 4 else part
         parts.append(mirrored.rot90(orientation % 4, (1, 2)))
     return torch.cat(parts)
