@@ -106,7 +106,7 @@ def test_the_graphs_tell_familiarity_and_the_readme_how_well(published):
         assert [output.name for output in open_session(published[0] / graph).get_outputs()][-1] == "familiarity"
     text = (published[0] / "README.md").read_text()
     for kind in ("letters", "symbols", "scribbles", "shapes", "two digits", "noise", "photographs"):
-        assert re.search(rf"\| {kind}( \| [\d.]+%){{4}} \|", text)
+        assert re.search(rf"\| {kind} \| [\d,]+( \| [\d.]+%){{4}} \|", text)
 
 
 def test_the_history_has_every_epoch(published):
