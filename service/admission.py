@@ -1,19 +1,35 @@
 """Whether a model has room for one more request: by those that wait, by their images, and by how long it would take."""
 
 import asyncio
+import time
 
 from service.pace import Pace
-from service.problems import BodyTooLarge, Overloaded
+from service.problems import RETRY_AFTER_S, BodyTooLarge, Overloaded
 
 
 class Admission:
-    """Admits requests to the queue of one model, on the event loop."""
+    """Admits requests to the queue of one model, on the event loop.
 
-    def __init__(self, pace: Pace, *, max_queue: int, max_wait_s: float) -> None:
-        """Bound the queue to so many requests, and to so many images of large ones, and the wait to seconds."""
+    A queue takes up bursts. When more comes than can be answered it only makes everybody wait, and those who wait long
+    have left the processor's caches, so that they cost more. Once it was full it is therefore kept short, which bounds
+    a standing queue as controlled delay does (Nichols and Jacobson 2012), and may fill again when those who were
+    refused come back.
+    """
+
+    def __init__(self, pace: Pace, *, max_queue: int, short_queue: int, max_wait_s: float) -> None:
+        """Bound the queue.
+
+        Args:
+            pace: how long each that waits will take.
+            max_queue: requests, and images of large ones.
+            short_queue: requests, for RETRY_AFTER_S after the queue was full.
+            max_wait_s: a request that would wait longer finds the queue full.
+        """
         self._pace = pace
         self._max_queue = max_queue
+        self._short_queue = min(short_queue, max_queue)
         self._max_wait_s = max_wait_s
+        self._short_until = 0.0  # time.monotonic()
         self._arriving = 0  # requests whose heads were read in this turn of the loop
         self._why_refused: str | None = None  # in this turn, in which the queue gets no shorter
 
@@ -51,10 +67,14 @@ class Admission:
 
     def _why_full(self, ahead: int) -> str | None:
         """Return why one more request is too many behind so many; None if it is not."""
-        if ahead >= self._max_queue:
-            return f"{ahead} requests are waiting, the most that may; try again later"
+        now = time.monotonic()
+        most = self._short_queue if now < self._short_until else self._max_queue
         wait_s = ahead * self._pace.seconds_per_image  # of each request, one image goes first
-        if wait_s > self._max_wait_s:
-            wait = f"{ahead} requests are waiting, for about {wait_s * 1e3:.0f} ms"
-            return f"{wait}, at most {self._max_wait_s * 1e3:.0f} ms may be; try again later"
-        return None
+        if ahead < most and wait_s <= self._max_wait_s:
+            return None
+        if now >= self._short_until:
+            self._short_until = now + RETRY_AFTER_S
+        if ahead >= most:
+            return f"{ahead} requests are waiting, the most that may; try again later"
+        wait = f"{ahead} requests are waiting, for about {wait_s * 1e3:.0f} ms"
+        return f"{wait}, at most {self._max_wait_s * 1e3:.0f} ms may be; try again later"

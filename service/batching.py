@@ -22,6 +22,8 @@ from service.jobs import Batch, ClientLeft, Job, ModelFailed
 from service.metrics import ModelMetrics
 from service.pace import Pace
 
+SHORT_QUEUE = 2  # batches of each stream: the next, and one more for requests that come in gusts
+
 logger = logging.getLogger("classifier")
 
 _Outcome = tuple[Sequence[Answer] | Exception, float]  # an answer an image, seconds of the run
@@ -51,7 +53,9 @@ class Batcher:
         self.max_batch_size = max_batch_size
         at_once = max(1, streams)
         self._pace = Pace(seconds_per_image, max_batch_size=max_batch_size, streams=at_once)
-        self._admission = Admission(self._pace, max_queue=max_queue, max_wait_s=max_wait_s)
+        self._admission = Admission(
+            self._pace, max_queue=max_queue, short_queue=SHORT_QUEUE * at_once * max_batch_size, max_wait_s=max_wait_s
+        )
         self._free = [np.empty((max_batch_size, *image_shape), np.uint8) for _ in range(at_once)]  # buffers
         self._collecting = False  # what this turn of the loop brings will be taken in the next
         self._threads = ThreadPoolExecutor(streams, thread_name_prefix="inference") if streams else None

@@ -24,6 +24,7 @@ from typing import ClassVar, TypedDict
 
 import orjson
 
+RETRY_AFTER_S = 1  # what a refused client is told
 CONTENT_TYPE = b"application/problem+json"
 
 
@@ -155,7 +156,7 @@ class _Unavailable(Problem):
     status = 503
 
     def __init__(self, detail: str) -> None:
-        super().__init__(detail, headers=((b"retry-after", b"1"),))
+        super().__init__(detail, headers=((b"retry-after", b"%d" % RETRY_AFTER_S),))
 
 
 class Overloaded(_Unavailable):

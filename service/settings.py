@@ -42,7 +42,9 @@ class Settings(BaseSettings):
         default=64, description="images in one run of a model; on the CPU no more than it runs in 20 ms"
     )
     max_queue: PositiveInt = Field(
-        default=1024, description="requests that wait for a model, and images of the large ones, a worker"
+        default=1024,
+        description="requests that wait for a model, and images of the large ones, a worker; once full, for a second, "
+        "two batches",
     )
     max_wait_ms: PositiveInt = Field(
         default=125, description="a request that would wait longer for its turn at a model gets 503"

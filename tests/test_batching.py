@@ -10,7 +10,7 @@ from service.batching import Batcher
 from service.classifier import Answer
 from service.jobs import ClientLeft, ModelFailed
 from service.metrics import ModelMetrics
-from service.problems import Overloaded
+from service.problems import RETRY_AFTER_S, Overloaded
 
 SHAPE = (2, 2)
 
@@ -311,6 +311,32 @@ def test_who_was_decoded_is_not_behind_those_whose_heads_came_later(make_batcher
         jobs.append(batcher.submit([image(1)], client_left=stays))
         model.gate.set()
         await asyncio.gather(*(job.done for job in jobs))
+
+    asyncio.run(main())
+
+
+def test_a_queue_that_was_full_is_kept_short_until_the_refused_come_back(make_batcher, model, monkeypatch):
+    async def main():
+        batcher, loop = make_batcher(max_batch_size=2, max_queue=10), asyncio.get_running_loop()
+        model.gate.clear()
+        running = batcher.submit([image(0)], client_left=stays)
+        await asyncio.sleep(0)
+        jobs = [batcher.submit([image(i)], client_left=stays) for i in range(10)]
+        assert "10 requests are waiting" in batcher.expect(loop)
+        model.gate.set()
+        await asyncio.gather(running.done, *(job.done for job in jobs))
+        model.gate.clear()
+        running = batcher.submit([image(0)], client_left=stays)
+        await asyncio.sleep(0)
+        assert [batcher.expect(loop) for _ in range(4)] == [None] * 4  # two batches
+        assert "4 requests are waiting" in batcher.expect(loop)
+        later = time.monotonic() + RETRY_AFTER_S
+        monkeypatch.setattr("service.admission.time.monotonic", lambda: later)
+        await asyncio.sleep(0)
+        assert [batcher.expect(loop) for _ in range(10)] == [None] * 10
+        assert "10 requests are waiting" in batcher.expect(loop)
+        model.gate.set()
+        await running.done
 
     asyncio.run(main())
 
