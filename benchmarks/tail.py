@@ -9,11 +9,12 @@ from benchmarks.cost import DIGIT, PHOTO, Effort, measure
 from benchmarks.figures import Figure
 from benchmarks.generators import Body, OpenLoop, load_closed, load_open
 from benchmarks.servers import OURS, ServerError, served
+from service.problems import RETRY_AFTER_S
 
 CONNECTIONS = (1, 16, 64, 256)
 TAIL_CONNECTIONS = (16, 64)
 ANSWERED, REFUSED = 200, 503
-PAUSE_S = 2  # after too much, until the server lets its queue grow again
+PAUSE_S = 2 * RETRY_AFTER_S  # until a queue that was full may grow again
 OVERLOADS_A_REPEAT = 2  # a machine's peak varies by a tenth within a minute, and the share answered by more
 
 
@@ -27,7 +28,7 @@ class Overload:
     factor: float  # of its peak
     connections: int
     peak_connections: int  # that keep the model busy, and so few that none is refused
-    target: float  # answers a second, per cent of the peak
+    target: float | None = None  # answers a second, per cent of the peak
 
 
 OVERLOADS = (
@@ -36,6 +37,9 @@ OVERLOADS = (
     ),
     Overload(
         model="mnist", precision="int8", image=DIGIT, factor=1.5, connections=1280, peak_connections=256, target=60
+    ),
+    Overload(  # most connections are idle at any time
+        model="mnist", precision="int8", image=DIGIT, factor=1.5, connections=4096, peak_connections=256
     ),
 )
 
@@ -79,6 +83,7 @@ def overload(effort: Effort, *, seconds: int = 30) -> list[Figure]:
         runs = [overload_once(asked, seconds=seconds) for _ in range(OVERLOADS_A_REPEAT * effort.repeats)]
         loads = [load for _, load in runs]
         name = f"{asked.model}, {asked.precision}, at {asked.factor:g}x its peak over {seconds} s"
+        name += f" from {asked.connections:,} connections"
         answered = [100 * load.rate(ANSWERED) / peak for peak, load in runs]
         sent = [100 * load.total / load.seconds / peak for peak, load in runs]
         refused = [100 * load.count(REFUSED) / load.total for load in loads]

@@ -66,7 +66,7 @@ class Batcher:
         Raises:
             BodyTooLarge, Overloaded: see Admission.check.
         """
-        self._admission.check(count, requests=len(self._queue), images=self._waiting)
+        self._admission.check(count, requests=len(self._queue), images=self._waiting, is_new=True)
 
     def expect(self, loop: asyncio.AbstractEventLoop) -> str | None:
         """Keep room for a request whose head was read; return why there is none, if so."""
@@ -78,7 +78,7 @@ class Batcher:
         Raises:
             BodyTooLarge, Overloaded: as check_room.
         """
-        self.check_room(len(images))
+        self._admission.check(len(images), requests=len(self._queue), images=self._waiting, is_new=False)
         loop = asyncio.get_running_loop()
         job = Job(images, loop.create_future(), client_left, time.perf_counter())
         self._queue.append(job)

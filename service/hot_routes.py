@@ -170,6 +170,8 @@ class HotRoutes:
             name, body = read_named_image(body, content_type)
         model = models.find(name, exchange.version)
         exchange.requests = model.metrics.requests
+        if exchange.model is None:
+            model.batcher.check_room()
         classification = Classification(
             worker=self._worker,
             model=model,

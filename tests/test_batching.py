@@ -2,6 +2,7 @@ import asyncio
 import threading
 import time
 from contextlib import asynccontextmanager, nullcontext
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from service.batching import Batcher
 from service.classifier import Answer
 from service.jobs import ClientLeft, ModelFailed
 from service.metrics import ModelMetrics
-from service.problems import RETRY_AFTER_S, Overloaded
+from service.problems import Overloaded
 
 SHAPE = (2, 2)
 
@@ -315,28 +316,64 @@ def test_who_was_decoded_is_not_behind_those_whose_heads_came_later(make_batcher
     asyncio.run(main())
 
 
-def test_a_queue_that_was_full_is_kept_short_until_the_refused_come_back(make_batcher, model, monkeypatch):
+@pytest.fixture
+def clock(monkeypatch):
+    """Seconds by which a queue's refusals are told apart, to be set."""
+    clock = SimpleNamespace(now=100.0)
+    monkeypatch.setattr("service.admission.monotonic", lambda: clock.now)
+    return clock
+
+
+async def admitted_in_one_turn(batcher):
+    """Return how many of many newcomers an empty queue has room for."""
+    loop = asyncio.get_running_loop()
+    count = 0
+    while batcher.expect(loop) is None:
+        count += 1
+    await asyncio.sleep(0)
+    return count
+
+
+@pytest.mark.parametrize("streams", [1, 2])
+@pytest.mark.parametrize("full", [{"max_queue": 20}, {"max_wait_s": 19.5, "seconds_per_image": 1.0}])
+def test_a_queue_that_was_full_is_kept_short_while_others_are_refused(make_batcher, clock, streams, full):
+    async def main():
+        if "max_wait_s" in full:
+            full["seconds_per_image"] = float(streams)
+        batcher = make_batcher(max_batch_size=2, streams=streams, **full)
+        short = 2 * 2 * streams
+        assert await admitted_in_one_turn(batcher) == 20
+        clock.now = 100.04
+        assert await admitted_in_one_turn(batcher) == 20  # who was given a place joins first
+        for clock.now in np.linspace(100.06, 100.98, 12):
+            assert await admitted_in_one_turn(batcher) == short
+        clock.now = 101.01
+        assert await admitted_in_one_turn(batcher) == 20  # the refused come back
+        clock.now = 101.07
+        assert await admitted_in_one_turn(batcher) == short
+        clock.now = 101.2
+        assert await admitted_in_one_turn(batcher) == 20  # the burst is over
+
+    asyncio.run(main())
+
+
+def test_who_was_given_a_place_before_the_queue_is_kept_short_has_it(make_batcher, model, clock):
     async def main():
         batcher, loop = make_batcher(max_batch_size=2, max_queue=10), asyncio.get_running_loop()
         model.gate.clear()
-        running = batcher.submit([image(0)], client_left=stays)
+        jobs = [batcher.submit([image(0)], client_left=stays)]
         await asyncio.sleep(0)
-        jobs = [batcher.submit([image(i)], client_left=stays) for i in range(10)]
-        assert "10 requests are waiting" in batcher.expect(loop)
+        jobs += [batcher.submit([image(i)], client_left=stays) for i in range(8)]
+        assert [batcher.expect(loop) is None for _ in range(3)] == [True, True, False]
+        await asyncio.sleep(0)
+        batcher.check_room()
+        jobs.append(batcher.submit([image(8)], client_left=stays))
+        clock.now += 0.06
+        with pytest.raises(Overloaded, match="9 requests are waiting, at most 4 may for now"):
+            batcher.check_room()
+        jobs.append(batcher.submit([image(9)], client_left=stays))  # it was decoded meanwhile
         model.gate.set()
-        await asyncio.gather(running.done, *(job.done for job in jobs))
-        model.gate.clear()
-        running = batcher.submit([image(0)], client_left=stays)
-        await asyncio.sleep(0)
-        assert [batcher.expect(loop) for _ in range(4)] == [None] * 4  # two batches
-        assert "4 requests are waiting" in batcher.expect(loop)
-        later = time.monotonic() + RETRY_AFTER_S
-        monkeypatch.setattr("service.admission.time.monotonic", lambda: later)
-        await asyncio.sleep(0)
-        assert [batcher.expect(loop) for _ in range(10)] == [None] * 10
-        assert "10 requests are waiting" in batcher.expect(loop)
-        model.gate.set()
-        await running.done
+        await asyncio.gather(*(job.done for job in jobs))
 
     asyncio.run(main())
 
