@@ -43,8 +43,8 @@ class Settings(BaseSettings):
     )
     max_queue: PositiveInt = Field(
         default=1024,
-        description="requests that wait for a model, and images of the large ones, a worker; once full, for a second, "
-        "two batches",
+        description="requests that wait for a model, and images of the large ones, a worker; no more than fill "
+        "two batches while it overflows",
     )
     max_wait_ms: PositiveInt = Field(
         default=125, description="a request that would wait longer for its turn at a model gets 503"

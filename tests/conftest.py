@@ -8,6 +8,7 @@ from dataclasses import replace
 import httpx
 import numpy as np
 import pytest
+from batches import SHAPE, GatedModel
 from hypothesis import settings as hypothesis_settings
 from PIL import Image
 from served import serve
@@ -15,6 +16,7 @@ from tiny_models import ANIMALS, write_model
 
 from service.batching import Batcher
 from service.hot_routes import HotRoutes
+from service.metrics import ModelMetrics
 from service.repository import ModelRepository
 from service.routes import create_routes
 from service.settings import Settings
@@ -178,3 +180,33 @@ def problem(response):
     assert body["status"] == response.status_code
     assert body["detail"]
     return response.status_code, body["code"]
+
+
+@pytest.fixture
+def model():
+    return GatedModel()
+
+
+@pytest.fixture
+def make_batcher(model):
+    made = []
+
+    def make(*, streams=1, max_batch_size=4, max_queue=100, max_wait_s=10.0, seconds_per_image=0.0):
+        metrics = ModelMetrics("batching", "1")
+        batcher = Batcher(
+            model.run,
+            image_shape=SHAPE,
+            max_batch_size=max_batch_size,
+            max_queue=max_queue,
+            max_wait_s=max_wait_s,
+            seconds_per_image=seconds_per_image,
+            streams=streams,
+            metrics=metrics,
+        )
+        made.append(batcher)
+        return batcher
+
+    yield make
+    model.gate.set()
+    for batcher in made:
+        batcher.close()

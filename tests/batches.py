@@ -1,0 +1,51 @@
+"""A model for tests of its batcher, and requests to it."""
+
+import asyncio
+import threading
+from contextlib import asynccontextmanager
+
+import numpy as np
+
+from service.classifier import Answer
+
+SHAPE = (2, 2)
+
+
+class GatedModel:
+    """A model that answers an image with its own first pixel, and runs no batch before its gate opens."""
+
+    def __init__(self):
+        self.batch_sizes = []
+        self.gate = threading.Event()
+        self.gate.set()
+
+    def run(self, images):
+        assert self.gate.wait(10)
+        self.batch_sizes.append(len(images))
+        if (images == 255).any():
+            raise RuntimeError("boom")
+        return [Answer([float(image[0, 0])]) for image in images]
+
+
+def image(value):
+    return np.full(SHAPE, value, np.uint8)
+
+
+def stays():
+    return False
+
+
+def values(job):
+    return [answer.probabilities[0] for answer in job.answers]
+
+
+@asynccontextmanager
+async def one_waiting(batcher, model):
+    """Let a request run and another wait until the block ends."""
+    model.gate.clear()
+    jobs = [batcher.submit([image(0)], client_left=stays)]
+    await asyncio.sleep(0)
+    jobs.append(batcher.submit([image(1)], client_left=stays))
+    yield
+    model.gate.set()
+    await asyncio.gather(*(job.done for job in jobs))
