@@ -18,6 +18,8 @@ IMAGES = ROOT / "tests" / "images"
 CHROMIUM = shutil.which("chromium")
 SEVEN = [(0.3, 0.25), (0.7, 0.25), (0.58, 0.5), (0.46, 0.82)]
 
+expect.set_options(timeout=20_000)  # milliseconds, on a machine that is busy with something else
+
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
 
 
