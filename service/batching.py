@@ -76,7 +76,7 @@ class Batcher:
         """Queue the images of one request, all or none; must be called on the event loop.
 
         Raises:
-            BodyTooLarge, Overloaded: as check_room.
+            BodyTooLarge, Overloaded: see Admission.check; a queue that is kept short still takes it.
         """
         self._admission.check(len(images), requests=len(self._queue), images=self._waiting, is_new=False)
         loop = asyncio.get_running_loop()

@@ -39,12 +39,18 @@ def values(job):
     return [answer.probabilities[0] for answer in job.answers]
 
 
+async def one_running(batcher, model, value=0):
+    """Return a request that runs until the model's gate opens."""
+    model.gate.clear()
+    job = batcher.submit([image(value)], client_left=stays)
+    await asyncio.sleep(0)
+    return job
+
+
 @asynccontextmanager
 async def one_waiting(batcher, model):
     """Let a request run and another wait until the block ends."""
-    model.gate.clear()
-    jobs = [batcher.submit([image(0)], client_left=stays)]
-    await asyncio.sleep(0)
+    jobs = [await one_running(batcher, model)]
     jobs.append(batcher.submit([image(1)], client_left=stays))
     yield
     model.gate.set()

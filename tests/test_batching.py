@@ -4,7 +4,7 @@ import asyncio
 import threading
 
 import pytest
-from batches import image, stays, values
+from batches import image, one_running, stays, values
 
 from service.classifier import Answer
 from service.jobs import ClientLeft, ModelFailed
@@ -25,9 +25,7 @@ def test_requests_of_one_turn_of_the_loop_share_a_batch_and_get_their_own_rows(m
 def test_what_arrives_while_a_batch_runs_goes_together_afterwards(make_batcher, model):
     async def main():
         batcher = make_batcher()
-        model.gate.clear()
-        first = batcher.submit([image(1)], client_left=stays)
-        await asyncio.sleep(0)  # the first batch is under way
+        first = await one_running(batcher, model, 1)  # the first batch is under way
         rest = [batcher.submit([image(i)], client_left=stays) for i in range(3)]
         model.gate.set()
         await asyncio.gather(first.done, *(job.done for job in rest))
@@ -63,9 +61,7 @@ def test_a_request_larger_than_a_batch_is_split_and_comes_back_in_order(make_bat
 def test_what_waits_is_shared_out_to_the_streams_that_are_free(make_batcher, model):
     async def main():
         batcher = make_batcher(streams=3)
-        model.gate.clear()
-        first = batcher.submit([image(1)], client_left=stays)
-        await asyncio.sleep(0)
+        first = await one_running(batcher, model, 1)
         second = batcher.submit([image(i) for i in range(5)], client_left=stays)
         await asyncio.sleep(0)  # all three are at work
         third = batcher.submit([image(9)] * 4, client_left=stays)
@@ -129,9 +125,7 @@ def test_a_request_whose_batch_failed_fails_though_another_of_its_batches_ends_l
 def test_a_large_request_shares_every_batch_with_those_that_came_later(make_batcher, model):
     async def main():
         batcher = make_batcher()
-        model.gate.clear()
-        running = batcher.submit([image(0)], client_left=stays)
-        await asyncio.sleep(0)
+        running = await one_running(batcher, model)
         large = batcher.submit([image(i) for i in range(10)], client_left=stays)
         small = [batcher.submit([image(100 + i)], client_left=stays) for i in range(2)]
         model.gate.set()
@@ -147,9 +141,7 @@ def test_a_large_request_shares_every_batch_with_those_that_came_later(make_batc
 def test_requests_that_nobody_waits_for_cost_no_compute(make_batcher, model):
     async def main():
         batcher = make_batcher()
-        model.gate.clear()
-        running = batcher.submit([image(0)], client_left=stays)
-        await asyncio.sleep(0)
+        running = await one_running(batcher, model)
         expired = batcher.submit([image(1)], client_left=stays)
         gone = batcher.submit([image(2)], client_left=lambda: True)
         alive = batcher.submit([image(3)], client_left=stays)
