@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from training.folding import centre_logits, fold_batch_norms
+from training.folding import centre_logits, discount_strength, fold_batch_norms
 from training.initialization import initialize, whiten
 from training.networks import (
     ChannelsFirst,
@@ -179,6 +179,19 @@ def test_centred_logits_have_mean_0_and_the_same_probabilities():
     torch.testing.assert_close(after.mean(dim=1), torch.zeros(5), atol=1e-5, rtol=0)
     torch.testing.assert_close(after.softmax(dim=1), before.softmax(dim=1))
     assert before.mean(dim=1).abs().max() > 1e-3
+
+
+@torch.no_grad()
+def test_all_logits_lose_alike_what_the_strength_of_an_image_gave_them():
+    torch.manual_seed(0)
+    network = mnist_mlp([0.0], [16.0], hidden=(64, 32)).eval()
+    images = torch.rand(400, 28, 28) * torch.linspace(20, 255, 400)[:, None, None]
+    before, strengths = network(images), network[:4](images).norm(dim=1)
+    discount_strength(network, images[::2], images[1::2], share=0.5)
+    taken = before - network(images)
+    torch.testing.assert_close(taken, taken[:, :1].expand(-1, 10), atol=1e-4, rtol=0)
+    assert torch.corrcoef(torch.stack([taken[:, 0], strengths]))[0, 1] > 0.95
+    assert taken[:, 0].std() / before[1::2].amax(dim=1).std() == pytest.approx(0.5, rel=0.1)
 
 
 def test_a_network_that_ends_otherwise_is_left_as_it_is():

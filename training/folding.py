@@ -1,10 +1,13 @@
-"""Fold what could be steps of their own into the layer before: batch norms, and taking the mean off the logits."""
+"""Fold what could be steps of their own into the layer before: batch norms, and what is taken off the logits."""
 
 import copy
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
+
+CHUNK = 1000  # images at once
 
 
 def fold_batch_norms(network: nn.Module) -> nn.Module:
@@ -32,6 +35,39 @@ def centre_logits(network: nn.Module) -> None:
     if isinstance(last, nn.Linear):
         for parameter in last.parameters():
             parameter.sub_(parameter.mean(dim=0))
+
+
+@torch.no_grad()
+def discount_strength(network: nn.Module, train: Tensor, val: Tensor, *, share: float) -> None:
+    """Take off all logits alike what they owe to how strongly an image drives the first layer, whatever it shows.
+
+    Bold strokes make large logits, of a letter too, and faint ones small logits, of a digit too; so cosine and norm
+    tell more of an image apart than in their product (Zhang and Xiang 2023). How strongly is the norm of what the first
+    activation gives, as far as the features before the last layer tell it (ridge regression): so that layer can take
+    it off at no cost, and softmax does not see it.
+
+    Args:
+        network: layers in a row, a ReLU among them and a linear layer at the end, in evaluation mode.
+        train: images to learn from what the norm is, (N, ...).
+        val: other images, whose largest logits and norms are brought to one scale.
+        share: standard deviations of the largest logit that are taken off for one of the norm.
+    """
+    assert isinstance(network, nn.Sequential)
+    last = network[-1]
+    assert isinstance(last, nn.Linear)
+    strengths, features = [], []
+    first = 1 + next(index for index, layer in enumerate(network) if isinstance(layer, nn.ReLU))
+    for images in torch.split(train, CHUNK):
+        hidden = network[:first](images)
+        strengths.append(hidden.flatten(1).norm(dim=1, keepdim=True).double())
+        features.append(functional.pad(network[first:-1](hidden).double(), (0, 1), value=1.0))
+    told, strength = torch.cat(features), torch.cat(strengths)
+    gram = told.T @ told + torch.eye(told.shape[1], dtype=told.dtype, device=told.device)
+    weights = torch.linalg.solve(gram, told.T @ strength)[:, 0]
+    scale = network(val).amax(dim=1).std() / network[:first](val).flatten(1).norm(dim=1).std()
+    taken = (share * scale * weights).float()
+    last.weight.sub_(taken[:-1])
+    last.bias.sub_(taken[-1])
 
 
 def _fold(sequence: nn.Sequential) -> None:

@@ -25,6 +25,7 @@ SOURCES = {
     "teacher": "Hinton et al. 2015; asked in 8 bits where it has such a file",
     "logit_matching": "Ba and Caruana 2014",
     "outlier_exposure": "Hendrycks et al. 2019; by energy, Liu et al. 2020",
+    "strength_discount": "after Zhang and Xiang 2023",
     "hardest": "airbench, Jordan 2024",
     "flip": "alternating, Jordan 2024",
     "cutout": "DeVries and Taylor 2017",

@@ -38,6 +38,7 @@ class Recipe:
     teacher_share: float = 0.5
     logit_matching: float = 0.0  # weight of the mean squared distance to the teacher's logits
     outlier_exposure: bool = False  # learn from outliers made of each batch, too, whose class is the teacher's guess
+    strength_discount: float = 0.0  # taken off an MLP's logits, so that bold strokes alone make no image familiar
     hardest: float = 1.0  # share of each batch that is trained on, chosen by a small network of these
     selector_widths: tuple[int, ...] = (32, 64, 64)
     patience: int = 10  # epochs without a better validation accuracy before the run stops
@@ -97,8 +98,9 @@ MNIST_RECIPES = {
         schedule="triangular",
         teacher=DIGITS_TEACHER,
         teacher_share=0.9,
-        logit_matching=0.1,
+        logit_matching=0.4,
         outlier_exposure=True,
+        strength_discount=0.25,
         patience=100,
         augmentation=DEFORMATION,
     ),

@@ -19,7 +19,7 @@ from training.device import describe_hardware
 from training.export import CalibratedClassifier
 from training.familiarity import add_familiarity
 from training.folders import writable_folder
-from training.folding import centre_logits
+from training.folding import centre_logits, discount_strength
 from training.history import Fit
 from training.ledger import Run, append_run, read_runs
 from training.metrics import measure
@@ -32,6 +32,8 @@ from training.report import read_card, write_history, write_report
 from training.robustness import measure_robustness, write_robustness
 from training.timing import milliseconds_per_image
 from training.zoo import TrainableModel
+
+DISCOUNTED = 20_000  # training images that tell how strongly an image drives a network
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,6 +131,10 @@ def _retrain(asked: Retraining, stopped: Callable[[], bool]) -> Published:
     commit, runs, data = git_commit(), read_runs(LEDGER), asked.model.load(asked.data_dir)  # before hours go by
     network, fit = train(asked, data, stopped=stopped)
     centre_logits(network)
+    if share := asked.recipe.strength_discount:
+        images = data.train.images[:DISCOUNTED]
+        deformed = asked.recipe.augmentation(images, mirrored=torch.zeros(len(images), dtype=torch.bool))
+        discount_strength(network, deformed.to(asked.device), data.val.images.to(asked.device), share=share)
     val_logits = predict_logits(network, data.val.images.to(asked.device)).cpu()
     calibration = fit_calibration(val_logits, data.val.labels, smoothed=asked.recipe.is_smoothed)
     classifier = CalibratedClassifier(network.cpu(), calibration)
