@@ -42,6 +42,18 @@ def _bind(session: ort.InferenceSession, shape: tuple[int, ...], device: str) ->
     return lambda images: batch.run(images)[0]
 
 
+def in_turn(path: Path, shape: tuple[int, ...], device: str) -> Run:
+    """Run one image, then a batch, as they come from callers: what is prepared for a size may be lost to the other."""
+    classifier = OnnxClassifier(path, device="cuda" if device == "cuda" else "cpu", threads=count_cores())
+    classifier.warm_up(shape[0])
+
+    def run(images: Images) -> NDArray[np.float32]:
+        classifier.predict(images[:1])
+        return classifier.predict(images)
+
+    return run
+
+
 def batched(path: Path, shape: tuple[int, ...], device: str) -> Run:
     """Put the images of many batches to the service's batcher, each a request of its own."""
     classifier = OnnxClassifier(path, device="cuda" if device == "cuda" else "cpu", threads=count_cores())
@@ -66,7 +78,7 @@ def batched(path: Path, shape: tuple[int, ...], device: str) -> Run:
     return lambda images: asyncio.run(classify(images))
 
 
-WAYS = {"run": plain, "bound": bound, "CUDA graph": captured, "service": batched}
+WAYS = {"run": plain, "bound": bound, "CUDA graph": captured, "one, then the batch": in_turn, "service": batched}
 
 
 def open_session(path: Path, device: str, **more: str) -> ort.InferenceSession:

@@ -49,9 +49,10 @@ class OnnxClassifier:
             DeviceError: ``device`` is ``cuda`` and cannot be had.
         """
         self.path, self.threads, self._gpu = path, threads, gpu
+        self._providers = _providers(device, gpu)
         self._bound: dict[int, BoundBatch] = {}  # by size, on a GPU
         try:
-            self._session = ort.InferenceSession(path, _options(threads), providers=_providers(device, gpu))
+            self._session = self._open()
         except Exception as error:  # onnxruntime's exceptions share no other base class
             raise ModelLoadError(f"cannot load {path}: {error}") from error
         self.device: Device = "cuda" if self._session.get_providers()[0] == "CUDAExecutionProvider" else "cpu"
@@ -79,16 +80,21 @@ class OnnxClassifier:
         return probabilities
 
     def _run(self, images: Images) -> list[NDArray[Any]]:
-        """Return every output; on a GPU the batch is padded to a warmed-up size."""
+        """Return every output; on a GPU the batch is padded to a warmed-up size, each of which has a session.
+
+        One session would have cuDNN plan every convolution anew whenever the size is not that of the batch before.
+        """
         if self.device == "cpu":
             outputs: list[NDArray[Any]] = self._session.run(self._outputs, {"images": images})
             return outputs
         size = batch_bucket(len(images))
         if size not in self._bound:
-            self._bound[size] = BoundBatch(
-                self._session, size, outputs=self._outputs, device=self.device, gpu=self._gpu
-            )
+            session = self._open() if self._bound else self._session
+            self._bound[size] = BoundBatch(session, size, outputs=self._outputs, device=self.device, gpu=self._gpu)
         return self._bound[size].run(images)
+
+    def _open(self) -> ort.InferenceSession:
+        return ort.InferenceSession(self.path, _options(self.threads), providers=self._providers)
 
     def check_golden(self) -> None:
         """Compare with the probabilities that training kept for a few images beside the model.

@@ -32,11 +32,12 @@ def test_its_outputs_are_those_of_the_session_in_the_order_that_was_asked_for(se
             np.testing.assert_allclose(output, expected, atol=1e-5)
 
 
-def test_on_a_gpu_a_classifier_runs_batches_of_warmed_up_sizes_alone(tmp_path, monkeypatch):
-    made = []
+def test_on_a_gpu_a_classifier_runs_batches_of_warmed_up_sizes_alone_each_in_its_own_session(tmp_path, monkeypatch):
+    made, sessions = [], set()
 
     def on_the_cpu(session, size, *, outputs, device, gpu):
         made.append((size, device, gpu))
+        sessions.add(session)
         return BoundBatch(session, size, outputs=outputs, device="cpu")
 
     monkeypatch.setattr(classifier, "BoundBatch", on_the_cpu)
@@ -47,7 +48,7 @@ def test_on_a_gpu_a_classifier_runs_batches_of_warmed_up_sizes_alone(tmp_path, m
     assert made == [(1, "cuda", 3), (2, "cuda", 3), (4, "cuda", 3), (8, "cuda", 3)]
     for count in range(1, 9):
         np.testing.assert_allclose(gpu.predict(noise(count)), cpu.predict(noise(count)), atol=1e-5)
-    assert len(made) == 4
+    assert len(made) == len(sessions) == 4
 
 
 def test_without_cuda_the_memory_is_ordinary_and_that_is_said(monkeypatch, caplog):
