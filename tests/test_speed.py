@@ -2,7 +2,7 @@ import pytest
 from tiny_models import write_model
 
 from service.classifier import OnnxClassifier
-from service.speed import measure_batch
+from service.speed import measure_batch, time_batch
 
 
 @pytest.fixture
@@ -20,6 +20,13 @@ def test_a_batch_on_a_gpu_is_as_large_as_the_settings_say_whatever_it_takes(clas
     monkeypatch.setattr(classifier, "device", "cuda")
     monkeypatch.setattr(classifier, "run_blank", lambda count: count * 1.0)
     assert measure_batch(classifier, 64) == (64, 64.0)
+
+
+def test_on_a_gpu_the_first_run_of_a_size_is_not_timed(classifier, monkeypatch):
+    took = iter([0.05, 0.0006, *[0.0005] * 50])
+    monkeypatch.setattr(classifier, "device", "cuda")
+    monkeypatch.setattr(classifier, "run_blank", lambda count: next(took))
+    assert time_batch(classifier, 64) == 0.0005
 
 
 def test_the_largest_batch_is_timed_itself(classifier, monkeypatch):
