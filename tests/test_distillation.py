@@ -26,8 +26,8 @@ def pixels_of(images):
     return images.round().to(torch.uint8).numpy()
 
 
-def targets_of(folder, split, *, share=1.0):
-    (lesson,) = Teacher(folder).label([split], share=share)
+def targets_of(folder, split, *, share=1.0, device="cpu"):
+    (lesson,) = Teacher(folder, device=torch.device(device)).label([split], share=share)
     return lesson.targets.numpy()
 
 
@@ -115,11 +115,13 @@ def test_a_student_whose_logits_are_matched_has_nearly_its_teachers(folder, monk
     assert distances[1] < distances[0] / 2
 
 
-def test_a_teacher_that_has_8_bits_teaches_in_them(tmp_path, monkeypatch):
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU, which is asked in float")
+def test_a_teacher_that_has_8_bits_teaches_in_them_wherever_no_gpu_can(tmp_path, monkeypatch, device):
     monkeypatch.setattr("training.gate.MAX_LOSS", 1.0)
     split = random_split(count=64)
     folder = publish_tiny_model(tmp_path, calibration=split.images)
-    targets = targets_of(folder, split)
+    targets = targets_of(folder, split, device=device)
     int8, float32 = (predict_onnx(folder / name, split.images.numpy()) for name in ("model.int8.onnx", "model.onnx"))
     np.testing.assert_array_equal(targets, int8)
     assert (int8 != float32).any()

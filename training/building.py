@@ -23,7 +23,9 @@ def make_fitting(model: TrainableModel, recipe: Recipe, data: DataSet, *, seed: 
     if recipe.hardest < 1:
         small = make_network(model, replace(recipe, widths=recipe.selector_widths, depth=2), data)
         selector = HardestImages(small, recipe, device=device)
-    teacher = Teacher(MODELS_DIR / recipe.teacher, threads=half_of_threads()) if recipe.teacher else None
+    teacher = None
+    if recipe.teacher:
+        teacher = Teacher(MODELS_DIR / recipe.teacher, device=device, threads=half_of_threads())
     return Fitting(network, data.to(device), recipe, seed=seed, device=device, selector=selector, teacher=teacher)
 
 

@@ -17,6 +17,8 @@ from training.errors import TrainingError
 from training.exposure import outliers_of
 from training.lesson import Lesson
 
+CPU = torch.device("cpu")
+
 _Said = tuple[NDArray[np.float32], NDArray[np.float32]]  # probabilities and logits, (M, K) each
 
 
@@ -27,23 +29,24 @@ class TeacherError(TrainingError):
 class Teacher:
     """Probabilities of a published model on the images that the student sees (Hinton et al. 2015)."""
 
-    def __init__(self, version_folder: Path, *, threads: int = 1) -> None:
-        """Open a version, NAME/VERSION, in 8 bits where it has them: its answers cost less than half of the time.
+    def __init__(self, version_folder: Path, *, device: torch.device = CPU, threads: int = 1) -> None:
+        """Open a version, NAME/VERSION, on the student's GPU, or else on the CPU.
+
+        There it is asked in 8 bits where it has them: its answers cost less than half of the time.
 
         Args:
             version_folder: of the repository of models.
+            device: that the student computes on.
             threads: of the CPU, beside those that the student computes with.
 
         Raises:
             TeacherError: it is not there, or no model.
         """
-        int8 = version_folder / INT8_MODEL_FILE
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         try:
-            path = int8 if int8.exists() else version_folder / MODEL_FILE
-            self.session = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+            self.session = _open(version_folder, options, on_gpu=device.type == "cuda")
         except Exception as error:  # ONNX Runtime's exceptions have no other base class
             raise TeacherError(f"no model in {version_folder} to learn from; retrain it first: {error}") from error
 
@@ -72,6 +75,15 @@ class Teacher:
         pixels = images.round().to(torch.uint8).cpu().numpy()
         probabilities, logits = self.session.run(["probabilities", "logits"], {"images": pixels})
         return probabilities, logits
+
+
+def _open(folder: Path, options: ort.SessionOptions, *, on_gpu: bool) -> ort.InferenceSession:
+    int8, float32 = folder / INT8_MODEL_FILE, folder / MODEL_FILE
+    if on_gpu:
+        session = ort.InferenceSession(float32, options, providers=["CUDAExecutionProvider", "CPUExecutionProvider"])
+        if session.get_providers()[0] == "CUDAExecutionProvider":  # else it fell back, which is no exception
+            return session
+    return ort.InferenceSession(int8 if int8.exists() else float32, options, providers=["CPUExecutionProvider"])
 
 
 def _lesson(batch: Split, images: Tensor, said: Future[_Said], share: float) -> Lesson:

@@ -21,12 +21,12 @@ def add_familiarity(path: Path, val: Split, *, smoothed: bool) -> None:
     """Add the output ``familiarity``, (N,) float32, to a classifier's file.
 
     It is the share of the validation images whose score is no higher, in hundredths: of real images, one in twenty has
-    less than 0.05. The score is the largest logit (Hendrycks et al. 2022), above their mean if ``centre_logits`` took
-    it off; their energy (Liu et al. 2020) told no more here, and cost more. Where smoothed labels taught the network
-    to keep its logits to one size whatever it sees, it is how far the features, which the last layer takes, reach in
-    the direction of a class's mean, the class that is farthest: their norm (Park et al. 2023) times the cosine of
-    their angle to it, as networks trained to the end have them all in few directions (Papyan et al. 2020, neural
-    collapse; Liu and Qin 2025).
+    less than 0.05. The score is the largest logit (Hendrycks et al. 2022), less what :mod:`training.folding` took off;
+    their energy (Liu et al. 2020) told no more here, and cost more. Where smoothed labels taught the network to keep
+    its logits to one size whatever it sees, it is how far the features, which the last layer takes, reach in the
+    direction of a class's mean, the class that is farthest: their norm (Park et al. 2023) times the cosine of their
+    angle to it, as networks trained to the end have them all in few directions (Papyan et al. 2020, neural collapse;
+    Liu and Qin 2025).
 
     Args:
         path: of an ONNX file with the output ``logits``, float or int8; each has thresholds of its own.

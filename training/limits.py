@@ -42,11 +42,20 @@ def describe_robustness(robustness: Robustness, recipe: Recipe) -> str:
     return ROBUSTNESS.format(
         other_hands=OTHER_HANDS_NOTE if framed[-1][0].pictures in OTHER_HANDS else "",
         framings=_table(["read", "familiar"], graphs, framed, lambda row: [row.read, row.familiar]),
-        score="how far its features reach towards a class" if recipe.is_smoothed else "how large its logits are",
+        score=_score(recipe),
         least=FAMILIAR,
         familiarity=_table(["AUROC", "familiar"], graphs, [real, *others], lambda row: [row.auroc, row.familiar]),
         commit=robustness.git_commit,
     )
+
+
+def _score(recipe: Recipe) -> str:
+    """Say what familiarity is told by."""
+    if recipe.is_smoothed:
+        return "how far its features reach towards a class"
+    if recipe.strength_discount:
+        return "how large its logits are, but for what bold strokes alone would make them"
+    return "how large its logits are"
 
 
 def _table(
