@@ -22,7 +22,7 @@ class Answer(NamedTuple):
     """What the model says of one image."""
 
     probabilities: list[float]  # by class, summing to 1
-    familiarity: float | None = None  # 0..1, in hundredths, where the model tells
+    familiarity: float | None = None  # 0..1, in thousandths, where the model tells
 
     @property
     def is_familiar(self) -> bool | None:
@@ -72,7 +72,7 @@ class OnnxClassifier:
         probabilities = outputs[0].tolist()
         if not self.tells_familiarity:
             return [Answer(row) for row in probabilities]
-        return [Answer(row, round(value, 2)) for row, value in zip(probabilities, outputs[1].tolist(), strict=True)]
+        return [Answer(row, round(value, 3)) for row, value in zip(probabilities, outputs[1].tolist(), strict=True)]
 
     def predict(self, images: Images) -> Probabilities:
         """Return the class probabilities of ``images``."""

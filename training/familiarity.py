@@ -11,22 +11,22 @@ from models.layout import FAMILIAR, FAMILIARITY
 from training.data import Split
 from training.export import ExportError, check_onnx, run_onnx
 
-STEPS = 100  # that the output has between 0 and 1
+LEVELS = np.concatenate([np.arange(1, 10) / 1000, np.arange(1, 101) / 100])  # that the output has above 0
 TREES = "ai.onnx.ml"  # the domain of ONNX that has them
 _AXIS, _MEANS, _REACH = "familiarity_axis", "familiarity_means", "familiarity_reach"
-_EACH, _THRESHOLDS = "familiarity_each", "familiarity_thresholds"
+_EACH, _THRESHOLDS, _STEPS = "familiarity_each", "familiarity_thresholds", "familiarity_steps"
 
 
 def add_familiarity(path: Path, val: Split, *, smoothed: bool) -> None:
     """Add the output ``familiarity``, (N,) float32, to a classifier's file.
 
-    It is the share of the validation images whose score is no higher, in hundredths: of real images, one in twenty has
-    less than 0.05. The score is the largest logit (Hendrycks et al. 2022), less what :mod:`training.folding` took off;
-    their energy (Liu et al. 2020) told no more here, and cost more. Where smoothed labels taught the network to keep
-    its logits to one size whatever it sees, it is how far the features, which the last layer takes, reach in the
-    direction of a class's mean, the class that is farthest: their norm (Park et al. 2023) times the cosine of their
-    angle to it, as networks trained to the end have them all in few directions (Papyan et al. 2020, neural collapse;
-    Liu and Qin 2025).
+    It is the share of the validation images whose score is no higher, in hundredths, and below one in thousandths: of
+    real images, one in twenty has less than 0.05. The score is the largest logit (Hendrycks et al. 2022), less what
+    :mod:`training.folding` took off; their energy (Liu et al. 2020) told no more here, and cost more. Where smoothed
+    labels taught the network to keep its logits to one size whatever it sees, it is how far the features, which the
+    last layer takes, reach in the direction of a class's mean, the class that is farthest: their norm (Park et al.
+    2023) times the cosine of their angle to it, as networks trained to the end have them all in few directions (Papyan
+    et al. 2020, neural collapse; Liu and Qin 2025).
 
     Args:
         path: of an ONNX file with the output ``logits``, float or int8; each has thresholds of its own.
@@ -45,7 +45,7 @@ def add_familiarity(path: Path, val: Split, *, smoothed: bool) -> None:
         _add_reach(model, _features(graph, path), images, val.labels.cpu().numpy())
     scored = _REACH if smoothed else "logits"
     scores = _run(model, scored, images)  # (N, K), of which the largest counts
-    thresholds = np.quantile(scores.max(axis=1), np.arange(1, STEPS + 1) / STEPS).astype(np.float32)
+    thresholds = np.quantile(scores.max(axis=1), LEVELS).astype(np.float32)
     if any(node.op_type == "QuantizeLinear" for node in graph.node):
         _count_by_trees(model, scored, thresholds, scores.shape[1])
     else:
@@ -63,33 +63,34 @@ def predict_familiarity(path: Path, images: NDArray[np.uint8]) -> NDArray[np.flo
 
 def share_familiar(values: NDArray[np.float32]) -> float:
     """Return the share of images, 0..1, whose familiarity, (N,), the service calls familiar."""
-    return round(float((values.round(2) >= FAMILIAR).mean()), 4)
+    return round(float((values.round(3) >= FAMILIAR).mean()), 4)
 
 
 def _count_by_layer(graph: onnx.GraphProto, scored: str, thresholds: NDArray[np.float32]) -> None:
-    """Give out the share of the thresholds that the largest score is no lower than, wherever a graph may run."""
+    """Give out the level of the last threshold that the largest score is no lower than, wherever a graph may run."""
     _add(graph, _AXIS, np.array([1]))
     _add(graph, _THRESHOLDS, -thresholds)
-    _add(graph, _EACH, np.ones((1, STEPS), np.float32))
+    _add(graph, _EACH, np.ones((1, len(LEVELS)), np.float32))
+    _add(graph, _STEPS, np.diff(LEVELS, prepend=0).astype(np.float32))
     largest, above, reached = (f"{FAMILIARITY}_{part}" for part in ("score", "above", "reached"))
     graph.node.extend(  # 1 where the score is no lower, else 0: a layer and its activation, which run as one
         [
             helper.make_node("ReduceMax", [scored, _AXIS], [largest], name=largest, keepdims=1),
             helper.make_node("Gemm", [largest, _EACH, _THRESHOLDS], [above], name=above),
             helper.make_node("HardSigmoid", [above], [reached], name=reached, alpha=1e6, beta=1.0),
-            helper.make_node("ReduceMean", [reached, _AXIS], [FAMILIARITY], name=FAMILIARITY, keepdims=0),
+            helper.make_node("MatMul", [reached, _STEPS], [FAMILIARITY], name=FAMILIARITY),
         ]
     )
 
 
 def _count_by_trees(model: onnx.ModelProto, scored: str, thresholds: NDArray[np.float32], num_classes: int) -> None:
-    """Give out the same share by two nodes instead of four, on CPUs: for a GPU there is no such kernel.
+    """Give out the same level by two nodes instead of four, on CPUs: for a GPU there is no such kernel.
 
     A tree for each class, balanced, counts the thresholds that its score is no lower than; the largest count is that
     of the largest score.
     """
     graph, counted, shape = model.graph, f"{FAMILIARITY}_counted", f"{FAMILIARITY}_shape"
-    branches = _bisect(0, len(thresholds))
+    branches, levels = _bisect(0, len(thresholds)), [0.0, *map(float, LEVELS)]
     nodes = [(class_id, index, *branch) for class_id in range(num_classes) for index, branch in enumerate(branches)]
     class_ids, indices, steps, thens, elses = zip(*nodes, strict=True)
     is_leaf = [then == 0 for then in thens]
@@ -112,7 +113,7 @@ def _count_by_trees(model: onnx.ModelProto, scored: str, thresholds: NDArray[np.
         target_treeids=[leaf[0] for leaf in leaves],
         target_nodeids=[leaf[1] for leaf in leaves],
         target_ids=[0] * len(leaves),
-        target_weights=[leaf[2] / len(thresholds) for leaf in leaves],
+        target_weights=[levels[leaf[2]] for leaf in leaves],
     )
     _add(graph, shape, np.array([-1]))
     graph.node.extend([trees, helper.make_node("Reshape", [counted, shape], [FAMILIARITY], name=FAMILIARITY)])
