@@ -43,12 +43,11 @@ def _bind(session: ort.InferenceSession, shape: tuple[int, ...], device: str) ->
 
 
 def in_turn(path: Path, shape: tuple[int, ...], device: str) -> Run:
-    """Run one image, then a batch, as they come from callers: what is prepared for a size may be lost to the other."""
-    classifier = OnnxClassifier(path, device="cuda" if device == "cuda" else "cpu", threads=count_cores())
-    classifier.warm_up(shape[0])
+    """Run a batch after one of another size, as the service must: only the images of the first are counted."""
+    classifier = _classifier(path, max(2, shape[0]), device)
 
     def run(images: Images) -> NDArray[np.float32]:
-        classifier.predict(images[:1])
+        classifier.predict(images[:1] if len(images) > 1 else np.concatenate([images, images]))
         return classifier.predict(images)
 
     return run
@@ -56,8 +55,7 @@ def in_turn(path: Path, shape: tuple[int, ...], device: str) -> Run:
 
 def batched(path: Path, shape: tuple[int, ...], device: str) -> Run:
     """Put the images of many batches to the service's batcher, each a request of its own."""
-    classifier = OnnxClassifier(path, device="cuda" if device == "cuda" else "cpu", threads=count_cores())
-    classifier.warm_up(shape[0])
+    classifier = _classifier(path, shape[0], device)
     count = max(SERVED_BATCHES, SERVED_IMAGES // shape[0])
     batcher = Batcher(
         classifier.run,
@@ -78,7 +76,14 @@ def batched(path: Path, shape: tuple[int, ...], device: str) -> Run:
     return lambda images: asyncio.run(classify(images))
 
 
-WAYS = {"run": plain, "bound": bound, "CUDA graph": captured, "one, then the batch": in_turn, "service": batched}
+def _classifier(path: Path, max_batch_size: int, device: str) -> OnnxClassifier:
+    """Open a model as the service does."""
+    classifier = OnnxClassifier(path, device="cuda" if device == "cuda" else "cpu", threads=count_cores())
+    classifier.warm_up(max_batch_size)
+    return classifier
+
+
+WAYS = {"run": plain, "bound": bound, "CUDA graph": captured, "after another size": in_turn, "service": batched}
 
 
 def open_session(path: Path, device: str, **more: str) -> ort.InferenceSession:

@@ -39,7 +39,7 @@ class DeviceError(RuntimeError):
 
 
 class OnnxClassifier:
-    """An ONNX Runtime session that keeps the contract: ``images`` in, ``probabilities``, maybe ``familiarity`` out."""
+    """A model in ONNX Runtime that keeps the contract: ``images`` in, ``probabilities``, maybe ``familiarity`` out."""
 
     def __init__(self, path: Path, *, device: Literal["auto", "cpu", "cuda"], threads: int, gpu: int = 0) -> None:
         """Load ``path`` on ``device`` with ``threads`` CPU threads.
@@ -51,11 +51,7 @@ class OnnxClassifier:
         self.path, self.threads, self._gpu = path, threads, gpu
         self._providers = _providers(device, gpu)
         self._bound: dict[int, BoundBatch] = {}  # by size, on a GPU
-        try:
-            self._session = self._open()
-        except Exception as error:  # onnxruntime's exceptions share no other base class
-            raise ModelLoadError(f"cannot load {path}: {error}") from error
-        self.device: Device = "cuda" if self._session.get_providers()[0] == "CUDAExecutionProvider" else "cpu"
+        self._session, self.device = self._open(threads)
         if device == "cuda" and self.device == "cpu":
             raise DeviceError(
                 "CLASSIFIER_DEVICE=cuda, but ONNX Runtime fell back to the CPU; install the `cuda` extra "
@@ -89,12 +85,26 @@ class OnnxClassifier:
             return outputs
         size = batch_bucket(len(images))
         if size not in self._bound:
-            session = self._open() if self._bound else self._session
+            session = self._open_another() if self._bound else self._session
             self._bound[size] = BoundBatch(session, size, outputs=self._outputs, device=self.device, gpu=self._gpu)
         return self._bound[size].run(images)
 
-    def _open(self) -> ort.InferenceSession:
-        return ort.InferenceSession(self.path, _options(self.threads), providers=self._providers)
+    def _open(self, threads: int) -> tuple[ort.InferenceSession, Device]:
+        """Open a session, and tell where it runs: ONNX Runtime falls back to the CPU without an exception."""
+        try:
+            session = ort.InferenceSession(self.path, _options(threads), providers=self._providers)
+        except Exception as error:  # onnxruntime's exceptions share no other base class
+            raise ModelLoadError(f"cannot load {self.path}: {error}") from error
+        return session, "cuda" if session.get_providers()[0] == "CUDAExecutionProvider" else "cpu"
+
+    def _open_another(self) -> ort.InferenceSession:
+        session, device = self._open(threads=1)
+        if device != self.device:
+            raise DeviceError(
+                f"{self.path}: a batch size found no room on the GPU; free some of its memory, or set "
+                "CLASSIFIER_MAX_BATCH_SIZE lower or CLASSIFIER_DEVICE=cpu"
+            )
+        return session
 
     def check_golden(self) -> None:
         """Compare with the probabilities that training kept for a few images beside the model.

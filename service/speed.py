@@ -25,7 +25,7 @@ def measure_batch(classifier: OnnxClassifier, max_batch_size: int) -> tuple[int,
 def time_batch(classifier: OnnxClassifier, count: int) -> float:
     """Time some runs, of a cheap model more: a start is a busy moment, and what disturbs one decides for good."""
     if classifier.device == "cuda":
-        classifier.run_blank(count)  # opens a session for the size, and would be half of what is timed
+        classifier.run_blank(count)  # opens a session for the size, and would end the timing after one more
     times = [classifier.run_blank(count), classifier.run_blank(count)]
     while sum(times) < TIMING_S and len(times) < MAX_TIMED_RUNS:
         times.append(classifier.run_blank(count))

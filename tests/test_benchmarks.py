@@ -220,7 +220,7 @@ def test_every_way_to_run_on_a_gpu_gives_the_probabilities_of_the_cpu(monkeypatc
     assert ways == {
         (precision, way, size)
         for precision in ("float32", "float16")
-        for way in ("run", "bound", "CUDA graph", "one, then the batch", "service")
+        for way in ("run", "bound", "CUDA graph", "after another size", "service")
         for size in ("1", "5")
     }
 

@@ -9,7 +9,7 @@ from tiny_models import write_model
 
 from service import bound_batch, classifier
 from service.bound_batch import BoundBatch, page_locked
-from service.classifier import OnnxClassifier
+from service.classifier import DeviceError, OnnxClassifier
 
 
 def noise(count, seed=0):
@@ -43,12 +43,20 @@ def test_on_a_gpu_a_classifier_runs_batches_of_warmed_up_sizes_alone_each_in_its
     monkeypatch.setattr(classifier, "BoundBatch", on_the_cpu)
     path = write_model(tmp_path, "one") / "model.onnx"
     cpu, gpu = (OnnxClassifier(path, device="cpu", threads=1, gpu=3) for _ in range(2))
-    gpu.device = "cuda"
+    gpu.device, open_on_cpu = "cuda", gpu._open
+    monkeypatch.setattr(gpu, "_open", lambda threads: (open_on_cpu(threads)[0], "cuda"))
     gpu.warm_up(6)
     assert made == [(1, "cuda", 3), (2, "cuda", 3), (4, "cuda", 3), (8, "cuda", 3)]
     for count in range(1, 9):
         np.testing.assert_allclose(gpu.predict(noise(count)), cpu.predict(noise(count)), atol=1e-5)
     assert len(made) == len(sessions) == 4
+
+
+def test_a_size_for_which_the_gpu_has_no_room_is_refused_instead_of_run_on_the_cpu(tmp_path):
+    gpu = OnnxClassifier(write_model(tmp_path, "one") / "model.onnx", device="cpu", threads=1)
+    gpu.device, gpu._bound = "cuda", {1: None}
+    with pytest.raises(DeviceError, match="a batch size found no room on the GPU"):
+        gpu.predict(noise(2))
 
 
 def test_without_cuda_the_memory_is_ordinary_and_that_is_said(monkeypatch, caplog):

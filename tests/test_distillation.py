@@ -115,9 +115,11 @@ def test_a_student_whose_logits_are_matched_has_nearly_its_teachers(folder, monk
     assert distances[1] < distances[0] / 2
 
 
-@pytest.mark.parametrize("device", ["cpu", "cuda"])
-@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU, which is asked in float")
-def test_a_teacher_that_has_8_bits_teaches_in_them_wherever_no_gpu_can(tmp_path, monkeypatch, device):
+without_gpu = pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU, which is asked in float")
+
+
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=without_gpu)])
+def test_a_teacher_that_has_8_bits_teaches_in_them_wherever_no_gpu_can(tmp_path, monkeypatch, device, capsys):
     monkeypatch.setattr("training.gate.MAX_LOSS", 1.0)
     split = random_split(count=64)
     folder = publish_tiny_model(tmp_path, calibration=split.images)
@@ -125,6 +127,21 @@ def test_a_teacher_that_has_8_bits_teaches_in_them_wherever_no_gpu_can(tmp_path,
     int8, float32 = (predict_onnx(folder / name, split.images.numpy()) for name in ("model.int8.onnx", "model.onnx"))
     np.testing.assert_array_equal(targets, int8)
     assert (int8 != float32).any()
+    assert ("the teacher answers from the CPU, more slowly" in capsys.readouterr().err) == (device == "cuda")
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
+def test_a_teacher_answers_on_the_students_gpu(folder):
+    assert Teacher(folder, device=torch.device("cuda")).session.get_providers()[0] == "CUDAExecutionProvider"
+
+
+def test_a_teacher_is_asked_where_its_student_computes(folder, monkeypatch):
+    devices = []
+    monkeypatch.setattr(building, "MODELS_DIR", folder.parents[1])
+    monkeypatch.setattr(building, "Teacher", lambda folder, device, threads: devices.append(device))
+    recipe = replace(QUICK, teacher="tiny/1")
+    building.make_fitting(MNIST, recipe, MNIST.load(DATA), seed=0, device=torch.device("cpu"))
+    assert devices == [torch.device("cpu")]
 
 
 def test_the_next_batch_is_handed_to_the_teacher_before_the_student_gets_this_one(folder):

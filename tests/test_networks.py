@@ -187,7 +187,7 @@ def test_all_logits_lose_alike_what_the_strength_of_an_image_gave_them():
     network = mnist_mlp([0.0], [16.0], hidden=(64, 32)).eval()
     images = torch.rand(400, 28, 28) * torch.linspace(20, 255, 400)[:, None, None]
     before, strengths = network(images), network[:4](images).norm(dim=1)
-    discount_strength(network, images[::2], images[1::2], share=0.5)
+    discount_strength(network, images[::2], images[1::2], discount=0.5)
     taken = before - network(images)
     torch.testing.assert_close(taken, taken[:, :1].expand(-1, 10), atol=1e-4, rtol=0)
     assert torch.corrcoef(torch.stack([taken[:, 0], strengths]))[0, 1] > 0.95

@@ -20,7 +20,7 @@ from torchvision import datasets
 from models.card import ModelCard
 from training.__main__ import main
 from training.calibration import fit_calibration
-from training.export import open_session, predict_onnx
+from training.export import open_session, predict_onnx, run_onnx
 from training.provenance import LEDGER
 from training.retraining import Retraining, retrain
 from training.zoo import MNIST, ZOO
@@ -39,11 +39,11 @@ def read_card(folder, file="model.onnx"):
     return ModelCard.from_metadata(open_session(folder / file).get_modelmeta().custom_metadata_map)
 
 
-def ask(tmp_path, *, epochs=4, resume=False, out="models"):
+def ask(tmp_path, *, epochs=4, resume=False, out="models", **settings):
     return Retraining(
         model=MNIST,
         recipe_name="course",
-        recipe=replace(MNIST.recipes["course"], epochs=epochs),
+        recipe=replace(MNIST.recipes["course"], epochs=epochs, **settings),
         seed=0,
         device=torch.device("cpu"),
         data_dir=DATA,
@@ -375,3 +375,17 @@ def test_ctrl_c_before_the_first_epoch_is_over_publishes_nothing(many_digits, pl
         process.communicate()
     assert process.returncode == 130
     assert list(tmp_path.rglob("*")) == []
+
+
+def test_what_strength_adds_to_logits_is_taken_off_if_the_recipe_says_so_and_no_probability_changes(tmp_path):
+    images = MNIST.load(DATA).test.images.numpy()
+    outputs = []
+    for discount in (0.0, 0.25):
+        asked = ask(tmp_path, epochs=1, out=f"by {discount}", strength_discount=discount)
+        folder = retrain(asked, stopped=lambda: False).folder
+        outputs.append(run_onnx(folder / "model.onnx", ["probabilities", "logits"], images))
+    (probabilities, logits), (same, discounted) = outputs
+    np.testing.assert_allclose(same, probabilities, atol=1e-4)
+    taken = logits - discounted
+    np.testing.assert_allclose(taken, np.repeat(taken[:, :1], 10, axis=1), atol=1e-3)
+    assert taken.std() > 0.01

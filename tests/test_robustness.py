@@ -15,6 +15,7 @@ from training.framing import NATIVE
 from training.limits import describe_robustness
 from training.other_hands import OTHER_HANDS
 from training.outliers import outliers
+from training.recipes import MNIST_RECIPES
 from training.robustness import (
     TEST_IMAGES,
     Answered,
@@ -104,6 +105,13 @@ def test_the_card_has_every_figure_of_every_graph(measured):
         cells = [rows[0].pictures, f"{rows[0].count:,}", *(f"{share:.1%}" for share in shares)]
         assert f"| {' | '.join(cells)} |" in text
     assert f"at commit {robustness.git_commit}" in text
+
+
+def test_the_card_says_what_familiarity_is_told_by(measured):
+    _, robustness = measured
+    said = [describe_robustness(robustness, recipe) for recipe in (MNIST_RECIPES["published"], MNIST_RECIPES["course"])]
+    assert "less what the boldness of its strokes adds" in said[0]
+    assert "how large its logits are (training/familiarity.py)" in said[1]
 
 
 @pytest.mark.parametrize("name", SAMPLES)

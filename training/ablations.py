@@ -14,7 +14,6 @@ ABLATIONS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {  # model -> name ->
         "as published": {},
         "no outliers": {"outlier_exposure": False},
         "no teacher, and so no outliers": {"teacher": "", "outlier_exposure": False},
-        "logits owe to strength what they did": {"strength_discount": 0.0},
         "no elastic deformation": {"augmentation": replace(DEFORMATION, elastic=0.0)},
         "no deformation at all": {"augmentation": Augmentation()},
         "no batch norm": {"batch_norm": False},

@@ -1,5 +1,6 @@
 """A published model as teacher: what it says of a deformed image is a better target than the label of the original."""
 
+import sys
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -10,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
+from tqdm import tqdm
 
 from models.layout import INT8_MODEL_FILE, MODEL_FILE
 from training.data import Split
@@ -17,7 +19,7 @@ from training.errors import TrainingError
 from training.exposure import outliers_of
 from training.lesson import Lesson
 
-CPU = torch.device("cpu")
+CPU, CUDA = torch.device("cpu"), "CUDAExecutionProvider"
 
 _Said = tuple[NDArray[np.float32], NDArray[np.float32]]  # probabilities and logits, (M, K) each
 
@@ -79,10 +81,13 @@ class Teacher:
 
 def _open(folder: Path, options: ort.SessionOptions, *, on_gpu: bool) -> ort.InferenceSession:
     int8, float32 = folder / INT8_MODEL_FILE, folder / MODEL_FILE
-    if on_gpu:
-        session = ort.InferenceSession(float32, options, providers=["CUDAExecutionProvider", "CPUExecutionProvider"])
-        if session.get_providers()[0] == "CUDAExecutionProvider":  # else it fell back, which is no exception
+    if on_gpu and CUDA in ort.get_available_providers():
+        cuda = (CUDA, {"cudnn_conv_algo_search": "HEURISTIC"})  # the default costs up to a second a batch size
+        session = ort.InferenceSession(float32, options, providers=[cuda, "CPUExecutionProvider"])
+        if session.get_providers()[0] == CUDA:
             return session
+    if on_gpu:
+        tqdm.write("ONNX Runtime cannot use the GPU: the teacher answers from the CPU, more slowly", file=sys.stderr)
     return ort.InferenceSession(int8 if int8.exists() else float32, options, providers=["CPUExecutionProvider"])
 
 

@@ -38,36 +38,38 @@ def centre_logits(network: nn.Module) -> None:
 
 
 @torch.no_grad()
-def discount_strength(network: nn.Module, train: Tensor, val: Tensor, *, share: float) -> None:
-    """Take off all logits alike what they owe to how strongly an image drives the first layer, whatever it shows.
+def discount_strength(network: nn.Module, train: Tensor, val: Tensor, *, discount: float) -> None:
+    """Take off all logits alike what they owe to an image's strength: how strongly it drives the first layer.
 
-    Bold strokes make large logits, of a letter too, and faint ones small logits, of a digit too; so cosine and norm
-    tell more of an image apart than in their product (Zhang and Xiang 2023). How strongly is the norm of what the first
-    activation gives, as far as the features before the last layer tell it (ridge regression): so that layer can take
-    it off at no cost, and softmax does not see it.
+    Bold strokes make large logits, of a letter too, and faint ones small logits, of a digit too; so Zhang and Xiang
+    (2023) decouple a logit's cosine from its norms. Strength is the norm of what the first activation gives. A ridge
+    regression tells it from the features before the last layer, which can so subtract it at no cost; softmax does not
+    see it.
 
     Args:
         network: layers in a row, a ReLU among them and a linear layer at the end, in evaluation mode.
-        train: images to learn from what the norm is, (N, ...).
-        val: other images, whose largest logits and norms are brought to one scale.
-        share: standard deviations of the largest logit that are taken off for one of the norm.
+        train: images to learn from what the strength is, (N, ...).
+        val: other images, whose largest logits and strengths are brought to one scale.
+        discount: standard deviations of the largest logit that are taken off for one of strength.
     """
     assert isinstance(network, nn.Sequential)
     last = network[-1]
     assert isinstance(last, nn.Linear)
-    strengths, features = [], []
-    first = 1 + next(index for index, layer in enumerate(network) if isinstance(layer, nn.ReLU))
-    for images in torch.split(train, CHUNK):
-        hidden = network[:first](images)
-        strengths.append(hidden.flatten(1).norm(dim=1, keepdim=True).double())
-        features.append(functional.pad(network[first:-1](hidden).double(), (0, 1), value=1.0))
-    told, strength = torch.cat(features), torch.cat(strengths)
-    gram = told.T @ told + torch.eye(told.shape[1], dtype=told.dtype, device=told.device)
-    weights = torch.linalg.solve(gram, told.T @ strength)[:, 0]
-    scale = network(val).amax(dim=1).std() / network[:first](val).flatten(1).norm(dim=1).std()
-    taken = (share * scale * weights).float()
+    end = 1 + next(index for index, layer in enumerate(network) if isinstance(layer, nn.ReLU))
+    early, late = network[:end], network[end:-1]
+    hidden = [early(images) for images in torch.split(train, CHUNK)]
+    features = torch.cat([functional.pad(late(part), (0, 1), value=1.0) for part in hidden]).double()
+    strengths = torch.cat([_strength(part) for part in hidden]).double()
+    gram = features.T @ features + torch.eye(features.shape[1], dtype=features.dtype, device=features.device)
+    weights = torch.linalg.solve(gram, features.T @ strengths)
+    scale = network(val).amax(dim=1).std() / _strength(early(val)).std()
+    taken = (discount * scale * weights).float()
     last.weight.sub_(taken[:-1])
     last.bias.sub_(taken[-1])
+
+
+def _strength(hidden: Tensor) -> Tensor:
+    return hidden.flatten(1).square().sum(dim=1).sqrt()
 
 
 def _fold(sequence: nn.Sequential) -> None:

@@ -54,7 +54,7 @@ def _score(recipe: Recipe) -> str:
     if recipe.is_smoothed:
         return "how far its features reach towards a class"
     if recipe.strength_discount:
-        return "how large its logits are, but for what bold strokes alone would make them"
+        return "how large its logits are, less what the boldness of its strokes adds to them"
     return "how large its logits are"
 
 

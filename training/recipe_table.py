@@ -22,7 +22,7 @@ SOURCES = {
     "drop_rate": "Srivastava et al. 2014",
     "label_smoothing": "Szegedy et al. 2016",
     "depth 3": "residual, He et al. 2015",
-    "teacher": "Hinton et al. 2015; asked in 8 bits where it has such a file",
+    "teacher": "Hinton et al. 2015; asked on a CPU in 8 bits, where it has such a file",
     "logit_matching": "Ba and Caruana 2014",
     "outlier_exposure": "Hendrycks et al. 2019; by energy, Liu et al. 2020",
     "strength_discount": "after Zhang and Xiang 2023",

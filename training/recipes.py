@@ -38,7 +38,7 @@ class Recipe:
     teacher_share: float = 0.5
     logit_matching: float = 0.0  # weight of the mean squared distance to the teacher's logits
     outlier_exposure: bool = False  # learn from outliers made of each batch, too, whose class is the teacher's guess
-    strength_discount: float = 0.0  # taken off an MLP's logits, so that bold strokes alone make no image familiar
+    strength_discount: float = 0.0  # of an MLP's largest logit, for an image's strength; both in standard deviations
     hardest: float = 1.0  # share of each batch that is trained on, chosen by a small network of these
     selector_widths: tuple[int, ...] = (32, 64, 64)
     patience: int = 10  # epochs without a better validation accuracy before the run stops
@@ -48,8 +48,14 @@ class Recipe:
         """Refuse what would be left undone.
 
         Raises:
-            ValueError: outliers are to be learned from without a teacher, or some images of a batch left out of them.
+            ValueError: outliers are to be learned from without a teacher, or some images of a batch left out of them;
+                or logits discounted that familiarity does not ask, or of an activation that is unknown there.
         """
+        if self.strength_discount and (self.is_smoothed or self.activation != "relu"):
+            raise ValueError(
+                f"strength_discount={self.strength_discount}: expected relu and no label smoothing, got "
+                f"{self.activation} and {self.label_smoothing}"
+            )
         if self.outlier_exposure and not self.teacher:
             raise ValueError("outlier_exposure=True: expected a teacher, who says what class an outlier is; name one")
         if self.outlier_exposure and self.hardest < 1:

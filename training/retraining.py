@@ -33,7 +33,7 @@ from training.robustness import measure_robustness, write_robustness
 from training.timing import milliseconds_per_image
 from training.zoo import TrainableModel
 
-DISCOUNTED = 20_000  # training images that tell how strongly an image drives a network
+DISCOUNTED = 10_000  # training images that tell what strength is
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,10 +131,8 @@ def _retrain(asked: Retraining, stopped: Callable[[], bool]) -> Published:
     commit, runs, data = git_commit(), read_runs(LEDGER), asked.model.load(asked.data_dir)  # before hours go by
     network, fit = train(asked, data, stopped=stopped)
     centre_logits(network)
-    if share := asked.recipe.strength_discount:
-        images = data.train.images[:DISCOUNTED]
-        deformed = asked.recipe.augmentation(images, mirrored=torch.zeros(len(images), dtype=torch.bool))
-        discount_strength(network, deformed.to(asked.device), data.val.images.to(asked.device), share=share)
+    if asked.recipe.strength_discount:
+        _discount_strength(network, data, asked)
     val_logits = predict_logits(network, data.val.images.to(asked.device)).cpu()
     calibration = fit_calibration(val_logits, data.val.labels, smoothed=asked.recipe.is_smoothed)
     classifier = CalibratedClassifier(network.cpu(), calibration)
@@ -162,6 +160,15 @@ def _retrain(asked: Retraining, stopped: Callable[[], bool]) -> Published:
     if not fit.stopped:  # a run that was stopped can go on with --resume
         asked.checkpoint_path.unlink(missing_ok=True)
     return Published(folder=staged.published, card=card, fit=fit, run=run)
+
+
+def _discount_strength(network: nn.Module, data: DataSet, asked: Retraining) -> None:
+    """Learn from deformed images, the same for a run that was resumed, what strength is."""
+    torch.manual_seed(asked.seed)
+    images = data.train.images[:DISCOUNTED]
+    deformed = asked.recipe.augmentation(images, mirrored=torch.zeros(len(images), dtype=torch.bool))
+    train, val = deformed.to(asked.device), data.val.images.to(asked.device)
+    discount_strength(network, train, val, discount=asked.recipe.strength_discount)
 
 
 def make_run(asked: Retraining, folder: Path, card: ModelCard, fit: Fit, *, val: Metrics, test: Split) -> Run:
