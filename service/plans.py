@@ -7,7 +7,7 @@ from pathlib import Path
 from pydantic import TypeAdapter
 
 from models.layout import MODEL_FILES
-from service.classifier import ModelLoadError, OnnxClassifier
+from service.classifier import Device, ModelLoadError, OnnxClassifier
 from service.model_files import find_model_files, load_classifier
 from service.settings import Settings
 from service.speed import BATCH_S, measure_batch, time_batch
@@ -24,6 +24,7 @@ class ServingPlan:
     """How a worker serves one version of one model."""
 
     path: Path  # of the ONNX file
+    device: Device
     threads: int  # that a batch is shared out to, on the CPU
     streams: int  # batches at once, each from a thread of its own; 0 for one, on the event loop
     max_batch_size: int
@@ -47,7 +48,19 @@ def make_plans(settings: Settings, *, threads: int) -> ServingPlans:
 
 
 def make_plan(path: Path, settings: Settings, *, threads: int) -> ServingPlan:
-    """Load, check and time one version, given its float file.
+    """Load, check and time one version, given its float file; on a GPU and on the CPU, if it may be either.
+
+    What the CPU does on the event loop is not worth the way to a GPU and back.
+    """
+    plan = _make_plan(path, settings, threads=threads)
+    if plan.device == "cuda" and settings.device == "auto":
+        on_cpu = _make_plan(path, settings.model_copy(update={"device": "cpu"}), threads=threads)
+        return plan if on_cpu.streams else on_cpu
+    return plan
+
+
+def _make_plan(path: Path, settings: Settings, *, threads: int) -> ServingPlan:
+    """Plan for one device.
 
     Each of ``threads`` on the CPU takes batches of its own: shared out, a batch ends with its slowest part. Only where
     one image takes as long as a batch should is it shared out to all.
@@ -62,6 +75,7 @@ def make_plan(path: Path, settings: Settings, *, threads: int) -> ServingPlan:
         max_batch_size, batch_s = measure_batch(classifier, settings.max_batch_size)
     return ServingPlan(
         path=classifier.path,
+        device=classifier.device,
         threads=classifier.threads,
         streams=streams,
         max_batch_size=max_batch_size,

@@ -31,6 +31,12 @@ class ServedModel:
     renderer: PredictionRenderer
     metrics: ModelMetrics
 
+    def __str__(self) -> str:
+        return (
+            f"{self.card.name}/{self.card.version} ({self.card.precision} on {self.classifier.device}, "
+            f"{self.batcher.max_batch_size} a batch)"
+        )
+
 
 class ModelRepository:
     """Every model of the folder, by name and version."""
@@ -71,7 +77,8 @@ def highest(versions: Iterable[str]) -> str:
 
 def load_model(plan: ServingPlan, settings: Settings, *, gpu: int = 0) -> ServedModel:
     """Load, check and warm up one version of a model."""
-    classifier = load_classifier(plan.path, settings, threads=plan.threads, gpu=gpu)
+    as_planned = settings.model_copy(update={"device": plan.device})
+    classifier = load_classifier(plan.path, as_planned, threads=plan.threads, gpu=gpu)
     classifier.warm_up(plan.max_batch_size)
     card = classifier.card
     metrics = ModelMetrics(card.name, card.version)

@@ -28,7 +28,9 @@ class Settings(BaseSettings):
         default=Path(models.__file__).parent, description="folder of `NAME/VERSION/model.onnx`"
     )
     device: Literal["auto", "cuda", "cpu"] = Field(
-        default="auto", description="`cuda` refuses to start without a working GPU, `auto` falls back to the CPU"
+        default="auto",
+        description="`cuda` refuses to start without a working GPU; `auto` falls back to the CPU, and leaves to it "
+        "what it answers within a millisecond a batch",
     )
     precision: Literal["auto", "float32", "int8"] = Field(
         default="auto",

@@ -81,12 +81,7 @@ class Worker:
             return
         self._models = models
         self.state = "ready"
-        served = [
-            f"{model.card.name}/{model.card.version} ({model.card.precision}, {model.batcher.max_batch_size} a batch)"
-            for model in models
-        ]
-        devices = {model.classifier.device for model in models}
-        logger.info("ready: serving %s on %s", ", ".join(served), ", ".join(sorted(devices)))
+        logger.info("ready: serving %s", ", ".join(map(str, models)))
 
     @contextmanager
     def admitted(self) -> Iterator[ModelRepository]:

@@ -1,6 +1,7 @@
 """How each version is served: in the precision that is faster here, in as many batches at once as is cheapest."""
 
 import shutil
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -8,7 +9,9 @@ from exported_models import publish_tiny_model, random_split
 from tiny_models import write_model
 
 from service import plans as plans_module
+from service import repository
 from service.classifier import ModelLoadError, OnnxClassifier
+from service.model_files import load_classifier
 from service.plans import PLANS, make_plan, make_plans
 from service.settings import Settings
 from training.publishing import add_float16
@@ -95,6 +98,35 @@ def test_each_thread_has_batches_of_its_own_unless_they_are_very_cheap_or_very_d
     path = write_model(tmp_path, "a") / "model.onnx"
     plan = make_plan(path, Settings(models_dir=tmp_path, device="cpu", max_batch_size=1), threads=3)
     assert (plan.threads, plan.streams) == (threads, streams)
+
+
+@pytest.mark.parametrize(
+    ("device", "cpu_batch_s", "planned"),
+    [("auto", 0.0005, ("cpu", 0)), ("auto", 0.002, ("cuda", 0)), ("cuda", 0.0005, ("cuda", 0))],
+)
+def test_a_gpu_is_left_what_the_cpu_does_not_do_at_once(tmp_path, monkeypatch, device, cpu_batch_s, planned):
+    def choose_on_a_machine_with_a_gpu(path, settings, *, threads):
+        chosen = "cpu" if settings.device == "cpu" else "cuda"
+        batch_s = cpu_batch_s if chosen == "cpu" else 0.0007
+        return SimpleNamespace(path=path, device=chosen, threads=threads, run_blank=lambda _count: batch_s)
+
+    monkeypatch.setattr(plans_module, "choose_classifier", choose_on_a_machine_with_a_gpu)
+    plan = make_plan(tmp_path / "model.onnx", Settings(models_dir=tmp_path, device=device), threads=2)
+    assert (plan.device, plan.streams) == planned
+
+
+def test_a_model_is_served_on_the_device_that_was_planned(tmp_path, monkeypatch):
+    write_model(tmp_path, "a")
+    settings, asked = Settings(models_dir=tmp_path, device="auto"), []
+    plans = make_plans(settings, threads=1)
+
+    def load(path, settings, *, threads, gpu):
+        asked.append(settings.device)
+        return load_classifier(path, settings, threads=threads, gpu=gpu)
+
+    monkeypatch.setattr(repository, "load_classifier", load)
+    repository.load_repository(plans, settings).close()
+    assert asked == ["cpu"]
 
 
 def test_plans_pass_to_another_process(tmp_path):

@@ -48,8 +48,8 @@ def test_it_answers_over_the_wire_and_says_that_it_is_alive_and_ready(client, di
 
 def test_the_device_is_said_in_one_log_line(served):
     (line,) = [line for line in served.lines if "ready: serving" in line]
-    models = ", ".join(f"{model} (float32, 64 a batch)" for model in ("mnist/1", "mnist/2", "zoo/1"))
-    assert json.loads(line)["message"] == f"ready: serving {models} on cpu"
+    models = ", ".join(f"{model} (float32 on cpu, 64 a batch)" for model in ("mnist/1", "mnist/2", "zoo/1"))
+    assert json.loads(line)["message"] == f"ready: serving {models}"
 
 
 def test_bentomls_own_client_calls_the_typed_door(served, digit_png, tmp_path):
