@@ -43,7 +43,7 @@ def _bind(session: ort.InferenceSession, shape: tuple[int, ...], device: str) ->
 
 
 def in_turn(path: Path, shape: tuple[int, ...], device: str) -> Run:
-    """Run a batch after one of another size, as the service must: only the images of the first are counted."""
+    """Run a batch of another size, then this one, as the service must: both are timed, this one's images counted."""
     classifier = _classifier(path, max(2, shape[0]), device)
 
     def run(images: Images) -> NDArray[np.float32]:

@@ -35,7 +35,7 @@ class ModelLoadError(RuntimeError):
 
 
 class DeviceError(RuntimeError):
-    """A GPU was demanded and ONNX Runtime fell back to the CPU."""
+    """ONNX Runtime fell back to the CPU where a GPU was demanded or planned."""
 
 
 class OnnxClassifier:
@@ -54,7 +54,7 @@ class OnnxClassifier:
         self._session, self.device = self._open(threads)
         if device == "cuda" and self.device == "cpu":
             raise DeviceError(
-                "CLASSIFIER_DEVICE=cuda, but ONNX Runtime fell back to the CPU; install the `cuda` extra "
+                "expected a GPU, but ONNX Runtime fell back to the CPU; install the `cuda` extra "
                 "(`uv run --extra cuda bentoml serve`) and check that `nvidia-smi` shows the GPU"
             )
         self.card = self._read_card()

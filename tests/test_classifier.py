@@ -83,7 +83,7 @@ def test_a_familiarity_of_another_shape_is_off_the_contract(tmp_path):
 
 @pytest.mark.skipif("__import__('service.device').device.count_gpus() > 0", reason="needs a machine without a GPU")
 def test_cuda_refuses_to_fall_back_to_the_cpu(tmp_path):
-    with pytest.raises(DeviceError, match="CLASSIFIER_DEVICE=cuda"):
+    with pytest.raises(DeviceError, match="expected a GPU, but ONNX Runtime fell back"):
         load(write_model(tmp_path, "one"), device="cuda")
 
 
@@ -96,3 +96,11 @@ def test_it_warms_up_by_one_image_and_by_the_largest_batch(tmp_path, monkeypatch
 
 def test_buckets_are_powers_of_two():
     assert [batch_bucket(count) for count in (1, 2, 3, 4, 5, 64, 65)] == [1, 2, 4, 4, 8, 64, 128]
+
+
+def test_familiarity_is_told_in_thousandths(tmp_path, monkeypatch):
+    classifier = load(write_model(tmp_path, "one"))
+    classifier.tells_familiarity = True
+    outputs = [np.array([[0.5, 0.5]], np.float32), np.array([0.0042], np.float32)]
+    monkeypatch.setattr(classifier, "_run", lambda _images: outputs)
+    assert classifier.run(None) == [([0.5, 0.5], 0.004)]

@@ -86,6 +86,20 @@ def test_one_in_twenty_of_the_images_it_was_fitted_on_is_unfamiliar(tmp_path):
     assert (values.min(), values.max()) == (0.0, 1.0)
 
 
+@pytest.mark.parametrize(("precision", "ties"), [("float32", 2), ("int8", 25)])  # 8 bits make scores alike
+def test_the_least_familiar_hundredth_is_told_apart_in_thousandths(tmp_path, precision, ties):
+    path, val = write_graph(tmp_path), random_split(count=2000)
+    if precision == "int8":
+        quantize(path, tmp_path / "model.int8.onnx", VAL.images.numpy())
+        path = tmp_path / "model.int8.onnx"
+    add_familiarity(path, val, smoothed=False)
+    least = predict_familiarity(path, val.images.numpy()).astype(np.float64)
+    least = least[least < 0.01]
+    assert len(least) == pytest.approx(20, abs=ties)
+    assert len(set(least.round(3)) - {0.0}) > 4
+    np.testing.assert_allclose(least, least.round(3), atol=1e-5)
+
+
 def test_what_has_the_output_or_no_features_is_refused(tmp_path):
     path = write_graph(tmp_path, nn.Sequential(PixelNormalizer([128.0], [64.0]), nn.Flatten(), nn.Softmax(dim=1)))
     with pytest.raises(ExportError, match="no linear layer"):

@@ -1,12 +1,15 @@
 """Networks: their shapes, their sizes, and where they start."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
+from training.building import make_network
+from training.errors import TrainingError
 from training.folding import centre_logits, discount_strength, fold_batch_norms
 from training.initialization import initialize, whiten
 from training.networks import (
@@ -23,6 +26,7 @@ from training.networks import (
 from training.recipes import CIFAR10_RECIPES, MNIST_RECIPES, MNIST_RESNET_RECIPES
 from training.zoo import ZOO
 
+DATA = Path(__file__).parent / "data"
 MEAN, STD = [125.0, 123.0, 114.0], [63.0, 62.0, 67.0]
 
 
@@ -192,6 +196,14 @@ def test_all_logits_lose_alike_what_the_strength_of_an_image_gave_them():
     torch.testing.assert_close(taken, taken[:, :1].expand(-1, 10), atol=1e-4, rtol=0)
     assert torch.corrcoef(torch.stack([taken[:, 0], strengths]))[0, 1] > 0.95
     assert taken[:, 0].std() / before[1::2].amax(dim=1).std() == pytest.approx(0.5, rel=0.1)
+
+
+@pytest.mark.parametrize(("name", "recipe"), [("mnist-resnet", "published"), ("cifar10", "course")])
+def test_strength_is_discounted_in_networks_that_can_and_the_others_are_refused_before_they_train(name, recipe):
+    model = ZOO[name]
+    data = model.load(DATA)
+    with pytest.raises(TrainingError, match="strength_discount: expected layers in a row"):
+        make_network(model, replace(model.recipes[recipe], strength_discount=0.25), data)
 
 
 def test_a_network_that_ends_otherwise_is_left_as_it_is():

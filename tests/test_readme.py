@@ -197,3 +197,10 @@ def test_the_results_table_is_what_the_runs_gave():
     rows = [line.split("|")[1:-1] for line in README.splitlines() if re.match(r"\| `[\w -]+` \| (MLP|CNN)", line)]
     found = {cells[0].strip(" `"): [cell.strip().replace(" %", "%") for cell in cells[2:6]] for cells in rows}
     assert found == {name: [cell.replace(" %", "%") for cell in cells] for name, cells in expected.items()}
+
+
+@pytest.mark.parametrize("path", sorted(ROOT.glob("*.md")) + sorted(ROOT.glob("[dmt]*/**/*.md")), ids=str)
+def test_links_lead_to_files_that_are_there(path):
+    links = re.findall(r"\]\(([^)#\s]+)[^)]*\)", path.read_text())
+    inside = [link for link in links if "://" not in link and not link.startswith("mailto:")]
+    assert [link for link in inside if not (path.parent / link).exists()] == []

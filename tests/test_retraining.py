@@ -22,7 +22,8 @@ from training.__main__ import main
 from training.calibration import fit_calibration
 from training.export import open_session, predict_onnx, run_onnx
 from training.provenance import LEDGER
-from training.retraining import Retraining, retrain
+from training.recipes import DEFORMATION
+from training.retraining import Retraining, retrain, train
 from training.zoo import MNIST, ZOO
 
 ROOT = Path(__file__).parents[1]
@@ -163,6 +164,22 @@ def test_a_run_that_was_stopped_publishes_and_can_still_be_resumed_to_the_same_e
         assert one == pytest.approx(other, rel=1e-4)
     assert resumed.card.test.nll == pytest.approx(whole.card.test.nll, rel=1e-3)
     assert not asked.checkpoint_path.exists()
+
+
+def test_strength_is_told_by_the_same_images_whatever_was_drawn_before(tmp_path, monkeypatch):
+    logits = []
+    for drawn in (0, 1):
+
+        def train_and_draw(*arguments, drawn=drawn, **options):
+            result = train(*arguments, **options)
+            torch.rand(drawn)
+            return result
+
+        monkeypatch.setattr("training.retraining.train", train_and_draw)
+        asked = ask(tmp_path, epochs=1, out=str(drawn), strength_discount=0.25, augmentation=DEFORMATION)
+        folder = retrain(asked, stopped=lambda: False).folder
+        logits += run_onnx(folder / "model.onnx", ["logits"], MNIST.load(DATA).test.images.numpy())
+    np.testing.assert_allclose(*logits, atol=1e-4)
 
 
 def test_ctrl_c_after_the_last_epoch_publishes_a_complete_run(tmp_path, places, monkeypatch, capfd):

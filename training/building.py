@@ -9,6 +9,7 @@ from training.data import DataSet
 from training.device import half_of_threads
 from training.distillation import Teacher
 from training.fitting import Fitting
+from training.folding import strength_parts
 from training.initialization import initialize
 from training.provenance import MODELS_DIR
 from training.recipes import Recipe
@@ -32,6 +33,8 @@ def make_fitting(model: TrainableModel, recipe: Recipe, data: DataSet, *, seed: 
 def make_network(model: TrainableModel, recipe: Recipe, data: DataSet) -> nn.Sequential:
     """Build a recipe's network, initialised for the data."""
     network = model.build(*data.pixel_statistics(), recipe)
+    if recipe.strength_discount:
+        strength_parts(network)  # refuses now what could not be published after hours
     if recipe.whitened:
         initialize(network, data.train.images)
     return network

@@ -7,6 +7,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
+from training.errors import TrainingError
+
 CHUNK = 1000  # images at once
 
 
@@ -47,16 +49,12 @@ def discount_strength(network: nn.Module, train: Tensor, val: Tensor, *, discoun
     see it.
 
     Args:
-        network: layers in a row, a ReLU among them and a linear layer at the end, in evaluation mode.
+        network: see strength_parts; in evaluation mode.
         train: images to learn from what the strength is, (N, ...).
         val: other images, whose largest logits and strengths are brought to one scale.
         discount: standard deviations of the largest logit that are taken off for one of strength.
     """
-    assert isinstance(network, nn.Sequential)
-    last = network[-1]
-    assert isinstance(last, nn.Linear)
-    end = 1 + next(index for index, layer in enumerate(network) if isinstance(layer, nn.ReLU))
-    early, late = network[:end], network[end:-1]
+    early, late, last = strength_parts(network)
     hidden = [early(images) for images in torch.split(train, CHUNK)]
     features = torch.cat([functional.pad(late(part), (0, 1), value=1.0) for part in hidden]).double()
     strengths = torch.cat([_strength(part) for part in hidden]).double()
@@ -66,6 +64,22 @@ def discount_strength(network: nn.Module, train: Tensor, val: Tensor, *, discoun
     taken = (discount * scale * weights).float()
     last.weight.sub_(taken[:-1])
     last.bias.sub_(taken[-1])
+
+
+def strength_parts(network: nn.Module) -> tuple[nn.Sequential, nn.Sequential, nn.Linear]:
+    """Part a network after its first activation, which tells strength, and before the last layer, which discounts it.
+
+    Raises:
+        TrainingError: it is not made of layers in a row with a ReLU among them and a linear one at the end.
+    """
+    layers = list(network) if isinstance(network, nn.Sequential) else []
+    ends = [index + 1 for index, layer in enumerate(layers) if isinstance(layer, nn.ReLU)]
+    if not ends or not isinstance(last := layers[-1], nn.Linear):
+        raise TrainingError(
+            "strength_discount: expected layers in a row, a ReLU among them and a linear one at the end, as in an MLP; "
+            "elsewhere leave it at 0"
+        )
+    return nn.Sequential(*layers[: ends[0]]), nn.Sequential(*layers[ends[0] : -1]), last
 
 
 def _strength(hidden: Tensor) -> Tensor:

@@ -49,7 +49,7 @@ class Recipe:
 
         Raises:
             ValueError: outliers are to be learned from without a teacher, or some images of a batch left out of them;
-                or logits discounted that familiarity does not ask, or of an activation that is unknown there.
+                or strength is discounted with smoothed labels, or with another activation than relu.
         """
         if self.strength_discount and (self.is_smoothed or self.activation != "relu"):
             raise ValueError(

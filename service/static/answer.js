@@ -20,7 +20,7 @@ export function showAnswer({ answer, times }) {
   showPixels(answer);
   const facts = Object.entries(TIMES).map(([name, title]) => [title, `${(times[name] ?? 0).toFixed(1)} ms`]);
   if (answer.familiarity !== undefined) {
-    facts.unshift(["familiarity", `${answer.familiarity.toFixed(2)} of 1`]);
+    facts.unshift(["familiarity", `${answer.familiarity} of 1`]);
   }
   showFacts([...facts, ["answered by", `${answer.model} ${answer.version}`]]);
   clearTimeout(speaking);
