@@ -7,6 +7,7 @@ INT8_MODEL_FILE = "model.int8.onnx"  # the same function in 8 bits for the CPU, 
 FLOAT16_MODEL_FILE = "model.float16.onnx"  # likewise, in half precision for a GPU
 MODEL_FILES = {"float32": MODEL_FILE, "int8": INT8_MODEL_FILE, "float16": FLOAT16_MODEL_FILE}
 FAMILIARITY = "familiarity"  # output of a graph, float32 (N,), 0..1; not every graph has it
+FAMILIARITY_DECIMALS = 3  # in which it is told
 FAMILIAR = 0.05  # what fewer real images have is unfamiliar
 GOLDEN_FILE = "golden.npz"  # `images` as the model takes them, and the `probabilities` (N, K) that PyTorch gave
 INT8_GOLDEN_FILE = "golden.int8.npz"  # likewise, with what the int8 graph itself gave where it was made

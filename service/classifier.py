@@ -9,7 +9,7 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from models.card import ModelCard, ModelCardError
-from models.layout import FAMILIAR, FAMILIARITY, GOLDEN_FILES, golden_tolerance
+from models.layout import FAMILIAR, FAMILIARITY, FAMILIARITY_DECIMALS, GOLDEN_FILES, golden_tolerance
 from service.bound_batch import BoundBatch
 from service.device import count_gpus
 
@@ -68,7 +68,10 @@ class OnnxClassifier:
         probabilities = outputs[0].tolist()
         if not self.tells_familiarity:
             return [Answer(row) for row in probabilities]
-        return [Answer(row, round(value, 3)) for row, value in zip(probabilities, outputs[1].tolist(), strict=True)]
+        return [
+            Answer(row, round(value, FAMILIARITY_DECIMALS))
+            for row, value in zip(probabilities, outputs[1].tolist(), strict=True)
+        ]
 
     def predict(self, images: Images) -> Probabilities:
         """Return the class probabilities of ``images``."""

@@ -7,11 +7,11 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from models.layout import FAMILIAR, FAMILIARITY
+from models.layout import FAMILIAR, FAMILIARITY, FAMILIARITY_DECIMALS
 from training.data import Split
 from training.export import ExportError, check_onnx, run_onnx
 
-LEVELS = np.concatenate([np.arange(1, 10) / 1000, np.arange(1, 101) / 100])  # that the output has above 0
+LEVELS = np.concatenate([np.arange(10) / 1000, np.arange(1, 101) / 100])  # that the output has
 TREES = "ai.onnx.ml"  # the domain of ONNX that has them
 _AXIS, _MEANS, _REACH = "familiarity_axis", "familiarity_means", "familiarity_reach"
 _EACH, _THRESHOLDS, _STEPS = "familiarity_each", "familiarity_thresholds", "familiarity_steps"
@@ -45,7 +45,7 @@ def add_familiarity(path: Path, val: Split, *, smoothed: bool) -> None:
         _add_reach(model, _features(graph, path), images, val.labels.cpu().numpy())
     scored = _REACH if smoothed else "logits"
     scores = _run(model, scored, images)  # (N, K), of which the largest counts
-    thresholds = np.quantile(scores.max(axis=1), LEVELS).astype(np.float32)
+    thresholds = np.quantile(scores.max(axis=1), LEVELS[1:]).astype(np.float32)
     if any(node.op_type == "QuantizeLinear" for node in graph.node):
         _count_by_trees(model, scored, thresholds, scores.shape[1])
     else:
@@ -63,15 +63,15 @@ def predict_familiarity(path: Path, images: NDArray[np.uint8]) -> NDArray[np.flo
 
 def share_familiar(values: NDArray[np.float32]) -> float:
     """Return the share of images, 0..1, whose familiarity, (N,), the service calls familiar."""
-    return round(float((values.round(3) >= FAMILIAR).mean()), 4)
+    return round(float((values.round(FAMILIARITY_DECIMALS) >= FAMILIAR).mean()), 4)
 
 
 def _count_by_layer(graph: onnx.GraphProto, scored: str, thresholds: NDArray[np.float32]) -> None:
     """Give out the level of the last threshold that the largest score is no lower than, wherever a graph may run."""
     _add(graph, _AXIS, np.array([1]))
     _add(graph, _THRESHOLDS, -thresholds)
-    _add(graph, _EACH, np.ones((1, len(LEVELS)), np.float32))
-    _add(graph, _STEPS, np.diff(LEVELS, prepend=0).astype(np.float32))
+    _add(graph, _EACH, np.ones((1, len(thresholds)), np.float32))
+    _add(graph, _STEPS, np.diff(LEVELS).astype(np.float32))
     largest, above, reached = (f"{FAMILIARITY}_{part}" for part in ("score", "above", "reached"))
     graph.node.extend(  # 1 where the score is no lower, else 0: a layer and its activation, which run as one
         [
@@ -90,7 +90,7 @@ def _count_by_trees(model: onnx.ModelProto, scored: str, thresholds: NDArray[np.
     of the largest score.
     """
     graph, counted, shape = model.graph, f"{FAMILIARITY}_counted", f"{FAMILIARITY}_shape"
-    branches, levels = _bisect(0, len(thresholds)), [0.0, *map(float, LEVELS)]
+    branches = _bisect(0, len(thresholds))
     nodes = [(class_id, index, *branch) for class_id in range(num_classes) for index, branch in enumerate(branches)]
     class_ids, indices, steps, thens, elses = zip(*nodes, strict=True)
     is_leaf = [then == 0 for then in thens]
@@ -113,7 +113,7 @@ def _count_by_trees(model: onnx.ModelProto, scored: str, thresholds: NDArray[np.
         target_treeids=[leaf[0] for leaf in leaves],
         target_nodeids=[leaf[1] for leaf in leaves],
         target_ids=[0] * len(leaves),
-        target_weights=[levels[leaf[2]] for leaf in leaves],
+        target_weights=[float(LEVELS[leaf[2]]) for leaf in leaves],
     )
     _add(graph, shape, np.array([-1]))
     graph.node.extend([trees, helper.make_node("Reshape", [counted, shape], [FAMILIARITY], name=FAMILIARITY)])

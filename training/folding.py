@@ -8,8 +8,7 @@ from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
 from training.errors import TrainingError
-
-CHUNK = 1000  # images at once
+from training.prediction import predict_logits
 
 
 def fold_batch_norms(network: nn.Module) -> nn.Module:
@@ -49,18 +48,18 @@ def discount_strength(network: nn.Module, train: Tensor, val: Tensor, *, discoun
     see it.
 
     Args:
-        network: see strength_parts; in evaluation mode.
+        network: see strength_parts; is left in evaluation mode.
         train: images to learn from what the strength is, (N, ...).
         val: other images, whose largest logits and strengths are brought to one scale.
         discount: standard deviations of the largest logit that are taken off for one of strength.
     """
     early, late, last = strength_parts(network)
-    hidden = [early(images) for images in torch.split(train, CHUNK)]
-    features = torch.cat([functional.pad(late(part), (0, 1), value=1.0) for part in hidden]).double()
-    strengths = torch.cat([_strength(part) for part in hidden]).double()
+    hidden = predict_logits(early, train)
+    strengths = _strength(hidden).double()
+    features = functional.pad(predict_logits(late, hidden), (0, 1), value=1.0).double()
     gram = features.T @ features + torch.eye(features.shape[1], dtype=features.dtype, device=features.device)
     weights = torch.linalg.solve(gram, features.T @ strengths)
-    scale = network(val).amax(dim=1).std() / _strength(early(val)).std()
+    scale = predict_logits(network, val).amax(dim=1).std() / _strength(predict_logits(early, val)).std()
     taken = (discount * scale * weights).float()
     last.weight.sub_(taken[:-1])
     last.bias.sub_(taken[-1])
