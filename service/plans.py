@@ -84,29 +84,45 @@ def _make_plan(path: Path, settings: Settings, *, threads: int) -> ServingPlan:
 
 
 def choose_classifier(path: Path, settings: Settings, *, threads: int) -> OnnxClassifier:
-    """Load the file of one version that shall be served, given its float file.
+    """Load and check the file of one version that will be served, given the path of its float32 file.
 
-    That is the int8 file on the CPU, and the float16 file on a GPU, where it is faster here and gives its golden
-    answers, unless the settings say otherwise.
+    By default that is the int8 file on the CPU, and the float16 file on a GPU, if it is faster on this machine and
+    passes its golden check. Only the file that will be served is checked.
 
     Raises:
-        ModelLoadError, DeviceError: see load_classifier.
+        ModelLoadError: the file cannot be loaded or fails its golden check.
+        DeviceError: see load_classifier.
     """
     float32 = load_classifier(path, settings, threads=threads)
-    precision = QUICK_PRECISION[float32.device]
-    quick_path, demanded = path.with_name(MODEL_FILES[precision]), settings.precision == precision
+    quick = _find_quick(float32, settings)
+    if quick is not None:
+        try:
+            classifier = load_classifier(quick, settings, threads=threads)
+            if settings.precision != "auto" or _is_faster(classifier, float32, settings):
+                classifier.check_golden()
+                return classifier
+        except ModelLoadError as error:
+            if settings.precision != "auto":
+                raise
+            logger.warning("serving %s in float32: %s", path.parent, error)
+    float32.check_golden()
+    return float32
+
+
+def _find_quick(float32: OnnxClassifier, settings: Settings) -> Path | None:
+    """Return the path of the lower-precision file for the device in use, or None if there is none to be used."""
     if settings.precision == "float32":
-        return float32
-    if not quick_path.exists() or settings.precision not in {"auto", precision}:
-        if settings.precision != "auto":
-            logger.warning("serving %s in float32: it has no %s file for this device", path.parent, settings.precision)
-        return float32
-    try:
-        quick = load_classifier(quick_path, settings, threads=threads)
-    except ModelLoadError as error:  # a processor without VNNI may saturate where another did not
-        if demanded:
-            raise
-        logger.warning("serving %s in float32: %s", path.parent, error)
-        return float32
-    count = TIMED_IMAGES if float32.device == "cpu" else settings.max_batch_size
-    return quick if demanded or time_batch(quick, count) < time_batch(float32, count) else float32
+        return None
+    precision = QUICK_PRECISION[float32.device]
+    path = float32.path.with_name(MODEL_FILES[precision])
+    if path.exists() and settings.precision in {"auto", precision}:
+        return path
+    if settings.precision != "auto":
+        folder = float32.path.parent
+        logger.warning("serving %s in float32: it has no %s file for this device", folder, settings.precision)
+    return None
+
+
+def _is_faster(classifier: OnnxClassifier, other: OnnxClassifier, settings: Settings) -> bool:
+    count = TIMED_IMAGES if other.device == "cpu" else settings.max_batch_size
+    return time_batch(classifier, count) < time_batch(other, count)

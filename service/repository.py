@@ -18,6 +18,8 @@ from service.problems import UnknownModel, UnknownVersion
 from service.rendering import PredictionRenderer
 from service.settings import Settings
 
+WORKER_GOLDEN = 16  # golden images that each worker checks; make_plans has checked all of them on this machine
+
 
 @dataclass(frozen=True, kw_only=True)
 class ServedModel:
@@ -79,6 +81,7 @@ def load_model(plan: ServingPlan, settings: Settings, *, gpu: int = 0) -> Served
     """Load, check and warm up one version of a model."""
     as_planned = settings.model_copy(update={"device": plan.device})
     classifier = load_classifier(plan.path, as_planned, threads=plan.threads, gpu=gpu)
+    classifier.check_golden(limit=WORKER_GOLDEN)
     classifier.warm_up(plan.max_batch_size)
     card = classifier.card
     metrics = ModelMetrics(card.name, card.version)

@@ -11,8 +11,10 @@ from training.errors import TrainingError
 from training.experiments import Report, ablate, rewrite_card, train_seeds
 from training.filter_command import add_filters
 from training.interruption import Interruption
+from training.ledger import Run
 from training.options import Commands, Models, add_command, add_data_dir, add_run_options, seed, share
 from training.provenance import MODELS_DIR
+from training.requantization import requantize
 from training.retraining import Published, Retraining, retrain
 from training.study_command import add_study
 from training.zoo import DEFAULT_RECIPE, ZOO, TrainableModel
@@ -51,6 +53,7 @@ def make_parser(models: Models = ZOO) -> argparse.ArgumentParser:
     _add_retrain(commands, models)
     _add_experiments(commands, models)
     _add_card(commands, models)
+    _add_requantize(commands, models)
     add_study(commands)
     add_filters(commands, models)
     return parser
@@ -113,6 +116,19 @@ def _add_card(commands: Commands, models: Models) -> None:
     add_data_dir(add)
 
 
+def _add_requantize(commands: Commands, models: Models) -> None:
+    add = add_command(
+        commands,
+        "requantize",
+        models=models,
+        run=_requantize,
+        help="publish the newest version again with a new int8 graph",
+        description="Quantize the float32 graph of the newest version in models/ again, measure it, and publish the "
+        "result as the next version. Nothing is trained.",
+    )
+    add_data_dir(add)
+
+
 def _retrain(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
     out = options.out or MODELS_DIR
     asked = _asked(parser, options)
@@ -136,7 +152,7 @@ def _retrain(parser: argparse.ArgumentParser, options: argparse.Namespace) -> in
         print(f"interrupted: nothing published, {kept}", file=sys.stderr)
         return 130
     stopped = ", stopped early by Ctrl-C: its best epoch so far" if published.fit.stopped else ""
-    print(f"published {published.folder}{stopped}: {_describe(published)}")
+    print(f"published {published.folder}{stopped}: {_describe(published.run)}")
     return 0
 
 
@@ -150,7 +166,7 @@ def _ablate(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int
 
 def _experiment(run: Callable[[Report], None]) -> int:
     def report(name: str, published: Published | None) -> None:
-        print(f"{name}: {_describe(published) if published else 'in docs/runs.jsonl already'}", flush=True)
+        print(f"{name}: {_describe(published.run) if published else 'in docs/runs.jsonl already'}", flush=True)
 
     try:
         run(report)
@@ -165,8 +181,14 @@ def _card(_parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
     return 0
 
 
-def _describe(published: Published) -> str:
-    test, int8 = published.run.test, published.run.int8
+def _requantize(_parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
+    published = requantize(options.models[options.model], options.data_dir)
+    print(f"published {published.folder}: {_describe(published.run)}")
+    return 0
+
+
+def _describe(run: Run) -> str:
+    test, int8 = run.test, run.int8
     eight_bits = f"; in 8 bits {int8.accuracy:.2%}" if int8 else ""
     return (
         f"accuracy {test.accuracy:.2%}, nll {test.nll:.4f}, ece {test.ece:.2%} on {test.num_images:,} test images"

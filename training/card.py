@@ -78,6 +78,16 @@ test split. Data files, by MD5:
 ```
 
 at commit {card.git_commit}, with {libraries}.
+{requantized}"""
+
+REQUANTIZED = """
+The int8 graph was made again from the float32 graph, with 7-bit weights, which every processor computes alike:
+
+```
+uv run --group train python -m training requantize {model}
+```
+
+at commit {commit}.
 """
 
 
@@ -122,6 +132,7 @@ def render_card(
         recipe=describe_recipe(recipe),
         md5s=_lines(f"- `{name}` {md5}" for name, md5 in card.dataset.items()),
         command=reproduce(model, run),
+        requantized=REQUANTIZED.format(model=model.name, commit=run.requantized) if run.requantized else "",
         libraries=", ".join(f"{name} {version}" for name, version in card.libraries.items()),
     )
 

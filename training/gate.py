@@ -3,13 +3,12 @@
 from pathlib import Path
 
 import numpy as np
-import torch
-from torch import Tensor
+from numpy.typing import NDArray
 
 from models.card import Metrics
-from models.layout import GOLDEN_FILE, GOLDEN_FILES, golden_tolerance
+from models.layout import GOLDEN_FILES, golden_tolerance
 from training.errors import TrainingError
-from training.export import CalibratedClassifier, predict_onnx
+from training.export import predict_onnx
 
 MAX_LOSS = 0.002  # of accuracy on the test split by a lower precision, 0..1
 
@@ -18,11 +17,9 @@ class GateError(TrainingError):
     """The model does not earn a version."""
 
 
-def write_golden(folder: Path, classifier: CalibratedClassifier, images: Tensor) -> None:
-    """Keep a few uint8 images with the probabilities that PyTorch gives, for whoever serves the model to compare."""
-    with torch.inference_mode():
-        probabilities = classifier(images)[0]
-    np.savez_compressed(folder / GOLDEN_FILE, images=images.numpy(), probabilities=probabilities.numpy())
+def write_golden(path: Path, images: NDArray[np.uint8], probabilities: NDArray[np.float32]) -> None:
+    """Write a golden file: images, (N, ...) uint8, with the probabilities, (N, K) float32, that a service must give."""
+    np.savez_compressed(path, images=images, probabilities=probabilities)
 
 
 def check_golden(path: Path, precision: str = "float32") -> None:

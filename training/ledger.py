@@ -33,6 +33,7 @@ class Run:
     minutes: float
     hardware: str
     git_commit: str
+    requantized: str = ""  # commit of the code that made the int8 graph later; empty if training made it
     floor: float = 0.0
     stopped: bool = False  # by Ctrl-C, before its last epoch
     ablation: str = ""  # what was left out of the recipe or put in, for a row of the card's table

@@ -89,7 +89,7 @@ def read_recipe(settings: Mapping[str, Any]) -> Recipe:
 DEFORMATION = Augmentation(degrees=12, scale=0.12, shear=0.12, translate=1.5, elastic=1.4)  # after Simard et al. (2003)
 GENTLE_DEFORMATION = replace(DEFORMATION, translate=1.0, elastic=1.0)
 
-DIGITS_TEACHER = "mnist-resnet/1"
+DIGITS_TEACHER = "mnist-resnet/2"
 
 MNIST_RECIPES = {
     "published": Recipe(

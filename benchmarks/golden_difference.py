@@ -1,0 +1,27 @@
+"""The golden differences of model files on this processor, as JSON: {path: largest difference of a probability}.
+
+It imports little, as it also runs under emulation of other processors: qemu-x86_64 -cpu max python -m ...
+"""
+
+import argparse
+import json
+from pathlib import Path
+
+from service.classifier import OnnxClassifier
+
+
+def main() -> None:
+    """Load each file as the service does and print its golden difference."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.golden_difference", description=__doc__)
+    parser.add_argument("files", type=Path, nargs="+")
+    parser.add_argument("--images", type=int, help="golden images per file (default: all)")
+    options = parser.parse_args()
+    found = {}
+    for path in options.files:
+        classifier = OnnxClassifier(path, device="cpu", threads=1)
+        found[str(path)] = classifier.golden_difference(limit=options.images)
+    print(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main()

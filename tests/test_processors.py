@@ -1,0 +1,119 @@
+"""The same probabilities on every processor: int8 files under QEMU's emulation of processors without VNNI."""
+
+import shutil
+import sys
+from dataclasses import replace
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+import pytest
+import torch
+from exported_models import publish_tiny_model, random_split, tiny_classifier
+from onnxruntime.quantization import QuantType, quantize_static
+from torch import nn
+
+from benchmarks import processors
+from benchmarks.processors import QEMU, EmulatorError, emulate, find_graphs
+from models.layout import INT8_GOLDEN_FILE, INT8_GOLDEN_TOLERANCE, INT8_MODEL_FILE
+from service.classifier import OnnxClassifier
+from training.export import ExportError, write_card
+from training.gate import write_golden
+from training.networks import PixelNormalizer
+from training.quantization import _Batches, check_weight_range, quantize
+from training.report import read_card
+
+EMULATED = ["max", "Nehalem"]  # AVX2 without VNNI, SSE4.1
+NEEDS_QEMU = pytest.mark.skipif(
+    shutil.which(QEMU) is None, reason=f"{QEMU} is not installed; on Debian: apt-get install qemu-user"
+)
+BRIGHT = torch.full((16, 28, 28), 255, dtype=torch.uint8)
+
+
+@NEEDS_QEMU
+@pytest.mark.parametrize("processor", EMULATED)
+def test_published_int8_files_agree_on_emulated_processors(processor):
+    paths = [find_graphs(name)["int8"] for name in ("mnist", "mnist-resnet", "cifar10")]
+    differences = emulate(processor, paths, 4)
+    assert len(differences) == len(paths)
+    assert max(differences.values()) <= INT8_GOLDEN_TOLERANCE
+
+
+@pytest.mark.parametrize("name", ["mnist", "mnist-resnet", "cifar10"])
+def test_published_int8_files_cannot_saturate(name):
+    path = find_graphs(name)["int8"]
+    check_weight_range(path)
+    assert read_card(path).weight_bits == 7
+
+
+@pytest.fixture
+def saturating(tmp_path):
+    """A version whose int8 file has 8-bit weights, and golden probabilities of exact arithmetic."""
+    classifier = tiny_classifier()
+    linear = nn.Linear(784, 10, bias=False)
+    with torch.no_grad():  # class k sums its first 40 (k + 1) pixels: in 8 bits, every pair of products saturates
+        linear.weight[:] = 0.01 * (torch.arange(784) < 40 * (1 + torch.arange(10))[:, None])
+    classifier.network = nn.Sequential(PixelNormalizer([0.0], [255.0]), nn.Flatten(), linear)
+    folder = publish_tiny_model(tmp_path, classifier=classifier)
+    path = folder / INT8_MODEL_FILE
+    calibration = _Batches(np.concatenate([random_split(count=64).images.numpy(), BRIGHT.numpy()]))
+    quantize_static(
+        folder / "model.onnx",
+        path,
+        calibration,
+        op_types_to_quantize=["Gemm", "MatMul"],
+        per_channel=True,
+        activation_type=QuantType.QUInt8,
+        weight_type=QuantType.QInt8,
+    )
+    write_card(path, replace(read_card(folder / "model.onnx"), precision="int8"))
+    options = ort.SessionOptions()
+    options.add_session_config_entry("session.x64quantprecision", "1")
+    exact = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    images = BRIGHT.numpy()
+    write_golden(folder / INT8_GOLDEN_FILE, images, exact.run(["probabilities"], {"images": images})[0])
+    return path
+
+
+@NEEDS_QEMU
+def test_an_8_bit_file_is_served_exactly_without_vnni(saturating):
+    assert emulate("max", [saturating], 4)[str(saturating)] <= INT8_GOLDEN_TOLERANCE
+    write_card(saturating, replace(read_card(saturating), weight_bits=7))  # a false claim: the exact option is left out
+    assert emulate("max", [saturating], 4)[str(saturating)] > 10 * INT8_GOLDEN_TOLERANCE
+
+
+def test_a_file_with_8_bit_weights_is_refused(saturating):
+    with pytest.raises(ExportError, match=r"weight .* has values up to 127, expected at most 64"):
+        check_weight_range(saturating)
+
+
+def test_quantization_keeps_weights_in_7_bits(saturating, tmp_path):
+    path = tmp_path / "model.int8.onnx"
+    quantize(saturating.with_name("model.onnx"), path, random_split(count=64).images.numpy())
+    check_weight_range(path)
+
+
+def test_golden_images_pass_on_this_processor_in_full():
+    for name in ("mnist", "mnist-resnet", "cifar10"):
+        path = find_graphs(name)["int8"]
+        with np.load(path.with_name(INT8_GOLDEN_FILE)) as golden:
+            assert len(golden["images"]) == 256
+        assert OnnxClassifier(path, device="cpu", threads=2).golden_difference() <= INT8_GOLDEN_TOLERANCE
+
+
+def test_the_benchmark_prints_every_file(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["processors", "--models", "mnist", "--data-dir", "tests/data"])
+    assert processors.main() == 0
+    rows = [line for line in capsys.readouterr().out.splitlines() if line.startswith("| mnist/")]
+    assert [row.split("|")[1].strip().rsplit("/", 1)[1] for row in rows] == ["model.onnx", "model.int8.onnx"]
+
+
+def test_a_missing_emulator_is_named_with_its_package(monkeypatch):
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(EmulatorError, match="apt-get install qemu-user"):
+        emulate("max", [], 1)
+
+
+def test_the_probabilities_of_an_int8_file_carry_no_float_weights_of_a_layer():
+    matrices = [t for t in onnx.load(find_graphs("mnist")["int8"]).graph.initializer if len(t.dims) == 2]
+    assert {tensor.data_type for tensor in matrices} == {onnx.TensorProto.INT8}

@@ -1,0 +1,65 @@
+"""A new version with a new int8 graph: the float32 graph, its history and its training run stay."""
+
+from dataclasses import replace
+
+import numpy as np
+import onnx
+import pytest
+from test_retraining import DATA, ask, read_card
+
+from models.layout import FAMILIARITY
+from training.gate import GateError
+from training.ledger import append_run, read_runs
+from training.quantization import check_weight_range
+from training.requantization import RequantizationError, requantize
+from training.retraining import retrain
+from training.zoo import MNIST
+
+
+@pytest.fixture
+def requantized(tmp_path, monkeypatch):
+    """(first version, second version, ledger)."""
+    monkeypatch.setattr("training.gate.MAX_LOSS", 1.0)  # sixty images are too few to tell
+    ledger = tmp_path / "runs.jsonl"
+    published = retrain(ask(tmp_path, epochs=1), stopped=lambda: False)
+    append_run(ledger, published.run)
+    second = requantize(MNIST, DATA, models_dir=tmp_path / "models", ledger=ledger)
+    return published.folder, second.folder, ledger
+
+
+def weights(folder):
+    return [tensor.raw_data for tensor in onnx.load(folder / "model.onnx").graph.initializer]
+
+
+def test_requantize_publishes_the_same_float32_graph_with_a_new_int8_graph(requantized):
+    first, second, ledger = requantized
+    assert second == first.with_name("2")
+    assert sorted(path.name for path in second.iterdir()) == sorted(path.name for path in first.iterdir())
+    assert weights(second) == weights(first)
+    assert read_card(second) == replace(read_card(first), version="2")
+    int8 = read_card(second, "model.int8.onnx")
+    assert (int8.version, int8.precision, int8.weight_bits) == ("2", "int8", 7)
+    check_weight_range(second / "model.int8.onnx")
+    outputs = [output.name for output in onnx.load(second / "model.int8.onnx").graph.output]
+    assert outputs == ["probabilities", "logits", FAMILIARITY]
+    before, after = read_runs(ledger)
+    assert (after.version, after.requantized != "", after.int8) == ("2", True, int8.test)
+    assert replace(after, version="1", requantized="", ms_per_image=before.ms_per_image) == replace(
+        before, int8=int8.test
+    )
+    assert "training requantize mnist" in (second / "README.md").read_text()
+
+
+def test_requantize_refuses_a_float32_graph_that_fails_its_golden_check(requantized):
+    first, second, ledger = requantized
+    with np.load(second / "golden.npz") as golden:
+        wrong = np.roll(golden["probabilities"], 1, axis=1)
+        np.savez(second / "golden.npz", images=golden["images"], probabilities=wrong)
+    with pytest.raises(GateError, match="golden images differ"):
+        requantize(MNIST, DATA, models_dir=first.parents[1], ledger=ledger)
+    assert sorted(path.name for path in first.parent.iterdir()) == ["1", "2"]
+
+
+def test_requantize_names_a_model_that_is_not_published(tmp_path):
+    with pytest.raises(RequantizationError, match="no version in .*mnist is of a run in"):
+        requantize(MNIST, DATA, models_dir=tmp_path, ledger=tmp_path / "runs.jsonl")
