@@ -15,7 +15,7 @@ from PIL.TiffImagePlugin import TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
 from models.modes import plain
-from service.hidden_costs import check_blocks, check_scans
+from service.hidden_costs import check_blocks, check_run_lengths, check_scans
 from service.problems import ImageTooLarge, Problem, UnreadableImage, UnsupportedImage
 
 _PLUGINS: tuple[tuple[bytes, type[ImageFile]], ...] = (
@@ -57,6 +57,7 @@ def open_image(body: bytes | bytearray | memoryview, *, max_pixels: int) -> Imag
     for width, height in sizes:
         if width * height > max_pixels:
             raise ImageTooLarge(f"the image has {width} x {height} pixels, expected at most {max_pixels} in all")
+    check_run_lengths(image)
     if isinstance(image, JpegImageFile):
         check_scans(body, image.width * image.height)
     return image

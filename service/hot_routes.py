@@ -9,12 +9,13 @@ from dataclasses import dataclass, field
 
 from service.classification import Classification, Timing
 from service.connection import client_left, send_at_once
-from service.inference_answer import render_error
+from service.inference_answer import is_of_protocol, render_error
 from service.inference_request import JSON_LENGTH, read_json_length
 from service.jobs import ClientLeft, ModelFailed
 from service.metrics import RequestCounter
 from service.problems import (
     CONTENT_TYPE,
+    BadRequest,
     DeadlineExceeded,
     InternalError,
     MethodNotAllowed,
@@ -33,6 +34,7 @@ TYPED_DOOR = "/classify"  # BentoML's own clients; the form names the model
 CLIENT_LEFT = 499  # nginx's status for it, in logs and metrics only
 
 PATH = re.compile(r"/v(?:1|(2))/models/([^/]+)(?:/versions/([^/]+))?/(?(1)infer|(classify(?:-batch)?))")
+CONTROL_CHARACTER = re.compile(r"[\x00-\x1f\x7f]")
 _JSON = ((b"content-type", b"application/json"),)
 
 
@@ -71,11 +73,13 @@ class HotRoutes:
             return
         started = time.perf_counter()
         exchange = _Exchange(scope, receive, read_headers(scope))
-        if found := PATH.fullmatch(scope["path"]):
+        if CONTROL_CHARACTER.search(scope["path"]):  # Starlette's routes match a path before a final newline
+            status = await _refuse_path(exchange, send)
+        elif found := PATH.fullmatch(scope["path"]):
             exchange.model, exchange.version, exchange.action = found[2], found[3], found[4] or "infer"
-        if found or scope["path"] == TYPED_DOOR:
-            status = await self._answer(exchange, send)
-            (exchange.requests or self._unknown_model).count(status)
+            status = await self._classify_and_count(exchange, send)
+        elif scope["path"] == TYPED_DOOR:
+            status = await self._classify_and_count(exchange, send)
         else:
             status = await self._hand_on(exchange, send)
         if self._access_log:
@@ -83,6 +87,12 @@ class HotRoutes:
             path = scope["raw_path"].decode("latin-1")  # a decoded one could end the line
             request_id = {"request_id": exchange.headers.request_id.decode()}
             access_logger.info("%s %s %d %.1f ms", scope["method"], path, status, milliseconds, extra=request_id)
+
+    async def _classify_and_count(self, exchange: _Exchange, send: Send) -> int:
+        """Answer a classify route, count the response, and return its status."""
+        status = await self._answer(exchange, send)
+        (exchange.requests or self._unknown_model).count(status)
+        return status
 
     async def _hand_on(self, exchange: _Exchange, send: Send) -> int:
         """Let the other routes answer, add the request's id, and return the status."""
@@ -190,6 +200,14 @@ class HotRoutes:
         if exchange.action == "classify-batch":
             return await classification.many(read_images(body, content_type))
         return await classification.one(body if exchange.model is None else read_image(body, content_type))
+
+
+async def _refuse_path(exchange: _Exchange, send: Send) -> int:
+    """Refuse a path with a control character, and return the status."""
+    if is_of_protocol(exchange.scope["path"]):
+        exchange.action = "infer"
+    await _refuse(exchange, send, BadRequest("the path has a control character; send it without"))
+    return BadRequest.status
 
 
 async def _refuse(exchange: _Exchange, send: Send, problem: Problem) -> None:

@@ -340,7 +340,7 @@ def test_a_path_cannot_forge_a_log_line(start, digit_png, caplog):
         service.post("/v1/models/x%0aforged/classify", content=digit_png)
         service.get("/v1/models")
     first, second = [record.getMessage() for record in caplog.records if record.name == "classifier.access"]
-    assert first.startswith("POST /v1/models/x%0aforged/classify 404 ")
+    assert first.startswith("POST /v1/models/x%0aforged/classify 400 ")
     assert second.startswith("GET /v1/models 200 ")
 
 

@@ -61,5 +61,5 @@ def test_requantize_refuses_a_float32_graph_that_fails_its_golden_check(requanti
 
 
 def test_requantize_names_a_model_that_is_not_published(tmp_path):
-    with pytest.raises(RequantizationError, match="no version in .*mnist is of a run in"):
+    with pytest.raises(RequantizationError, match=r"no version in .*mnist is of a run in"):
         requantize(MNIST, DATA, models_dir=tmp_path, ledger=tmp_path / "runs.jsonl")

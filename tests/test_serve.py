@@ -52,6 +52,50 @@ def test_the_device_is_said_in_one_log_line(served):
     assert json.loads(line)["message"] == f"ready: serving {models}"
 
 
+PATHS_LIKE_BENTOMLS = [
+    "/classify%0A",
+    "/classify%0D",
+    "/classify%00",
+    "/classify%7F",
+    "/classify%09",
+    "/classify%0A%0A",
+]
+OTHER_PATHS = ["/classify/", "//classify", "/%63lassify/", "/classify%20", "/classify;x", "/%2Fclassify", "/CLASSIFY"]
+
+
+def test_no_path_reaches_bentomls_own_endpoint(client, digit_png):
+    with closing(socket.create_server(("127.0.0.1", 0))) as listener:
+        listener.settimeout(0)
+        address = "http://{}:{}/".format(*listener.getsockname())
+        for path in PATHS_LIKE_BENTOMLS + OTHER_PATHS:
+            for arguments in (
+                {"json": {"image": address, "model": "mnist"}},
+                {"data": {"image": address, "model": "mnist"}},
+                {"files": {"image": ("digit.png", digit_png, "image/png")}, "data": {"model": "mnist"}},
+            ):
+                response = client.post(path, **arguments)
+                assert response.headers["content-type"] == "application/problem+json", path
+                assert response.status_code in ({400} if path in PATHS_LIKE_BENTOMLS else {404, 405}), path
+        with pytest.raises(BlockingIOError):  # nothing has connected
+            listener.accept()
+
+
+def test_a_control_character_in_any_path_is_a_problem(client):
+    for path in (
+        "/",
+        "/v1/models",
+        "/v1/models/mnist/classify",
+        "/v2/models/mnist/infer",
+        "/metrics",
+        "/livez",
+        "/docs",
+    ):
+        for method in ("GET", "POST"):
+            response = client.request(method, f"{path}%0A")
+            assert response.status_code == 400, path
+            assert "control character" in response.text
+
+
 def test_bentomls_own_client_calls_the_typed_door(served, digit_png, tmp_path):
     path = tmp_path / "digit.png"
     path.write_bytes(digit_png)
