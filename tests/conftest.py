@@ -30,6 +30,13 @@ def pytest_addoption(parser):
     parser.addoption("--screenshot", metavar="PATH", help="where test_page keeps its picture of the page")
 
 
+def pytest_collection_modifyitems(items):
+    """Mark what starts processes or trains from end to end: `pytest -m "not system"` leaves it out."""
+    for item in items:
+        if "system" in item.path.parts:
+            item.add_marker("system")
+
+
 class Service:
     """The ASGI application around one worker, asked in process; each call is an event loop of its own."""
 
@@ -131,7 +138,7 @@ def gate():
 def full(start, gate):
     """A service whose model runs nothing before ``gate`` opens and lets two requests wait."""
     service = start(max_queue=2)
-    service.gate("mnist", lambda images, classify: gate.wait(10) and classify(images))
+    service.gate("mnist", lambda images, classify: gate.wait(60) and classify(images))
     return service
 
 

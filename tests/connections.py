@@ -29,7 +29,7 @@ class Client:
     async def answer(self):
         """Return the status, the headers and the body of the next answer; None at the connection's end."""
         try:
-            head = await asyncio.wait_for(self._reader.readuntil(b"\r\n\r\n"), 10)
+            head = await asyncio.wait_for(self._reader.readuntil(b"\r\n\r\n"), 60)
         except (asyncio.IncompleteReadError, ConnectionResetError):
             return None
         first, *lines = head.decode().split("\r\n")
@@ -72,6 +72,6 @@ async def running(service, *, app=None, keep_alive=5.0):
 
 
 async def wait_until(is_true):
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not is_true():
             await asyncio.sleep(0.001)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
+PATIENT = {"deadline_ms": 60_000, "body_timeout_ms": 60_000, "max_wait_ms": 60_000}  # for machines that do other work
 
 
 def free_port() -> int:
@@ -22,9 +23,9 @@ def free_port() -> int:
 
 
 def environment(**settings: object) -> dict[str, str]:
-    """Return this process's environment without what tests or users set, plus ``settings`` as CLASSIFIER_*."""
+    """Return this process's environment with ``settings``, and PATIENT ones, as its only CLASSIFIER_ variables."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("CLASSIFIER_", "PROMETHEUS_"))}
-    ours = {f"CLASSIFIER_{name.upper()}": str(value) for name, value in settings.items()}
+    ours = {f"CLASSIFIER_{name.upper()}": str(value) for name, value in (PATIENT | settings).items()}
     return kept | {"BENTOML_DO_NOT_TRACK": "True"} | ours
 
 
@@ -50,7 +51,7 @@ class Served:
             self.ended = True
             self.changed.notify_all()
 
-    def wait_for(self, text: str, count: int = 1, timeout: float = 60) -> None:
+    def wait_for(self, text: str, count: int = 1, timeout: float = 120) -> None:
         """Wait until ``count`` lines hold ``text``, or fail with the log."""
 
         def seen() -> bool:
@@ -92,7 +93,7 @@ def serve(
     finally:
         process.terminate()
         try:
-            process.wait(30)
+            process.wait(60)
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             raise

@@ -78,7 +78,7 @@ def test_a_request_comes_back_in_order_though_its_last_batch_ends_first(make_bat
 
     def run(images):
         if images[0, 0, 0] == 0:
-            assert first_image_may_end.wait(10)
+            assert first_image_may_end.wait(60)
         elif images[0, 0, 0] == 8:
             others_ended.set()
         return [Answer([float(image[0, 0])]) for image in images]
@@ -104,7 +104,7 @@ def test_a_request_whose_batch_failed_fails_though_another_of_its_batches_ends_l
     def run(images):
         if images[0, 0, 0] == 0:
             raise RuntimeError("boom")
-        assert others_may_end.wait(10)
+        assert others_may_end.wait(60)
         return [Answer([1.0])] * len(images)
 
     model.run = run

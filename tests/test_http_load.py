@@ -50,7 +50,7 @@ def test_a_full_queue_refuses_with_retry_after_and_answers_the_others(start, dig
     service = start(max_queue=4, max_batch_size=1)
 
     def wait(images, classify):
-        assert gate.wait(10)
+        assert gate.wait(60)
         return classify(images)
 
     service.gate("mnist", wait)
@@ -79,7 +79,7 @@ def test_a_full_queue_refuses_with_retry_after_and_answers_the_others(start, dig
 )
 def test_a_full_queue_refuses_before_it_looks_at_the_image(start, digit_png, gate, path, unfit):
     service = start(max_queue=1, max_batch_size=1)
-    service.gate("mnist", lambda images, classify: gate.wait(10) and classify(images))
+    service.gate("mnist", lambda images, classify: gate.wait(60) and classify(images))
 
     async def main():
         transport = httpx.ASGITransport(app=service.app)
@@ -105,7 +105,7 @@ def test_uploads_over_the_bytes_budget_are_refused(service, digit_png):
 
 def test_an_answer_after_the_deadline_is_504(start, digit_png, gate):
     service = start(deadline_ms=100)
-    service.gate("mnist", lambda images, classify: gate.wait(10) and classify(images))
+    service.gate("mnist", lambda images, classify: gate.wait(60) and classify(images))
     assert problem(service.post(MNIST, content=digit_png)) == (504, "deadline_exceeded")
 
 
@@ -159,7 +159,7 @@ async def request_in_flight(service, content):
 
 
 def test_a_draining_worker_answers_what_is_in_flight_and_refuses_the_rest(service, digit_png, gate, caplog):
-    service.gate("mnist", lambda images, classify: gate.wait(10) and classify(images))
+    service.gate("mnist", lambda images, classify: gate.wait(60) and classify(images))
 
     async def main():
         async with request_in_flight(service, digit_png) as (client, early):
@@ -179,7 +179,7 @@ def test_a_draining_worker_answers_what_is_in_flight_and_refuses_the_rest(servic
 
 def test_draining_waits_no_longer_than_it_may(start, digit_png, gate):
     service = start(drain_ms=50)
-    service.gate("mnist", lambda images, classify: gate.wait(10) and classify(images))
+    service.gate("mnist", lambda images, classify: gate.wait(60) and classify(images))
 
     async def main():
         async with request_in_flight(service, digit_png) as (_client, call):
@@ -258,7 +258,7 @@ def test_a_request_leaves_its_mark_on_every_metric(service, digit_png):
 
 def test_dropped_requests_and_the_queue_are_counted(start, digit_png, gate):
     service = start(deadline_ms=200, max_batch_size=1)
-    service.gate("mnist", lambda images, classify: gate.wait(10) and classify(images))
+    service.gate("mnist", lambda images, classify: gate.wait(60) and classify(images))
     before = samples(service)
     lengths = []
 

@@ -253,7 +253,7 @@ def test_a_body_may_take_longer_than_a_connection_may_be_idle_though_its_request
 
 def test_refusals_are_logged_where_requests_are(start, gate, digit_png, caplog):
     service = start(max_queue=2, access_log=True)
-    service.gate("mnist", lambda images, classify: gate.wait(10) and classify(images))
+    service.gate("mnist", lambda images, classify: gate.wait(60) and classify(images))
 
     async def main():
         async with running(service) as connect:

@@ -11,6 +11,7 @@ from axe_playwright_python.sync_playwright import Axe
 from PIL import Image
 from playwright.sync_api import expect, sync_playwright
 from served import ROOT
+from tools import needs
 
 from service.page import STATIC
 
@@ -20,7 +21,7 @@ SEVEN = [(0.3, 0.25), (0.7, 0.25), (0.58, 0.5), (0.46, 0.82)]
 
 expect.set_options(timeout=20_000)  # milliseconds, on a machine that is busy with something else
 
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
+pytestmark = needs("chromium")
 
 
 @pytest.fixture(scope="module")

@@ -8,13 +8,13 @@ and training, `error` a call that is answered with a problem, `score` a table th
 
 import json
 import re
-import shutil
 import subprocess
 import sys
 
 import pytest
 from playwright._impl._driver import compute_driver_executable
 from served import ROOT, environment, serve
+from tools import needs
 
 from benchmarks.figures import Cost, render_costs
 from service.settings import Settings
@@ -104,7 +104,8 @@ def test_a_javascript_example_works_as_printed(served, script, tmp_path):
 @pytest.mark.parametrize("script", blocks("train", "sh"))
 def test_a_training_command_publishes_a_version(script, tmp_path):
     name = script.split()[-1]
-    options = f"--epochs 1 --data-dir tests/data --min-accuracy 0 --out {tmp_path} --checkpoint-dir {tmp_path}"
+    options = "--recipe course --epochs 1 --data-dir tests/data --min-accuracy 0"
+    options += f" --out {tmp_path} --checkpoint-dir {tmp_path}"
     printed = run(f"{script.strip()} {options}")
     assert "published" in printed
     assert (tmp_path / name / "1" / "model.onnx").is_file()
@@ -117,10 +118,9 @@ def test_a_command_for_experiments_is_one(script):
     assert make_parser().parse_args(arguments[7:]).run
 
 
+@needs("wrk", "h2load")
 @pytest.mark.parametrize("script", blocks("bench", "sh"))
 def test_a_benchmark_prints_its_table(script):
-    if shutil.which("wrk") is None:
-        pytest.skip("wrk is not installed")
     assert "| errors at 16 connections | 0 |" in run(f"{script.strip()} --only errors --seconds 1 --repeats 1")
 
 
@@ -140,8 +140,8 @@ def test_the_pictures_are_a_table(script):
 
 @pytest.mark.parametrize("script", blocks("speed", "sh"))
 def test_the_speed_of_training_is_printed_with_its_profile(script):
-    printed = run(f"{script.strip()} --steps 1")
-    assert re.search(r"^[\d,]+ images/s over 1 steps of 1024 images$", printed, re.MULTILINE)
+    printed = run(f"{script.strip()} --steps 1 --model mnist")
+    assert re.search(r"^[\d,]+ images/s over 1 steps of 512 images$", printed, re.MULTILINE)
     assert re.search(r"^convolutions and matrix products: \d+% of the time on the", printed, re.MULTILINE)
 
 

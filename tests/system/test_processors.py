@@ -1,6 +1,5 @@
 """The same probabilities on every processor: int8 files under QEMU's emulation of processors without VNNI."""
 
-import shutil
 import sys
 from dataclasses import replace
 
@@ -11,6 +10,7 @@ import pytest
 import torch
 from exported_models import publish_tiny_model, random_split, tiny_classifier
 from onnxruntime.quantization import QuantType, quantize_static
+from tools import needs
 from torch import nn
 
 from benchmarks import processors
@@ -24,9 +24,7 @@ from training.quantization import _Batches, check_weight_range, quantize
 from training.report import read_card
 
 EMULATED = ["max", "Nehalem"]  # AVX2 without VNNI, SSE4.1
-NEEDS_QEMU = pytest.mark.skipif(
-    shutil.which(QEMU) is None, reason=f"{QEMU} is not installed; on Debian: apt-get install qemu-user"
-)
+NEEDS_QEMU = needs(QEMU)
 BRIGHT = torch.full((16, 28, 28), 255, dtype=torch.uint8)
 
 

@@ -1,13 +1,13 @@
 """Every server of the comparison answers, and the generators see what is sent; how fast is no test's business."""
 
 import re
-import shutil
 import sys
 from contextlib import nullcontext
 from types import SimpleNamespace
 
 import httpx
 import pytest
+from tools import needs
 
 from benchmarks import gpu, serving, training, work
 from benchmarks.cost import DIGIT, Effort, measure, photograph
@@ -29,10 +29,6 @@ from service.multipart import parse
 from training.ledger import read_runs
 from training.provenance import LEDGER
 
-NEEDS_GENERATORS = pytest.mark.skipif(
-    shutil.which("wrk") is None or shutil.which("h2load") is None, reason="wrk or h2load is not installed"
-)
-
 
 @pytest.mark.parametrize("server", [FLOOR, OURS, *PEERS], ids=lambda server: server.name)
 def test_every_server_of_the_comparison_reads_the_digit(server):
@@ -43,7 +39,7 @@ def test_every_server_of_the_comparison_reads_the_digit(server):
         assert running.memory_mib() > 20
         for body in bodies:
             url = running.url(server.classify.format(model="mnist"))
-            answer = httpx.post(url, content=body.content, headers={"content-type": body.content_type}, timeout=30)
+            answer = httpx.post(url, content=body.content, headers={"content-type": body.content_type}, timeout=60)
             found = answer.raise_for_status().json()
             assert (found[0] if isinstance(found, list) else found)["label"] == "7"
 
@@ -77,7 +73,7 @@ WRK_PRINTED = """
 """
 
 
-@NEEDS_GENERATORS
+@needs("wrk", "h2load")
 def test_the_generators_count_answers_and_errors(monkeypatch):
     monkeypatch.setattr("benchmarks.generators.SETTLING_S", 1)
     monkeypatch.setattr("benchmarks.generators.RAMP_S", 0.5)

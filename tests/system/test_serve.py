@@ -30,7 +30,7 @@ def served(models_dir):
 
 @pytest.fixture(scope="module")
 def client(served):
-    with httpx.Client(base_url=served.url, timeout=30) as client:
+    with httpx.Client(base_url=served.url, timeout=60) as client:
         yield client
 
 
@@ -116,7 +116,7 @@ def test_64_clients_at_once_on_one_worker_meet_no_error_and_share_batches(served
         }
 
     def post_many(_):
-        with httpx.Client(base_url=served.url, timeout=30) as client:
+        with httpx.Client(base_url=served.url, timeout=60) as client:
             return [client.post(MNIST, content=digit_png).status_code for _ in range(20)]
 
     with httpx.Client(base_url=served.url) as client, ThreadPoolExecutor(64) as pool:
@@ -169,7 +169,7 @@ def test_an_endless_head_is_431_and_harms_nobody_else(served, client, digit_png)
 
 
 def test_on_sigterm_new_requests_are_refused_while_those_in_flight_are_answered(models_dir, digit_png):
-    with serve(models_dir=models_dir) as served, httpx.Client(base_url=served.url, timeout=30) as client:
+    with serve(models_dir=models_dir) as served, httpx.Client(base_url=served.url, timeout=60) as client:
         address = httpx.URL(served.url)
         with closing(socket.create_connection((address.host, address.port))) as slow:
             head = (
@@ -187,7 +187,7 @@ def test_on_sigterm_new_requests_are_refused_while_those_in_flight_are_answered(
             assert client.get("/livez").status_code == 200
             slow.sendall(digit_png)
             assert slow.recv(1000).startswith(b"HTTP/1.1 200")
-        assert served.process.wait(20) == 0
+        assert served.process.wait(60) == 0
 
 
 def test_several_workers_share_the_port_and_their_metrics(models_dir, digit_png):

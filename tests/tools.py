@@ -1,0 +1,15 @@
+"""Programs that some tests drive, and the mark that skips those tests where a program is missing."""
+
+import shutil
+
+import pytest
+
+PACKAGES = {"chromium": "chromium", "h2load": "nghttp2-client", "qemu-x86_64": "qemu-user", "wrk": "wrk"}  # Debian's
+
+
+def needs(*programs: str) -> pytest.MarkDecorator:
+    """Return a mark that skips a test unless every program is installed, with the line that installs them."""
+    missing = [program for program in programs if shutil.which(program) is None]
+    packages = " ".join(PACKAGES[program] for program in missing)
+    reason = f"{', '.join(missing)} not installed; on Debian: apt-get install {packages}"
+    return pytest.mark.skipif(bool(missing), reason=reason)
