@@ -7,7 +7,7 @@ import argparse
 import json
 from pathlib import Path
 
-from service.classifier import OnnxClassifier
+from service.runtime.session import OnnxClassifier
 
 
 def main() -> None:

@@ -9,10 +9,10 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
-from service.batching import Batcher
-from service.bound_batch import BoundBatch
-from service.classifier import OnnxClassifier
+from service.batching.batcher import Batcher
 from service.metrics import ModelMetrics
+from service.runtime.cuda_binding import BoundBatch
+from service.runtime.session import OnnxClassifier
 from training.device import count_cores
 
 SERVED_IMAGES, SERVED_BATCHES = 1024, 16  # that wait at once, at least: what a loop costs to start is little beside

@@ -20,7 +20,7 @@ import onnxruntime as ort
 import torch
 
 from models.layout import graphs_of, newest_version
-from service.classifier import OnnxClassifier
+from service.runtime.session import OnnxClassifier
 from training.device import describe_hardware
 from training.export import predict_onnx
 from training.metrics import measure

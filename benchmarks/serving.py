@@ -20,7 +20,7 @@ from benchmarks.cost import Effort
 from benchmarks.figures import Cost, Figure, as_json, draw_costs, render_costs, render_figures
 from benchmarks.generators import GeneratorError, check_installed
 from benchmarks.servers import ServerError, newest_file
-from service.device import available_cores
+from service.runtime.hardware import available_cores
 from training.processor import describe_processor
 from training.provenance import git_commit
 

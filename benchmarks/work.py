@@ -15,9 +15,9 @@ from benchmarks.figures import Figure
 from benchmarks.servers import newest_file
 from models.layout import FAMILIARITY
 from models.preparation import digit, draft_side, photo
-from service.classifier import OnnxClassifier
-from service.decoding import open_image, read_picture
-from service.explanation import cover, draw_saliency
+from service.images.decoder import open_image, read_picture
+from service.inference.occlusion import cover, draw_saliency
+from service.runtime.session import OnnxClassifier
 from training.timing import open_on_one_core
 
 CANVAS = 280  # pixels a side, as a page to draw on sends them

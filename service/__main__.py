@@ -12,12 +12,12 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from service.classifier import DeviceError, ModelLoadError
-from service.local_model import LocalModel
-from service.prediction_table import ScoringError
+from service.cli.local_model import LocalModel
+from service.cli.prediction_table import ScoringError
+from service.cli.remote_model import RemoteModel, ServerError
+from service.cli.score import Model, Prediction, classify_files, score
 from service.problems import UnknownModel
-from service.remote_model import RemoteModel, ServerError
-from service.scoring import Model, Prediction, classify_files, score
+from service.runtime.session import DeviceError, ModelLoadError
 from service.settings import SettingsError, load_settings
 
 DEFAULT_MODEL = "mnist"

@@ -13,16 +13,16 @@ import bentoml
 import PIL.Image
 from bentoml._internal.context import server_context
 
-from service.device import cores_per_worker, count_workers, gpu_index
-from service.hot_routes import HotRoutes
-from service.http_protocol import serve_for
+from service.http.middleware import HotRoutes
+from service.http.request import App
+from service.http.routes import create_routes
+from service.http.server import serve_for
+from service.inference.worker import Worker
 from service.logs import configure_logging
 from service.metrics import MULTIPROCESS_DIR
-from service.plans import PLANS, make_plans
-from service.request import App
-from service.routes import create_routes
+from service.runtime.hardware import cores_per_worker, count_workers, gpu_index
+from service.runtime.planning import PLANS, make_plans
 from service.settings import METRICS_DIR, SERVING_PLANS, SettingsError, load_settings
-from service.worker import Worker
 
 try:
     settings = load_settings()

@@ -11,6 +11,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 import models
 
 MIB = 1024 * 1024
+API_VERSION = "1"
+MAX_IMAGES = 256  # in a call of classify-batch
 METRICS_DIR, SERVING_PLANS = "CLASSIFIER_METRICS_DIR", "CLASSIFIER_SERVING_PLANS"  # to the workers, not settings
 _KUBERNETES = re.compile(r"CLASSIFIER_(SERVICE_|PORT)")  # what it sets in every pod beside a Service named classifier
 

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 
 import numpy as np
 
-from service.classifier import Answer
+from service.prediction import Answer
 
 SHAPE = (2, 2)
 

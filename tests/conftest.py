@@ -14,13 +14,13 @@ from PIL import Image
 from served import serve
 from tiny_models import ANIMALS, write_model
 
-from service.batching import Batcher
-from service.hot_routes import HotRoutes
+from service.batching.batcher import Batcher
+from service.http.middleware import HotRoutes
+from service.http.routes import create_routes
+from service.inference.repository import ModelRepository
+from service.inference.worker import Worker
 from service.metrics import ModelMetrics
-from service.repository import ModelRepository
-from service.routes import create_routes
 from service.settings import Settings
-from service.worker import Worker
 
 hypothesis_settings.register_profile("project", deadline=None, derandomize=True, max_examples=200)
 hypothesis_settings.load_profile("project")

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 
 import uvicorn
 
-from service.http_protocol import HttpProtocol
+from service.http.connection import HttpProtocol
 
 MNIST = "/v1/models/mnist/classify"
 

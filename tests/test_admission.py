@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from batches import image, one_running, one_waiting, stays
 
-from service.jobs import ModelFailed
+from service.batching.job import ModelFailed
 from service.problems import Overloaded
 
 
@@ -61,7 +61,7 @@ def test_while_others_wait_an_image_takes_what_lies_between_two_batches(make_bat
         batcher = make_batcher(streams=0, max_wait_s=0.5, seconds_per_image=0.0)
         jobs = [batcher.submit([image(value)], client_left=stays) for value in [first] + [0] * 11]
         later = time.perf_counter() + 40  # 10 s an image, a tenth of which counts; the batches after it take no time
-        clock = "service.batching.time.perf_counter"
+        clock = "service.batching.batcher.time.perf_counter"
         jobs[0].done.add_done_callback(lambda _: monkeypatch.setattr(clock, lambda: later))
         await asyncio.gather(*(job.done for job in jobs), return_exceptions=True)
         waiting = batcher.submit([image(0)], client_left=stays)
@@ -98,7 +98,7 @@ def test_the_time_after_everybody_has_left_is_nobodys_wait(make_batcher, model, 
         model.gate.set()
         await asyncio.gather(*(job.done for job in gone), return_exceptions=True)
         later = time.perf_counter() + 3600
-        monkeypatch.setattr("service.batching.time.perf_counter", lambda: later)
+        monkeypatch.setattr("service.batching.batcher.time.perf_counter", lambda: later)
         await batcher.submit([image(2)], client_left=stays).done
         async with one_waiting(batcher, model):
             batcher.check_room()
@@ -123,7 +123,7 @@ def test_who_was_decoded_is_not_behind_those_whose_heads_came_later(make_batcher
 def clock(monkeypatch):
     """Seconds by which a queue's refusals are told apart, to be set."""
     clock = SimpleNamespace(now=100.0)
-    monkeypatch.setattr("service.admission.monotonic", lambda: clock.now)
+    monkeypatch.setattr("service.batching.admission.monotonic", lambda: clock.now)
     return clock
 
 

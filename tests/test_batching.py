@@ -6,8 +6,8 @@ import threading
 import pytest
 from batches import image, one_running, stays, values
 
-from service.classifier import Answer
-from service.jobs import ClientLeft, ModelFailed
+from service.batching.job import ClientLeft, ModelFailed
+from service.prediction import Answer
 
 
 @pytest.mark.parametrize("streams", [0, 1])

@@ -7,9 +7,10 @@ import onnxruntime as ort
 import pytest
 from tiny_models import write_model
 
-from service import bound_batch, classifier
-from service.bound_batch import BoundBatch, page_locked
-from service.classifier import DeviceError, OnnxClassifier
+from service.runtime import cuda_binding
+from service.runtime import session as session_module
+from service.runtime.cuda_binding import BoundBatch, page_locked
+from service.runtime.session import DeviceError, OnnxClassifier
 
 
 def noise(count, seed=0):
@@ -40,7 +41,7 @@ def test_on_a_gpu_a_classifier_runs_batches_of_warmed_up_sizes_alone_each_in_its
         sessions.add(session)
         return BoundBatch(session, size, outputs=outputs, device="cpu")
 
-    monkeypatch.setattr(classifier, "BoundBatch", on_the_cpu)
+    monkeypatch.setattr(session_module, "BoundBatch", on_the_cpu)
     path = write_model(tmp_path, "one") / "model.onnx"
     cpu, gpu = (OnnxClassifier(path, device="cpu", threads=1, gpu=3) for _ in range(2))
     gpu.device, open_on_cpu = "cuda", gpu._open
@@ -60,7 +61,7 @@ def test_a_size_for_which_the_gpu_has_no_room_is_refused_instead_of_run_on_the_c
 
 
 def test_without_cuda_the_memory_is_ordinary_and_that_is_said(monkeypatch, caplog):
-    monkeypatch.setattr(bound_batch.build_and_package_info, "cuda_version", "0.0")
+    monkeypatch.setattr(cuda_binding.build_and_package_info, "cuda_version", "0.0")
     assert (page_locked((3, 4)) == np.zeros((3, 4), np.uint8)).all()
     assert "not in page-locked memory" in caplog.text
 
@@ -83,7 +84,7 @@ class Runtime:
 
 def test_page_locked_memory_is_cudas_and_given_back_with_its_last_image(monkeypatch):
     runtime = Runtime(code=0)
-    monkeypatch.setattr(bound_batch.ctypes, "CDLL", lambda name: runtime)
+    monkeypatch.setattr(cuda_binding.ctypes, "CDLL", lambda name: runtime)
     images = page_locked((3, 4))
     assert images.ctypes.data == ctypes.addressof(runtime.given[0])
     assert not images.any()
@@ -95,6 +96,6 @@ def test_page_locked_memory_is_cudas_and_given_back_with_its_last_image(monkeypa
 
 
 def test_memory_that_cuda_refuses_is_ordinary(monkeypatch, caplog):
-    monkeypatch.setattr(bound_batch.ctypes, "CDLL", lambda name: Runtime(code=2))
+    monkeypatch.setattr(cuda_binding.ctypes, "CDLL", lambda name: Runtime(code=2))
     assert not page_locked((3, 4)).any()
     assert "2" in caplog.text

@@ -3,7 +3,8 @@ import onnx
 import pytest
 from tiny_models import ANIMALS, write_model
 
-from service.classifier import DeviceError, ModelLoadError, OnnxClassifier, batch_bucket
+from service.runtime.hardware import count_gpus
+from service.runtime.session import DeviceError, ModelLoadError, OnnxClassifier, batch_bucket
 
 
 def load(path, device="cpu"):
@@ -81,7 +82,7 @@ def test_a_familiarity_of_another_shape_is_off_the_contract(tmp_path):
         load(path.parent)
 
 
-@pytest.mark.skipif("__import__('service.device').device.count_gpus() > 0", reason="needs a machine without a GPU")
+@pytest.mark.skipif(count_gpus() > 0, reason="needs a machine without a GPU")
 def test_cuda_refuses_to_fall_back_to_the_cpu(tmp_path):
     with pytest.raises(DeviceError, match="expected a GPU, but ONNX Runtime fell back"):
         load(write_model(tmp_path, "one"), device="cuda")

@@ -12,7 +12,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from service.decoding import open_image, read_picture
+from service.images.decoder import open_image, read_picture
 from service.problems import ImageTooLarge, Problem, UnreadableImage, UnsupportedImage
 
 # Each remark of Pillow's on a broken file would be an error here, and so hide what the service answers.
@@ -328,7 +328,7 @@ def test_a_draft_is_smaller_and_never_less_than_wanted():
 def test_what_pillow_remarks_on_a_file_stays_out_of_the_log():
     script = """
 import struct, sys, zlib
-from service.decoding import open_image, read_picture
+from service.images.decoder import open_image, read_picture
 body = sys.stdin.buffer.read()
 at = body.index(b"IDAT") - 4
 chunk = b"acTL" + struct.pack(">II", 0, 0)  # an animation of no frames

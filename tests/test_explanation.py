@@ -12,8 +12,9 @@ from PIL import Image
 from served import ROOT
 
 from models.layout import MODEL_FILE, newest_version
-from service.classifier import Answer, OnnxClassifier
-from service.explanation import cover, draw_saliency
+from service.inference.occlusion import cover, draw_saliency
+from service.prediction import Answer
+from service.runtime.session import OnnxClassifier
 
 
 def read(url):

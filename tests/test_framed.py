@@ -7,7 +7,7 @@ from served import ROOT
 
 from models.layout import MODEL_FILE, newest_version
 from models.preparation import draft_side, preparer
-from service.decoding import open_image, read_picture
+from service.images.decoder import open_image, read_picture
 from training.data import Split
 from training.export import predict_onnx
 from training.framed import FRAMINGS, choose, frame, framed, show_framed

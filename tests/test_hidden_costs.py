@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from service.decoding import open_image, read_picture
-from service.hidden_costs import is_costly
+from service.images.decoder import open_image, read_picture
+from service.images.guards import is_costly
 from service.problems import Problem, UnreadableImage
 
 IMAGES = Path(__file__).parent / "images"

@@ -6,8 +6,8 @@ from conftest import MNIST, MNIST_BATCH, ZOO, encode, images, problem
 from exported_models import DIGITS
 from tiny_models import ANIMALS
 
-from service.classifier import OnnxClassifier
-from service.request import find_request_id, read_headers
+from service.http.request import find_request_id, read_headers
+from service.runtime.session import OnnxClassifier
 
 
 def expected(models_dir, name, version, pixels):

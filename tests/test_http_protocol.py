@@ -5,13 +5,13 @@ import asyncio
 import pytest
 from connections import MNIST, running, wait_until
 
-from service import http_protocol
-from service.http_protocol import MAX_HEAD_BYTES
+from service.http import connection as connection_module
+from service.http.connection import MAX_HEAD_BYTES
 
 
 @pytest.mark.parametrize("name", ["one", "many"])
 def test_a_head_that_grows_too_long_is_431_and_harms_nobody_else(service, digit_png, name, monkeypatch):
-    monkeypatch.setattr(http_protocol, "LINGER_S", 0.05)
+    monkeypatch.setattr(connection_module, "LINGER_S", 0.05)
     line = b"x: " + b"y" * 1000 + b"\r\n" if name == "many" else b"y" * 1000
 
     async def main():
@@ -30,7 +30,7 @@ def test_a_head_that_grows_too_long_is_431_and_harms_nobody_else(service, digit_
 
 
 def test_trailers_are_held_to_the_same_limit(service, monkeypatch):
-    monkeypatch.setattr(http_protocol, "LINGER_S", 0.05)
+    monkeypatch.setattr(connection_module, "LINGER_S", 0.05)
 
     async def main():
         async with running(service) as connect:

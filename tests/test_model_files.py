@@ -5,8 +5,8 @@ import shutil
 import pytest
 from tiny_models import write_model
 
-from service.classifier import ModelLoadError
-from service.model_files import find_model_files, load_classifier
+from service.runtime.model_store import find_model_files, load_classifier
+from service.runtime.session import ModelLoadError
 from service.settings import Settings
 
 

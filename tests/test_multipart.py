@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.multipart import is_multipart, parse
+from service.http.multipart import is_multipart, parse
 from service.problems import BadRequest, BodyTooLarge, Problem
 
 TYPE = b"multipart/form-data; boundary=XX"

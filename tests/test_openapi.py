@@ -4,7 +4,7 @@ import pytest
 from openapi_spec_validator import validate
 
 from service import problems
-from service.openapi import openapi
+from service.http.openapi import openapi
 from service.problems import Problem
 from service.settings import Settings
 

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from service.jobs import Batch
-from service.pace import Pace
+from service.batching.job import Batch
+from service.batching.service_time import Pace
 
 FULL = 4  # images
 

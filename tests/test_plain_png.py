@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from service.decoding import open_image, read_picture
-from service.plain_png import read_plain_png
+from service.images.decoder import open_image, read_picture
+from service.images.png import read_plain_png
 from service.problems import Problem
 
 pytestmark = pytest.mark.filterwarnings("ignore:::PIL")

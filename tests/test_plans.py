@@ -8,11 +8,11 @@ import pytest
 from exported_models import publish_tiny_model, random_split
 from tiny_models import write_model
 
-from service import plans as plans_module
-from service import repository
-from service.classifier import ModelLoadError, OnnxClassifier
-from service.model_files import load_classifier
-from service.plans import PLANS, make_plan, make_plans
+from service.inference import repository
+from service.runtime import planning as plans_module
+from service.runtime.model_store import load_classifier
+from service.runtime.planning import PLANS, make_plan, make_plans
+from service.runtime.session import ModelLoadError, OnnxClassifier
 from service.settings import Settings
 from training.publishing import add_float16
 from training.report import read_card

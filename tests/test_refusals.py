@@ -5,9 +5,9 @@ import asyncio
 import pytest
 from connections import MNIST, running, wait_until
 
-from service.event_loop import EventLoop
-from service.http_protocol import HttpProtocol
-from service.refusals import _held, write_soon
+from service.http.connection import HttpProtocol
+from service.http.responses import _held, write_soon
+from service.http.server import EventLoop
 
 
 async def fill(connect, body):

@@ -8,7 +8,7 @@ from threading import Thread
 
 import pytest
 
-from service.remote_model import PATIENCE, RemoteModel, ServerError
+from service.cli.remote_model import PATIENCE, RemoteModel, ServerError
 
 CARD = {"name": "mnist", "version": "2", "class_names": ["0", "1"]}
 
@@ -50,7 +50,7 @@ def server():
 @pytest.fixture
 def waits(monkeypatch):
     waits = []
-    monkeypatch.setattr("service.remote_model.time.sleep", waits.append)
+    monkeypatch.setattr("service.cli.remote_model.time.sleep", waits.append)
     return waits
 
 

@@ -2,8 +2,8 @@ import json
 
 import pytest
 
-from service.classifier import Answer
-from service.rendering import PredictionRenderer
+from service.inference.prediction_json import PredictionRenderer
+from service.prediction import Answer
 
 NAMES = ["0", 'a "quoted" %s', "ä\n"]
 ROW = [0.25, 0.7, 0.05]

@@ -1,9 +1,9 @@
 import pytest
 from tiny_models import write_model
 
-from service.plans import ServingPlan, make_plans
+from service.inference.repository import load_model, load_repository
 from service.problems import UnknownModel, UnknownVersion
-from service.repository import load_model, load_repository
+from service.runtime.planning import ServingPlan, make_plans
 from service.settings import Settings
 
 

@@ -1,6 +1,6 @@
 import pytest
 
-from service.device import available_cores, count_workers
+from service.runtime.hardware import available_cores, count_workers
 from service.settings import Settings, SettingsError, load_settings
 
 

@@ -1,8 +1,8 @@
 import pytest
 from tiny_models import write_model
 
-from service.classifier import OnnxClassifier
-from service.speed import measure_batch, time_batch
+from service.runtime.planning import measure_batch, time_batch
+from service.runtime.session import OnnxClassifier
 
 
 @pytest.fixture

@@ -25,7 +25,7 @@ from benchmarks.generators import (
 )
 from benchmarks.servers import FLOOR, OURS, PEERS, Server, ServerError, newest_file, served
 from benchmarks.tail import count_errors
-from service.multipart import parse
+from service.http.multipart import parse
 from training.ledger import read_runs
 from training.provenance import LEDGER
 

@@ -13,11 +13,11 @@ import pytest
 from pyarrow import parquet
 from served import ROOT, environment
 
-from service import prediction_table
 from service.__main__ import main
-from service.local_model import LocalModel
-from service.prediction_table import ScoringError
-from service.scoring import score
+from service.cli import prediction_table
+from service.cli.local_model import LocalModel
+from service.cli.prediction_table import ScoringError
+from service.cli.score import score
 from service.settings import Settings
 
 IMAGES = ROOT / "tests" / "images"
@@ -88,7 +88,7 @@ def test_whoever_has_read_enough_may_leave():
 
 
 def test_a_terminal_gets_what_was_classified_before_an_error(model, monkeypatch, capsys):
-    monkeypatch.setattr("service.scoring.BATCH", 1)
+    monkeypatch.setattr("service.cli.score.BATCH", 1)
     monkeypatch.setattr("service.__main__._open", lambda _options: closing_model(Interrupted(model, 1)))
     monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
     assert main(["classify", str(SEVEN), str(SHIP)]) == 130
@@ -207,7 +207,7 @@ class Interrupted:
 
 
 def test_what_was_interrupted_goes_on(folder, tmp_path, model, monkeypatch):
-    monkeypatch.setattr("service.scoring.BATCH", 4)
+    monkeypatch.setattr("service.cli.score.BATCH", 4)
     out = tmp_path / "table.csv"
     with pytest.raises(KeyboardInterrupt):
         score(folder, out, Interrupted(model, 2))
@@ -224,7 +224,7 @@ def test_what_was_interrupted_goes_on(folder, tmp_path, model, monkeypatch):
 
 
 def test_rows_of_another_model_are_not_gone_on_with(folder, tmp_path, model, monkeypatch):
-    monkeypatch.setattr("service.scoring.BATCH", 4)
+    monkeypatch.setattr("service.cli.score.BATCH", 4)
     with pytest.raises(KeyboardInterrupt):
         score(folder, tmp_path / "other.csv", Interrupted(model, 1))
     other = Interrupted(model, 0)
@@ -234,7 +234,7 @@ def test_rows_of_another_model_are_not_gone_on_with(folder, tmp_path, model, mon
 
 
 def test_rows_of_another_folder_are_not_gone_on_with(folder, tmp_path, model, monkeypatch):
-    monkeypatch.setattr("service.scoring.BATCH", 4)
+    monkeypatch.setattr("service.cli.score.BATCH", 4)
     with pytest.raises(KeyboardInterrupt):
         score(folder, tmp_path / "table.csv", Interrupted(model, 1))
     shutil.copytree(folder, tmp_path / "others")
@@ -256,7 +256,7 @@ def test_a_run_that_ended_before_its_first_row_was_kept_is_begun_again(folder, t
 
 
 def test_two_runs_do_not_write_the_same_rows(folder, tmp_path, model, monkeypatch):
-    monkeypatch.setattr("service.scoring.BATCH", 4)
+    monkeypatch.setattr("service.cli.score.BATCH", 4)
     out, first = tmp_path / "table.csv", Interrupted(model, 9)
 
     def begin_another(contents):
@@ -299,7 +299,7 @@ def test_a_file_that_cannot_be_read_is_a_row_too(folder, tmp_path, model, monkey
     def read(path):
         return OSError("no permission") if path.name == "broken.png" else path.read_bytes()
 
-    monkeypatch.setattr("service.scoring._read", read)
+    monkeypatch.setattr("service.cli.score._read", read)
     scored = score(folder, tmp_path / "table.csv", model)
     assert scored.failed == {"broken.png": "no permission"}
     assert [row["error"] for row in rows_of(tmp_path / "table.csv") if row["error"]] == ["no permission"]

@@ -8,8 +8,8 @@ from contextlib import ExitStack
 
 import uvicorn
 
-from service.event_loop import ACCEPTED_AT_ONCE, EventLoop
-from service.http_protocol import HttpProtocol, serve_for
+from service.http.connection import HttpProtocol
+from service.http.server import ACCEPTED_AT_ONCE, EventLoop, serve_for
 
 
 class Greeter(asyncio.Protocol):

@@ -13,7 +13,7 @@ from playwright.sync_api import expect, sync_playwright
 from served import ROOT
 from tools import needs
 
-from service.page import STATIC
+from service.http.page import STATIC
 
 IMAGES = ROOT / "tests" / "images"
 CHROMIUM = shutil.which("chromium")

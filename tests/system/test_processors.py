@@ -16,7 +16,7 @@ from torch import nn
 from benchmarks import processors
 from benchmarks.processors import QEMU, EmulatorError, emulate, find_graphs
 from models.layout import INT8_GOLDEN_FILE, INT8_GOLDEN_TOLERANCE, INT8_MODEL_FILE
-from service.classifier import OnnxClassifier
+from service.runtime.session import OnnxClassifier
 from training.export import ExportError, write_card
 from training.gate import write_golden
 from training.networks import PixelNormalizer

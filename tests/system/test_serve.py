@@ -17,7 +17,7 @@ from PIL import Image
 from served import ROOT, environment, free_port, serve
 from tiny_models import write_model
 
-from service.device import count_gpus
+from service.runtime.hardware import count_gpus
 
 MNIST = "/v1/models/mnist/classify"
 

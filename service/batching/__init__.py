@@ -1,0 +1,1 @@
+"""One model's queue: batches, admission and the estimate of the wait."""

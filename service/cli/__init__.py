@@ -1,0 +1,1 @@
+"""The command line: classify and score, on this machine or by a server."""

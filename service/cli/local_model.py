@@ -1,0 +1,67 @@
+"""A model without a server, for the command line: decoded, prepared and run as a service would."""
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.preparation import draft_side, preparer
+from service.images.decoder import open_image, read_picture
+from service.images.guards import check_size
+from service.inference.prediction_json import PredictionRenderer
+from service.inference.repository import highest
+from service.problems import Problem, UnknownModel
+from service.runtime.hardware import available_cores
+from service.runtime.model_store import find_model_files
+from service.runtime.planning import choose_classifier
+from service.settings import Settings
+
+
+class LocalModel:
+    """The newest version of a model, loaded into this process."""
+
+    def __init__(self, settings: Settings, name: str) -> None:
+        """Load it.
+
+        Raises:
+            UnknownModel: there is none of that name.
+            ModelLoadError, DeviceError: see load_classifier.
+        """
+        files = find_model_files(settings.models_dir)
+        if name not in files:
+            raise UnknownModel(f"no model {name!r} in {settings.models_dir}, expected one of: {', '.join(files)}")
+        threads = available_cores()
+        newest = files[name][highest(files[name])]
+        self._classifier = choose_classifier(newest, settings, threads=threads)
+        card, image_shape = self._classifier.card, self._classifier.image_shape
+        self.name, self.version, self.class_names = card.name, card.version, card.class_names
+        self._settings = settings
+        self._prepare = preparer(card.preparation, image_shape)
+        self._draft_side = draft_side(card.preparation, image_shape)
+        self._renderer = PredictionRenderer(card.name, card.version, card.class_names)
+        self._decoders = ThreadPoolExecutor(threads)
+
+    def classify(self, contents: Sequence[bytes]) -> list[dict[str, Any]]:
+        """Return a prediction for each encoded image, or the problem in its place, as classify-batch does."""
+        images = list(self._decoders.map(self._read, contents))
+        good = [image for image in images if not isinstance(image, Problem)]
+        answers = iter(self._classifier.run(np.stack(good)) if good else ())
+        return [
+            dict(image.body()) if isinstance(image, Problem) else self._renderer.prediction(next(answers))
+            for image in images
+        ]
+
+    def close(self) -> None:
+        """Give the threads back."""
+        self._decoders.shutdown()
+
+    def _read(self, content: bytes) -> NDArray[np.uint8] | Problem:
+        settings = self._settings
+        try:
+            check_size(content, settings.max_body_bytes)
+            image = open_image(content, max_pixels=settings.max_pixels)
+            return self._prepare(read_picture(image, draft_side=self._draft_side))
+        except Problem as problem:
+            return problem

@@ -1,0 +1,227 @@
+"""The routes that classify, as one ASGI middleware in front of everything else: admit, read, classify, respond."""
+
+import asyncio
+import logging
+import re
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from service.batching.job import ClientLeft, ModelFailed
+from service.http.asgi_bridge import client_left, send_at_once
+from service.http.body import read_body
+from service.http.forms import read_image, read_images, read_named_image
+from service.http.request import REQUEST_ID, App, Headers, Message, Receive, Scope, Send, read_headers
+from service.inference.classify import Classification, Timing
+from service.inference.options import read_query
+from service.inference.repository import ModelRepository
+from service.inference.worker import Worker
+from service.metrics import RequestCounter
+from service.open_inference.handler import infer
+from service.open_inference.request import JSON_LENGTH, read_json_length
+from service.open_inference.response import is_of_protocol, render_error
+from service.problems import (
+    CONTENT_TYPE,
+    BadRequest,
+    DeadlineExceeded,
+    InternalError,
+    MethodNotAllowed,
+    Problem,
+    RequestTimeout,
+)
+
+logger = logging.getLogger("classifier")
+access_logger = logging.getLogger("classifier.access")
+
+TYPED_DOOR = "/classify"  # BentoML's own clients; the form names the model
+CLIENT_LEFT = 499  # nginx's status for it, in logs and metrics only
+
+PATH = re.compile(r"/v(?:1|(2))/models/([^/]+)(?:/versions/([^/]+))?/(?(1)infer|(classify(?:-batch)?))")
+CONTROL_CHARACTER = re.compile(r"[\x00-\x1f\x7f]")
+_JSON = ((b"content-type", b"application/json"),)
+
+
+@dataclass(slots=True)
+class _Exchange:
+    """One request on its way."""
+
+    scope: Scope
+    receive: Receive
+    headers: Headers
+    model: str | None = None  # None at the typed door until its form is read
+    version: str | None = None
+    action: str = "classify"  # or classify-batch, or infer
+    requests: RequestCounter | None = None  # of the model that was found
+    timing: Timing = field(default_factory=Timing)
+    body_complete: bool = False
+    answer_head: tuple[tuple[bytes, bytes], ...] = _JSON
+
+
+class HotRoutes:
+    """ASGI middleware that answers the classify routes and hands every other request on."""
+
+    def __init__(self, app: App, *, worker: Worker) -> None:
+        self._app = app
+        self._worker = worker
+        settings = worker.settings
+        self._deadline_s = settings.deadline_ms / 1000
+        self._body_s = min(settings.body_timeout_ms / 1000, self._deadline_s)
+        self._access_log = settings.access_log
+        self._unknown_model = RequestCounter()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer, or hand on with the request's id in the answer."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started = time.perf_counter()
+        exchange = _Exchange(scope, receive, read_headers(scope))
+        if CONTROL_CHARACTER.search(scope["path"]):  # Starlette's routes match a path before a final newline
+            status = await _refuse_path(exchange, send)
+        elif found := PATH.fullmatch(scope["path"]):
+            exchange.model, exchange.version, exchange.action = found[2], found[3], found[4] or "infer"
+            status = await self._classify_and_count(exchange, send)
+        elif scope["path"] == TYPED_DOOR:
+            status = await self._classify_and_count(exchange, send)
+        else:
+            status = await self._hand_on(exchange, send)
+        if self._access_log:
+            milliseconds = (time.perf_counter() - started) * 1e3
+            path = scope["raw_path"].decode("latin-1")  # a decoded one could end the line
+            request_id = {"request_id": exchange.headers.request_id.decode()}
+            access_logger.info("%s %s %d %.1f ms", scope["method"], path, status, milliseconds, extra=request_id)
+
+    async def _classify_and_count(self, exchange: _Exchange, send: Send) -> int:
+        """Answer a classify route, count the response, and return its status."""
+        status = await self._answer(exchange, send)
+        (exchange.requests or self._unknown_model).count(status)
+        return status
+
+    async def _hand_on(self, exchange: _Exchange, send: Send) -> int:
+        """Let the other routes answer, add the request's id, and return the status."""
+        request_id, status = exchange.headers.request_id, 0
+
+        async def send_with_id(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = [*message.get("headers", ()), (b"x-request-id", request_id)]
+            await send(message)
+
+        exchange.scope[REQUEST_ID] = request_id.decode()
+        await self._app(exchange.scope, exchange.receive, send_with_id)
+        return status
+
+    async def _answer(self, exchange: _Exchange, send: Send) -> int:
+        """Send the answer or the problem, and return its status."""
+        request_id = exchange.headers.request_id
+        try:
+            with self._worker.admitted() as models:
+                self._admit(exchange, models)
+                body = await self._within_time(exchange, models)
+        except Problem as problem:
+            await _refuse(exchange, send, problem)
+            return problem.status
+        except ClientLeft:
+            await _send(send, 408, [], b"")  # whoever waits for this request to end sees it end
+            return CLIENT_LEFT
+        except Exception as error:
+            if isinstance(error, ModelFailed):  # its traceback is logged, once a batch
+                logger.warning("request %s failed with its batch", request_id.decode())
+            else:
+                logger.exception("request %s failed", request_id.decode())
+            await _refuse(exchange, send, InternalError(request_id.decode()))
+            return InternalError.status
+        head = [
+            *exchange.answer_head,
+            (b"x-request-id", request_id),
+            (b"server-timing", exchange.timing.header()),
+        ]
+        await _send(send, 200, head, body)
+        return 200
+
+    def _admit(self, exchange: _Exchange, models: ModelRepository) -> None:
+        """Hold the request to the limits that need no look at its body: past capacity, this is what most cost."""
+        if exchange.scope["method"] != "POST":
+            raise MethodNotAllowed(exchange.scope["method"], "POST")
+        if exchange.model is not None:
+            model = models.find(exchange.model, exchange.version)
+            exchange.requests = model.metrics.requests
+            model.batcher.check_room()
+
+    async def _within_time(self, exchange: _Exchange, models: ModelRepository) -> bytes:
+        """Bound the body's arrival and the whole request by one timer.
+
+        Raises:
+            RequestTimeout, DeadlineExceeded: time is up.
+        """
+        started = asyncio.get_running_loop().time()
+        try:
+            async with asyncio.timeout_at(started + self._body_s) as limit:
+                return await self._read(exchange, models, lambda: limit.reschedule(started + self._deadline_s))
+        except TimeoutError:
+            if exchange.body_complete:
+                raise DeadlineExceeded(f"not answered within {self._deadline_s:g} s; send less, or later") from None
+            raise RequestTimeout(f"the body was not received within {self._body_s:g} s; send a smaller one") from None
+
+    async def _read(self, exchange: _Exchange, models: ModelRepository, extend_time: Callable[[], None]) -> bytes:
+        """Read the body and classify it."""
+        settings, budget = self._worker.settings, self._worker.budget
+        limit = settings.max_body_bytes if exchange.action == "classify" else settings.max_batch_body_bytes
+        body = await read_body(exchange.receive, exchange.headers, limit=limit, budget=budget)
+        try:
+            exchange.body_complete = True
+            if self._deadline_s > self._body_s:
+                extend_time()
+            return await self._classify(exchange, models, body)
+        finally:
+            budget.release(len(body))
+
+    async def _classify(self, exchange: _Exchange, models: ModelRepository, body: bytes) -> bytes:
+        content_type, name = exchange.headers.content_type, exchange.model
+        if name is None:
+            name, body = read_named_image(body, content_type)
+        model = models.find(name, exchange.version)
+        exchange.requests = model.metrics.requests
+        if exchange.model is None:
+            model.batcher.check_room()
+        classification = Classification(
+            worker=self._worker,
+            model=model,
+            query=read_query(exchange.scope["query_string"]),
+            client_left=client_left(exchange.receive),
+            timing=exchange.timing,
+        )
+        if exchange.action == "infer":
+            answer, json_length = await infer(classification, body, read_json_length(exchange.scope["headers"]))
+            if json_length is not None:
+                exchange.answer_head = (
+                    (b"content-type", b"application/octet-stream"),
+                    (JSON_LENGTH, b"%d" % json_length),
+                )
+            return answer
+        if exchange.action == "classify-batch":
+            return await classification.many(read_images(body, content_type))
+        return await classification.one(body if exchange.model is None else read_image(body, content_type))
+
+
+async def _refuse_path(exchange: _Exchange, send: Send) -> int:
+    """Refuse a path with a control character, and return the status."""
+    if is_of_protocol(exchange.scope["path"]):
+        exchange.action = "infer"
+    await _refuse(exchange, send, BadRequest("the path has a control character; send it without"))
+    return BadRequest.status
+
+
+async def _refuse(exchange: _Exchange, send: Send, problem: Problem) -> None:
+    """Send an error answer, in the shape of the protocol that was spoken."""
+    spoken = exchange.action == "infer"
+    content_type, body = (b"application/json", render_error(problem)) if spoken else (CONTENT_TYPE, problem.render())
+    head = [(b"content-type", content_type), (b"x-request-id", exchange.headers.request_id), *problem.headers]
+    await _send(send, problem.status, head, body)
+
+
+async def _send(send: Send, status: int, head: list[tuple[bytes, bytes]], body: bytes) -> None:
+    head.append((b"content-length", b"%d" % len(body)))
+    start = {"type": "http.response.start", "status": status, "headers": head}
+    await send_at_once(send, start, {"type": "http.response.body", "body": body})

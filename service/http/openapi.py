@@ -1,0 +1,192 @@
+"""The API's description in OpenAPI 3.1, made from the settings and the problem classes that the code itself uses."""
+
+import re
+from collections.abc import Iterable
+from typing import Any
+
+from models.layout import FAMILIAR
+from service import problems as p
+from service.settings import API_VERSION, MAX_IMAGES, Settings
+
+Json = dict[str, Any]
+
+
+_REQUEST = (p.BadRequest, p.HeadTooLarge, p.RequestTimeout, p.BodyTooLarge)
+_IMAGE = (p.ImageTooLarge, p.UnsupportedImage, p.UnreadableImage)
+_MODEL = (p.UnknownModel, p.UnknownVersion)
+_SERVER = (p.InternalError, p.Overloaded, p.NotReady, p.Draining, p.DeadlineExceeded)
+
+_PREDICTION: Json = {
+    "label": {"type": "string", "description": "the likeliest class"},
+    "confidence": {"type": "number", "minimum": 0, "maximum": 1, "description": "its probability"},
+    "probabilities": {
+        "type": "object",
+        "additionalProperties": {"type": "number", "minimum": 0, "maximum": 1},
+        "description": "by class name, in class order, summing to 1; with `top`, the likeliest first",
+    },
+}
+_FAMILIARITY: Json = {
+    "familiarity": {
+        "type": "number",
+        "minimum": 0,
+        "maximum": 1,
+        "description": "the share of validation images that look no more like the training images than this one does",
+    },
+    "familiar": {"type": "boolean", "description": f"whether that is at least {FAMILIAR}"},
+}
+_SUMMARY: Json = {
+    "name": {"type": "string"},
+    "versions": {"type": "array", "items": {"type": "string"}},
+    "default": {"type": "string", "description": "the version that unversioned requests get"},
+    "device": {"type": "string", "enum": ["cpu", "cuda"]},
+    "precision": {"type": "string", "enum": ["float32", "int8", "float16"]},
+    "classes": {"type": "integer"},
+    "accuracy": {"type": "number", "description": "on the test split, 0 to 1"},
+}
+_TOP: Json = {
+    "name": "top",
+    "in": "query",
+    "schema": {"type": "integer", "minimum": 1},
+    "description": "keep only the so many likeliest classes",
+}
+_EXPLAIN: Json = {
+    "name": "explain",
+    "in": "query",
+    "schema": {"type": "boolean", "default": False},
+    "description": "also return `saliency`, the pixels that the answer rests on",
+}
+_PIXELS: Json = {
+    "name": "pixels",
+    "in": "query",
+    "schema": {"type": "boolean", "default": False},
+    "description": "also return `pixels`, the image as the model saw it",
+}
+_SHOWN: Json = {
+    "saliency": {
+        "type": "string",
+        "description": "with `explain`, a grey PNG of the model's image size as a data URL, white where the answer "
+        "rests on the pixels most; by occlusion (Zeiler and Fergus 2014)",
+    },
+    "pixels": {"type": "string", "description": "with `pixels`, a PNG of the model's image size as a data URL"},
+}
+
+
+def openapi(settings: Settings) -> Json:
+    """Return the document."""
+    paths: Json = {
+        "/classify": {"post": _typed()},
+        "/v1/models": {"get": _get("List the models", _object(models={"type": "array", "items": _object(**_SUMMARY)}))},
+    }
+    for prefix, names in (
+        ("/v1/models/{model}", ["model"]),
+        ("/v1/models/{model}/versions/{version}", ["model", "version"]),
+    ):
+        parameters = [{"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in names]
+        show = _get("Show a model's card and shapes", {"type": "object"}, _MODEL)
+        paths[prefix] = {"parameters": parameters, "get": show}
+        paths[f"{prefix}/classify"] = {
+            "parameters": [*parameters, _TOP, _EXPLAIN, _PIXELS],
+            "post": _classify(settings),
+        }
+        paths[f"{prefix}/classify-batch"] = {"parameters": [*parameters, _TOP], "post": _classify_batch(settings)}
+    paths |= _inference_protocol()
+    for path, summary in (("/livez", "Alive"), ("/readyz", "Ready for requests"), ("/metrics", "Prometheus metrics")):
+        paths[path] = {"get": {"summary": summary, "responses": {"200": {"description": "OK"}}}}
+    problem = {"type": "object", "required": ["type", "title", "status", "detail", "code"]} | _object(
+        type={"type": "string"},
+        title={"type": "string"},
+        status={"type": "integer"},
+        detail={"type": "string", "description": "what was found, what is right"},
+        code={"type": "string", "description": "for programs to branch on"},
+    )
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "Image classifier", "version": API_VERSION, "license": {"name": "Apache-2.0"}},
+        "paths": paths,
+        "components": {"schemas": {"Problem": problem}},
+    }
+
+
+def _classify(settings: Settings) -> Json:
+    body = {
+        "image/*": {"schema": {"type": "string", "format": "binary", "maxLength": settings.max_body_bytes}},
+        "multipart/form-data": {"schema": _object(image=_FILE)},
+    }
+    answer = _object(_FAMILIARITY | _SHOWN, **_NAMED, **_PREDICTION)
+    return _post("Classify an image", body, answer, (*_REQUEST, *_MODEL, *_IMAGE, *_SERVER))
+
+
+def _classify_batch(settings: Settings) -> Json:
+    files: Json = {"type": "array", "items": _FILE, "minItems": 1, "maxItems": MAX_IMAGES}
+    body = {"multipart/form-data": {"schema": _object(images=files)}}
+    either = {"anyOf": [_object(_FAMILIARITY, **_PREDICTION), {"$ref": "#/components/schemas/Problem"}]}
+    answer = _object(**_NAMED, predictions={"type": "array", "items": either})
+    summary = f"Classify up to {MAX_IMAGES} images, {settings.max_batch_body_bytes} bytes in all"
+    return _post(summary, body, answer, (*_REQUEST, *_MODEL, *_SERVER))
+
+
+def _typed() -> Json:
+    body = {"multipart/form-data": {"schema": _object(image=_FILE, model={"type": "string"})}}
+    answer = _object(_FAMILIARITY, **_NAMED, **_PREDICTION)
+    return _post("Classify an image: BentoML's typed API", body, answer, (*_REQUEST, p.UnknownModel, *_IMAGE, *_SERVER))
+
+
+def _inference_protocol() -> Json:
+    """Describe the Open Inference Protocol in brief: its specification is elsewhere."""
+    paths: Json = {}
+    for path, summary in (
+        ("", "the server"),
+        ("/health/live", "alive"),
+        ("/health/ready", "ready for requests"),
+        ("/models/{model}", "a model's tensors"),
+        ("/models/{model}/ready", "a model is ready"),
+        ("/models/{model}/versions/{version}", "a version's tensors"),
+        ("/models/{model}/versions/{version}/ready", "a version is ready"),
+    ):
+        paths[f"/v2{path}"] = _v2(path, "get", f"Open Inference Protocol: {summary}")
+    for path in ("/models/{model}/infer", "/models/{model}/versions/{version}/infer"):
+        paths[f"/v2{path}"] = _v2(path, "post", "Open Inference Protocol: infer, from and to tensors")
+    return paths
+
+
+def _v2(path: str, method: str, summary: str) -> Json:
+    names = re.findall(r"{(\w+)}", path)
+    parameters = [{"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in names]
+    error = {"description": "not so", "content": {"application/json": {"schema": _object(error={"type": "string"})}}}
+    answer: Json = {"summary": summary, "responses": {"200": {"description": "OK"}, "default": error}}
+    if method == "post":
+        tensor = {"name": "images", "datatype": "UINT8", "shape": [1, 28, 28], "data": [[[0] * 28] * 28]}
+        example = {"schema": {"type": "object"}, "example": {"inputs": [tensor]}}
+        answer["requestBody"] = {"required": True, "content": {"application/json": example}}
+    return {"parameters": parameters, method: answer}
+
+
+_FILE = {"type": "string", "format": "binary"}
+_NAMED = {"model": {"type": "string"}, "version": {"type": "string"}}
+
+
+def _object(optional: Json | None = None, /, **properties: Json) -> Json:
+    """Describe an object; a model whose graph does not tell familiarity leaves it out."""
+    return {"type": "object", "properties": properties | (optional or {}), "required": list(properties)}
+
+
+def _get(summary: str, answer: Json, problems: Iterable[type[p.Problem]] = ()) -> Json:
+    return {"summary": summary, "responses": _responses(answer, (*problems, p.NotReady))}
+
+
+def _post(summary: str, content: Json, answer: Json, problems: Iterable[type[p.Problem]]) -> Json:
+    return {
+        "summary": summary,
+        "requestBody": {"required": True, "content": content},
+        "responses": _responses(answer, problems),
+    }
+
+
+def _responses(answer: Json, problems: Iterable[type[p.Problem]]) -> Json:
+    responses: Json = {"200": {"description": "OK", "content": {"application/json": {"schema": answer}}}}
+    content = {p.CONTENT_TYPE.decode(): {"schema": {"$ref": "#/components/schemas/Problem"}}}
+    for problem in problems:
+        response = responses.setdefault(str(problem.status), {"description": "", "content": content})
+        meaning = f"`{problem.code}`: {(problem.__doc__ or '').rstrip('.')}"
+        response["description"] = "; ".join(filter(None, [response["description"], meaning]))
+    return responses

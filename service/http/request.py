@@ -1,0 +1,55 @@
+"""What the hot routes read of a request: headers in one pass, query, and a body held to size, budget and time."""
+
+import itertools
+import re
+import secrets
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from dataclasses import dataclass
+from typing import Any
+
+Message = MutableMapping[str, Any]
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+REQUEST_ID = "classifier.request_id"  # the scope's key for routes behind the hot ones
+
+_REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
+_ids = itertools.count(1)
+_process = secrets.token_hex(8).encode()
+
+
+@dataclass(slots=True)
+class Headers:
+    """The request headers that matter here."""
+
+    request_id: bytes
+    content_type: bytes = b""
+    content_length: int | None = None
+
+
+def read_headers(scope: Scope) -> Headers:
+    """Pick our headers out of the request's, in one pass; the id as find_request_id does."""
+    headers = Headers(b"")
+    for name, value in scope["headers"]:
+        if name == b"content-type":
+            headers.content_type = value
+        elif name == b"content-length" and value.isdigit():
+            headers.content_length = int(value)
+        elif name == b"x-request-id" and not headers.request_id and _REQUEST_ID.fullmatch(value):
+            headers.request_id = value
+    headers.request_id = headers.request_id or _new_request_id()
+    return headers
+
+
+def find_request_id(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
+    """Return the first X-Request-ID that is fit to be one, or a new one."""
+    for name, value in headers:
+        if name == b"x-request-id" and _REQUEST_ID.fullmatch(value):
+            return value
+    return _new_request_id()
+
+
+def _new_request_id() -> bytes:
+    return b"%b-%x" % (_process, next(_ids))

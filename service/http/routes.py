@@ -1,0 +1,117 @@
+"""The routes that do not classify, as a Starlette application: models, OpenAPI, metrics, and a 404 of our own."""
+
+import logging
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Match, Route
+
+from models.layout import FAMILIARITY
+from service import metrics
+from service.http.openapi import openapi
+from service.http.page import page_routes
+from service.http.request import REQUEST_ID
+from service.inference.repository import ModelRepository, ServedModel, highest
+from service.inference.worker import Worker
+from service.open_inference.response import is_of_protocol, render_error
+from service.open_inference.routes import inference_routes
+from service.problems import CONTENT_TYPE, InternalError, MethodNotAllowed, NotFound, Problem
+
+logger = logging.getLogger("classifier")
+
+BENTOML_ROUTES = {"/livez", "/readyz", "/healthz"}
+
+
+def create_routes(worker: Worker) -> Starlette:
+    """Return the application; it asks ``worker`` for the models at each request."""
+
+    async def list_models(_: Request) -> Response:
+        return JSONResponse({"models": [_summary(name, worker.models) for name in worker.models.models]})
+
+    async def show_model(request: Request) -> Response:
+        path = request.path_params
+        return JSONResponse(_describe(worker.models.find(path["model"], path.get("version"))))
+
+    async def show_metrics(_: Request) -> Response:
+        return Response(metrics.render(), media_type=metrics.CONTENT_TYPE)
+
+    async def show_openapi(_: Request) -> Response:
+        return JSONResponse(openapi(worker.settings))
+
+    routes = [
+        Route("/v1/models", list_models),
+        Route("/v1/models/{model}", show_model),
+        Route("/v1/models/{model}/versions/{version}", show_model),
+        Route("/openapi.json", show_openapi),
+        Route("/metrics", show_metrics),
+        *inference_routes(worker),
+        *page_routes(),
+    ]
+
+    async def nothing_here(request: Request) -> Response:  # also reached where only the verb is wrong
+        if request.url.path in BENTOML_ROUTES:
+            raise MethodNotAllowed(request.method, "GET, HEAD")
+        for route in routes:
+            if isinstance(route, Route) and route.matches(request.scope)[0] is Match.PARTIAL:
+                raise MethodNotAllowed(request.method, ", ".join(sorted(route.methods or ())))
+        raise _nothing_at(request)
+
+    verbs = ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
+    return Starlette(
+        routes=[*routes, Route("/{path:path}", nothing_here, methods=verbs)],
+        exception_handlers={Problem: _problem, HTTPException: _http_exception, Exception: _internal_error},
+    )
+
+
+def _summary(name: str, models: ModelRepository) -> dict[str, Any]:
+    versions = models.models[name]
+    default = versions[highest(versions)]
+    return {
+        "name": name,
+        "versions": list(versions),
+        "default": default.card.version,
+        "device": default.classifier.device,
+        "precision": default.card.precision,
+        "classes": len(default.card.class_names),
+        "accuracy": default.card.test.accuracy,
+    }
+
+
+def _describe(model: ServedModel) -> dict[str, Any]:
+    outputs = {"probabilities": {"dtype": "float32", "shape": ["batch", len(model.card.class_names)]}}
+    if model.classifier.tells_familiarity:
+        outputs[FAMILIARITY] = {"dtype": "float32", "shape": ["batch"]}
+    return model.card.to_dict() | {
+        "device": model.classifier.device,
+        "inputs": {"images": {"dtype": "uint8", "shape": ["batch", *model.classifier.image_shape]}},
+        "outputs": outputs,
+    }
+
+
+async def _problem(request: Request, problem: Exception) -> Response:
+    assert isinstance(problem, Problem)
+    headers = {name.decode(): value.decode() for name, value in problem.headers}
+    if is_of_protocol(request.url.path):
+        return Response(render_error(problem), problem.status, headers, media_type="application/json")
+    return Response(problem.render(), problem.status, headers, media_type=CONTENT_TYPE.decode())
+
+
+async def _http_exception(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    if error.status_code == 405:  # a verb that no route has
+        allowed = (error.headers or {}).get("Allow", "GET, HEAD")
+        return await _problem(request, MethodNotAllowed(request.method, allowed))
+    return await _problem(request, _nothing_at(request))  # what a file's path raises, however odd it is
+
+
+def _nothing_at(request: Request) -> NotFound:
+    return NotFound(f"nothing at {request.url.path}; /openapi.json lists what there is")
+
+
+async def _internal_error(request: Request, error: Exception) -> Response:
+    request_id = request.scope[REQUEST_ID]
+    logger.error("request %s failed: %r", request_id, error)  # uvicorn logs the traceback
+    return await _problem(request, InternalError(request_id))

@@ -1,0 +1,1 @@
+"""A worker's work for one request, whatever the protocol."""

@@ -1,0 +1,176 @@
+"""The work between a body and its answer: bytes to picture, picture to pixels, pixels to probabilities, to JSON."""
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from service.images.data_url import data_url
+from service.images.decoder import open_image, read_picture
+from service.images.guards import check_size, is_costly
+from service.images.png import read_plain_png
+from service.inference.occlusion import cover, draw_saliency
+from service.inference.options import Query
+from service.inference.repository import ServedModel
+from service.inference.worker import Worker
+from service.prediction import Answer
+from service.problems import BadRequest, Problem, ProblemBody
+
+INLINE_BYTES = INLINE_PIXELS = 64 * 1024  # a larger image is decoded on a thread: it would hold up everybody else
+TURN_S = 0.002  # that images are decoded for before the event loop gets a turn
+
+Pixels = NDArray[np.uint8]
+
+
+@dataclass(slots=True)
+class Timing:
+    """Where the time of one request went, in seconds."""
+
+    decode: float = 0.0
+    queue: float = 0.0
+    inference: float = 0.0
+
+    def header(self) -> bytes:
+        """Return the value of a Server-Timing header, in milliseconds."""
+        return b"decode;dur=%.2f, queue;dur=%.2f, inference;dur=%.2f" % (
+            self.decode * 1e3,
+            self.queue * 1e3,
+            self.inference * 1e3,
+        )
+
+
+@dataclass(slots=True, frozen=True)
+class Classification:
+    """One request's way through a model."""
+
+    worker: Worker
+    model: ServedModel
+    query: Query
+    client_left: Callable[[], bool]
+    timing: Timing
+
+    async def one(self, content: bytes) -> bytes:
+        """Classify one encoded image and render the answer.
+
+        Raises:
+            Problem: the image or the moment is unfit.
+        """
+        started = time.perf_counter()
+        pixels = await _settle(self._pixels(content))
+        self.record_decoding(started)
+        images = [pixels, *cover(pixels)] if self.query.explain else [pixels]
+        answer, *covered = await self._run_parts(images)
+        self.count_unfamiliar([answer])
+        prediction = self.model.renderer.prediction(answer, self.query.top)
+        if self.query.explain:
+            prediction["saliency"] = draw_saliency(pixels, answer, covered)
+        if self.query.pixels:
+            prediction["pixels"] = data_url(pixels)
+        return self.model.renderer.one(prediction)
+
+    async def many(self, contents: Sequence[bytes]) -> bytes:
+        """Classify encoded images in one go; an unfit one has its problem in its place."""
+        for name in ("explain", "pixels"):
+            if getattr(self.query, name):
+                raise BadRequest(f"{name}=true: expected of a single image, at classify")
+        self.model.batcher.check_room(len(contents))
+        started = time.perf_counter()
+        images = await self._decode_all(contents)
+        self.record_decoding(started)
+        good = [image for image in images if not isinstance(image, dict)]
+        answers = await self.run(good) if good else []
+        self.count_unfamiliar(answers)
+        left = iter(answers)
+        predict = self.model.renderer.prediction
+        predictions = [image if isinstance(image, dict) else predict(next(left), self.query.top) for image in images]
+        return self.model.renderer.many(predictions)
+
+    async def _decode_all(self, contents: Sequence[bytes]) -> list[Pixels | ProblemBody]:
+        """Decode the images of a batch; no more of them wait for a thread than there are threads."""
+        outcomes: list[Pixels | asyncio.Future[Pixels] | ProblemBody] = []  # an exception here would hold this frame
+        waiting: set[asyncio.Future[Pixels]] = set()
+        turn = time.perf_counter()
+        try:
+            for content in contents:
+                try:
+                    outcomes.append(self._pixels(content))
+                except Problem as problem:
+                    outcomes.append(problem.body())
+                if isinstance(last := outcomes[-1], asyncio.Future):
+                    waiting.add(last)
+                if len(waiting) >= self.worker.num_decoders:
+                    _, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+                if time.perf_counter() - turn > TURN_S:
+                    await asyncio.sleep(0)
+                    turn = time.perf_counter()
+            return [await _settle_or_refuse(outcome) for outcome in outcomes]
+        finally:
+            for future in waiting:
+                future.cancel()  # the request has ended: decode nothing for nobody
+
+    def _pixels(self, content: bytes) -> Pixels | asyncio.Future[Pixels]:
+        """Decode and prepare a small image at once, a large one on a thread."""
+        settings = self.worker.settings
+        check_size(content, settings.max_body_bytes)
+        if len(content) <= INLINE_BYTES and (
+            picture := read_plain_png(content, max_pixels=min(INLINE_PIXELS, settings.max_pixels))
+        ):
+            return self.model.prepare(picture)
+        if len(content) > INLINE_BYTES or is_costly(content):  # even its header may take long
+            return self._on_thread(lambda: self._read(open_image(content, max_pixels=settings.max_pixels)))
+        image = open_image(content, max_pixels=settings.max_pixels)
+        if image.width * image.height > INLINE_PIXELS:
+            return self._on_thread(lambda: self._read(image))
+        return self._read(image)
+
+    def _on_thread(self, decode: Callable[[], Pixels]) -> asyncio.Future[Pixels]:
+        return asyncio.get_running_loop().run_in_executor(self.worker.decoders, decode)
+
+    def _read(self, image: Image.Image) -> Pixels:
+        return self.model.prepare(read_picture(image, draft_side=self.model.draft_side))
+
+    def record_decoding(self, started: float) -> None:
+        """Record the time since ``started`` as that of decoding."""
+        self.timing.decode = time.perf_counter() - started
+        self.model.metrics.decode_seconds.observe(self.timing.decode)
+
+    async def run(self, images: Sequence[Pixels]) -> list[Answer]:
+        """Run prepared images through the model's batcher, and record how long they waited and ran."""
+        job = self.model.batcher.submit(images, client_left=self.client_left)
+        await job.done
+        self.timing.queue += job.started - job.submitted
+        self.timing.inference += job.finished - job.started
+        return job.answers
+
+    async def _run_parts(self, images: Sequence[Pixels]) -> list[Answer]:
+        """Run an image and what was made of it, no more at a time than the queue may hold."""
+        most = self.worker.settings.max_queue
+        if len(images) <= most:
+            return await self.run(images)
+        parts = [images[start : start + most] for start in range(0, len(images), most)]
+        return [answer for part in parts for answer in await self.run(part)]
+
+    def count_unfamiliar(self, answers: Sequence[Answer]) -> None:
+        """Count those among a client's own images."""
+        if unfamiliar := sum(answer.is_familiar is False for answer in answers):
+            self.model.metrics.unfamiliar.inc(unfamiliar)
+
+
+async def _settle(outcome: Pixels | asyncio.Future[Pixels]) -> Pixels:
+    try:
+        return await outcome if isinstance(outcome, asyncio.Future) else outcome
+    finally:
+        del outcome  # its error would hold this frame and all above, with the picture, and the frame it
+
+
+async def _settle_or_refuse(outcome: Pixels | asyncio.Future[Pixels] | ProblemBody) -> Pixels | ProblemBody:
+    try:
+        return outcome if isinstance(outcome, dict) else await _settle(outcome)
+    except Problem as problem:
+        return problem.body()
+    finally:
+        del outcome

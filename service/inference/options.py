@@ -1,0 +1,49 @@
+"""The options of a classify request: ``top``, ``explain`` and ``pixels``."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from urllib.parse import parse_qsl
+
+from service.problems import BadRequest
+
+_MAX_QUERY = 4096  # bytes
+
+
+@dataclass(slots=True, frozen=True)
+class Query:
+    """What an answer shall have."""
+
+    top: int | None = None  # the so many likeliest classes alone
+    explain: bool = False  # which pixels made it
+    pixels: bool = False  # the pixels that the model saw
+
+
+_PLAIN = Query()
+
+
+def read_query(query_string: bytes) -> Query:
+    """Read ``top``, ``explain`` and ``pixels``; a parameter of another name is nobody's business.
+
+    Raises:
+        BadRequest: ``top`` is not a positive whole number, another is not true or false, or the query is too long.
+    """
+    if not query_string:
+        return _PLAIN
+    if len(query_string) > _MAX_QUERY:
+        raise BadRequest(f"the query has {len(query_string)} bytes, expected at most {_MAX_QUERY}")
+    fields = dict(parse_qsl(query_string.decode("latin-1"), keep_blank_values=True))
+    top = fields.get("top")
+    if top is not None and not (top.isascii() and top.isdigit() and len(top) < 10 and int(top) > 0):
+        raise BadRequest(f"top={top[:50]!r}: expected a whole number from 1 on")
+    return Query(
+        top=None if top is None else int(top),
+        explain=_read_flag(fields, "explain"),
+        pixels=_read_flag(fields, "pixels"),
+    )
+
+
+def _read_flag(fields: Mapping[str, str], name: str) -> bool:
+    value = fields.get(name, "false")
+    if value not in {"true", "false"}:
+        raise BadRequest(f"{name}={value[:50]!r}: expected true or false")
+    return value == "true"

@@ -1,0 +1,41 @@
+"""Predictions as JSON."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import orjson
+
+from service.prediction import Answer
+
+
+class PredictionRenderer:
+    """Writes the answers of one model."""
+
+    def __init__(self, model: str, version: str, class_names: Sequence[str]) -> None:
+        self._named = {"model": model, "version": version}
+        self._class_names = class_names
+
+    def prediction(self, answer: Answer, top: int | None = None) -> dict[str, Any]:
+        """Return the prediction for one image.
+
+        All classes in class order, or the ``top`` likeliest, likeliest first; unrounded.
+        """
+        values = answer.probabilities
+        confidence = max(values)
+        probabilities = dict(zip(self._class_names, values, strict=True))
+        if top is not None:
+            likeliest = sorted(probabilities, key=probabilities.__getitem__, reverse=True)[:top]
+            probabilities = {name: probabilities[name] for name in likeliest}
+        label = self._class_names[values.index(confidence)]
+        prediction = {"label": label, "confidence": confidence, "probabilities": probabilities}
+        if answer.familiarity is not None:
+            prediction |= {"familiarity": answer.familiarity, "familiar": answer.is_familiar}
+        return prediction
+
+    def one(self, prediction: Mapping[str, Any]) -> bytes:
+        """Render the answer to a single image."""
+        return orjson.dumps({**self._named, **prediction})
+
+    def many(self, predictions: Sequence[Mapping[str, Any]]) -> bytes:
+        """Render the answer to a batch: predictions, and the problems in place of some."""
+        return orjson.dumps({**self._named, "predictions": predictions})

@@ -1,0 +1,121 @@
+"""The models folder, loaded: <name>/<version>/model.onnx, as Triton and TensorFlow Serving lay it out."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from models.card import ModelCard
+from models.preparation import draft_side, preparer
+from service.batching.batcher import Batcher
+from service.inference.prediction_json import PredictionRenderer
+from service.metrics import ModelMetrics
+from service.problems import UnknownModel, UnknownVersion
+from service.runtime.model_store import load_classifier
+from service.runtime.planning import ServingPlan, ServingPlans
+from service.runtime.session import OnnxClassifier
+from service.settings import Settings
+
+WORKER_GOLDEN = 16  # golden images that each worker checks; make_plans has checked all of them on this machine
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServedModel:
+    """One version of one model, ready to answer."""
+
+    card: ModelCard
+    classifier: OnnxClassifier
+    prepare: Callable[[Image.Image], NDArray[np.uint8]]
+    draft_side: int | None  # that a JPEG may be reduced to as it is decoded; None for its full size
+    batcher: Batcher
+    renderer: PredictionRenderer
+    metrics: ModelMetrics
+
+    def __str__(self) -> str:
+        return (
+            f"{self.card.name}/{self.card.version} ({self.card.precision} on {self.classifier.device}, "
+            f"{self.batcher.max_batch_size} a batch)"
+        )
+
+
+class ModelRepository:
+    """Every model of the folder, by name and version."""
+
+    def __init__(self, models: Mapping[str, Mapping[str, ServedModel]]) -> None:
+        self.models = models
+        self._defaults = {name: versions[highest(versions)] for name, versions in models.items()}
+
+    def find(self, name: str, version: str | None = None) -> ServedModel:
+        """Return ``version`` of the model ``name``, the highest if ``version`` is None.
+
+        Raises:
+            UnknownModel: no such name; the message has those that exist.
+            UnknownVersion: no such version; likewise.
+        """
+        versions = self.models.get(name)
+        if versions is None:
+            raise UnknownModel(f"no model {name[:100]!r}, expected one of: {', '.join(self.models)}")
+        if version is None:
+            return self._defaults[name]
+        if version not in versions:
+            raise UnknownVersion(f"no version {version[:100]!r} of {name}, expected one of: {', '.join(versions)}")
+        return versions[version]
+
+    def __iter__(self) -> Iterator[ServedModel]:
+        return (model for versions in self.models.values() for model in versions.values())
+
+    def close(self) -> None:
+        """Give the inference threads back."""
+        for model in self:
+            model.batcher.close()
+
+
+def highest(versions: Iterable[str]) -> str:
+    """Return the version that unversioned requests get."""
+    return max(versions, key=int)
+
+
+def load_model(plan: ServingPlan, settings: Settings, *, gpu: int = 0) -> ServedModel:
+    """Load, check and warm up one version of a model."""
+    as_planned = settings.model_copy(update={"device": plan.device})
+    classifier = load_classifier(plan.path, as_planned, threads=plan.threads, gpu=gpu)
+    classifier.check_golden(limit=WORKER_GOLDEN)
+    classifier.warm_up(plan.max_batch_size)
+    card = classifier.card
+    metrics = ModelMetrics(card.name, card.version)
+    metrics.set_device(classifier.device)
+    batcher = Batcher(
+        classifier.run,
+        image_shape=classifier.image_shape,
+        max_batch_size=plan.max_batch_size,
+        max_queue=settings.max_queue,
+        max_wait_s=settings.max_wait_ms / 1000,
+        seconds_per_image=plan.batch_s / plan.max_batch_size,
+        streams=plan.streams,
+        metrics=metrics,
+    )
+    return ServedModel(
+        card=card,
+        classifier=classifier,
+        prepare=preparer(card.preparation, classifier.image_shape),
+        draft_side=draft_side(card.preparation, classifier.image_shape),
+        batcher=batcher,
+        renderer=PredictionRenderer(card.name, card.version, card.class_names),
+        metrics=metrics,
+    )
+
+
+def load_repository(plans: ServingPlans, settings: Settings, *, gpu: int = 0) -> ModelRepository:
+    """Load every version that there is a plan for.
+
+    Raises:
+        ModelLoadError, DeviceError: see load_classifier.
+    """
+    return ModelRepository(
+        {
+            name: {version: load_model(plan, settings, gpu=gpu) for version, plan in versions.items()}
+            for name, versions in plans.items()
+        }
+    )

@@ -1,0 +1,1 @@
+"""ONNX Runtime and the machine: sessions, devices, the plan of how each model is served."""

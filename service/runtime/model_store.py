@@ -1,0 +1,50 @@
+"""The models folder as it lies on the disk, and a file of it loaded and checked."""
+
+import re
+from pathlib import Path
+
+from models.layout import MODEL_FILE, MODEL_FILES
+from models.preparation import preparer
+from service.runtime.session import ModelLoadError, OnnxClassifier
+from service.settings import Settings
+
+ModelFiles = dict[str, dict[str, Path]]  # name -> version -> ONNX file, versions ascending
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+
+
+def find_model_files(folder: Path) -> ModelFiles:
+    """List ``folder``'s model files.
+
+    Raises:
+        ModelLoadError: there is none.
+    """
+    files: ModelFiles = {}
+    for path in sorted(folder.glob(f"*/*/{MODEL_FILE}"), key=lambda path: (path.parts[-3], len(path.parts[-2]), path)):
+        name, version = path.parts[-3:-1]
+        if _NAME.fullmatch(name) and version.isascii() and version.isdigit():
+            files.setdefault(name, {})[version] = path
+    if not files:
+        raise ModelLoadError(f"no NAME/VERSION/{MODEL_FILE} under {folder}; set CLASSIFIER_MODELS_DIR, or train one")
+    return files
+
+
+def load_classifier(path: Path, settings: Settings, *, threads: int, gpu: int = 0) -> OnnxClassifier:
+    """Load one model file and check its card against its path; the golden check is the caller's.
+
+    Raises:
+        ModelLoadError: see OnnxClassifier; or the card names another model, version or precision than the path.
+        DeviceError: ``CLASSIFIER_DEVICE`` requires a GPU and ONNX Runtime cannot use one.
+    """
+    classifier = OnnxClassifier(path, device=settings.device, threads=threads, gpu=gpu)
+    card = classifier.card
+    found, expected = (card.name, card.version), path.parts[-3:-1]
+    if found != expected:
+        raise ModelLoadError(f"{path}: its card says {'/'.join(found)}, its folder {'/'.join(expected)}")
+    if path.name != MODEL_FILES[card.precision]:
+        raise ModelLoadError(f"{path}: its card says {card.precision}, which {MODEL_FILES[card.precision]} is for")
+    try:
+        preparer(card.preparation, classifier.image_shape)
+    except ValueError as error:
+        raise ModelLoadError(f"{path}: {error}") from error
+    return classifier

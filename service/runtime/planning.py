@@ -1,0 +1,155 @@
+"""How each model version is served: which file, on how many threads, in what batches; measured once for all workers."""
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import TypeAdapter
+
+from models.layout import MODEL_FILES
+from service.runtime.model_store import find_model_files, load_classifier
+from service.runtime.session import Device, ModelLoadError, OnnxClassifier
+from service.settings import Settings
+
+logger = logging.getLogger("classifier")
+
+QUICK_PRECISION = {"cpu": "int8", "cuda": "float16"}  # by device
+TIMED_IMAGES = 4  # on the CPU: enough to tell the precisions apart, little enough to start soon
+BATCH_S = 0.02  # of a batch on the CPU, at most, where it has several images
+TIMING_S, MAX_TIMED_RUNS = 0.005, 20
+INLINE_BELOW_S = 0.001  # a full batch under this costs less than waking a thread and being woken by it, again and again
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServingPlan:
+    """How a worker serves one version of one model."""
+
+    path: Path  # of the ONNX file
+    device: Device
+    threads: int  # that a batch is shared out to, on the CPU
+    streams: int  # batches at once, each from a thread of its own; 0 for one, on the event loop
+    max_batch_size: int
+    batch_s: float  # that a full batch takes, seconds
+
+
+ServingPlans = dict[str, dict[str, ServingPlan]]  # name -> version -> plan, versions ascending
+PLANS: TypeAdapter[ServingPlans] = TypeAdapter(ServingPlans)  # to JSON and back, for another process
+
+
+def make_plans(settings: Settings, *, threads: int) -> ServingPlans:
+    """Load, check and time every version, and let it go again.
+
+    Raises:
+        ModelLoadError, DeviceError: see load_classifier.
+    """
+    return {
+        name: {version: make_plan(path, settings, threads=threads) for version, path in versions.items()}
+        for name, versions in find_model_files(settings.models_dir).items()
+    }
+
+
+def make_plan(path: Path, settings: Settings, *, threads: int) -> ServingPlan:
+    """Load, check and time one version, given its float file; on a GPU and on the CPU, if it may be either.
+
+    What the CPU does on the event loop is not worth the way to a GPU and back.
+    """
+    plan = _make_plan(path, settings, threads=threads)
+    if plan.device == "cuda" and settings.device == "auto":
+        on_cpu = _make_plan(path, settings.model_copy(update={"device": "cpu"}), threads=threads)
+        return plan if on_cpu.streams else on_cpu
+    return plan
+
+
+def _make_plan(path: Path, settings: Settings, *, threads: int) -> ServingPlan:
+    """Plan for one device.
+
+    Each of ``threads`` on the CPU takes batches of its own: shared out, a batch ends with its slowest part. Only where
+    one image takes as long as a batch should is it shared out to all.
+    """
+    classifier = choose_classifier(path, settings, threads=1)
+    max_batch_size, batch_s = measure_batch(classifier, settings.max_batch_size)
+    streams = 1 if classifier.device == "cuda" else threads
+    if batch_s < INLINE_BELOW_S:
+        streams = 0
+    elif batch_s / max_batch_size > BATCH_S and streams > 1:
+        classifier, streams = load_classifier(classifier.path, settings, threads=threads), 1
+        max_batch_size, batch_s = measure_batch(classifier, settings.max_batch_size)
+    return ServingPlan(
+        path=classifier.path,
+        device=classifier.device,
+        threads=classifier.threads,
+        streams=streams,
+        max_batch_size=max_batch_size,
+        batch_s=batch_s,
+    )
+
+
+def choose_classifier(path: Path, settings: Settings, *, threads: int) -> OnnxClassifier:
+    """Load and check the file of one version that will be served, given the path of its float32 file.
+
+    By default that is the int8 file on the CPU, and the float16 file on a GPU, if it is faster on this machine and
+    passes its golden check. Only the file that will be served is checked.
+
+    Raises:
+        ModelLoadError: the file cannot be loaded or fails its golden check.
+        DeviceError: see load_classifier.
+    """
+    float32 = load_classifier(path, settings, threads=threads)
+    quick = _find_quick(float32, settings)
+    if quick is not None:
+        try:
+            classifier = load_classifier(quick, settings, threads=threads)
+            if settings.precision != "auto" or _is_faster(classifier, float32, settings):
+                classifier.check_golden()
+                return classifier
+        except ModelLoadError as error:
+            if settings.precision != "auto":
+                raise
+            logger.warning("serving %s in float32: %s", path.parent, error)
+    float32.check_golden()
+    return float32
+
+
+def _find_quick(float32: OnnxClassifier, settings: Settings) -> Path | None:
+    """Return the path of the lower-precision file for the device in use, or None if there is none to be used."""
+    if settings.precision == "float32":
+        return None
+    precision = QUICK_PRECISION[float32.device]
+    path = float32.path.with_name(MODEL_FILES[precision])
+    if path.exists() and settings.precision in {"auto", precision}:
+        return path
+    if settings.precision != "auto":
+        folder = float32.path.parent
+        logger.warning("serving %s in float32: it has no %s file for this device", folder, settings.precision)
+    return None
+
+
+def _is_faster(classifier: OnnxClassifier, other: OnnxClassifier, settings: Settings) -> bool:
+    count = TIMED_IMAGES if other.device == "cpu" else settings.max_batch_size
+    return time_batch(classifier, count) < time_batch(other, count)
+
+
+def measure_batch(classifier: OnnxClassifier, max_batch_size: int) -> tuple[int, float]:
+    """Return the largest batch size to use and the seconds that it takes.
+
+    On a GPU that is ``max_batch_size``. On the CPU a batch is no cheaper an image beyond a few, and whoever comes next
+    waits for its end: it is the size that takes BATCH_S, if that is less.
+    """
+    if classifier.device == "cuda":
+        return max_batch_size, time_batch(classifier, max_batch_size)
+    few = min(max_batch_size, 8)
+    classifier.run_blank(few)
+    seconds_per_image = time_batch(classifier, few) / few
+    if (size := max(1, int(BATCH_S / seconds_per_image))) < max_batch_size:
+        return size, size * seconds_per_image
+    return max_batch_size, time_batch(classifier, max_batch_size)  # threads to wake made much of the few's time
+
+
+def time_batch(classifier: OnnxClassifier, count: int) -> float:
+    """Time some runs, of a cheap model more: a start is a busy moment, and what disturbs one decides for good."""
+    if classifier.device == "cuda":
+        classifier.run_blank(count)  # opens a session for the size, and would end the timing after one more
+    times = [classifier.run_blank(count), classifier.run_blank(count)]
+    while sum(times) < TIMING_S and len(times) < MAX_TIMED_RUNS:
+        times.append(classifier.run_blank(count))
+    return min(times)
