@@ -13,7 +13,7 @@ from benchmarks.figures import Cost, Figure
 from benchmarks.generators import Body, ClosedLoop, form, load_closed
 from benchmarks.peers.onnx_model import OnnxModel
 from benchmarks.servers import FLOOR, OURS, PEERS, ROOT, Served, Server, ServerError, newest_file, served
-from service.runtime.hardware import available_cores
+from models.hardware import available_cores
 
 WARM_UP_S = 2
 IMAGES = ROOT / "tests" / "images"

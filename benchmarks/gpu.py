@@ -22,9 +22,9 @@ import torch
 from benchmarks.gpu_ways import WAYS, Images, Run
 from models.layout import FLOAT16_MODEL_FILE, GOLDEN_FILES, MODEL_FILE, newest_version
 from training.device import describe_hardware
-from training.half_precision import halve
+from training.export.float16 import halve
 from training.provenance import MODELS_DIR
-from training.report import read_card
+from training.reporting.report import read_card
 
 TOLERANCE = {"float32": 1e-3, "float16": 1e-2}  # of a probability
 REPEATS = 5

@@ -9,11 +9,11 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
+from models.hardware import available_cores
 from service.batching.batcher import Batcher
 from service.metrics import ModelMetrics
 from service.runtime.cuda_binding import BoundBatch
 from service.runtime.session import OnnxClassifier
-from training.device import count_cores
 
 SERVED_IMAGES, SERVED_BATCHES = 1024, 16  # that wait at once, at least: what a loop costs to start is little beside
 
@@ -78,7 +78,7 @@ def batched(path: Path, shape: tuple[int, ...], device: str) -> Run:
 
 def _classifier(path: Path, max_batch_size: int, device: str) -> OnnxClassifier:
     """Open a model as the service does."""
-    classifier = OnnxClassifier(path, device="cuda" if device == "cuda" else "cpu", threads=count_cores())
+    classifier = OnnxClassifier(path, device="cuda" if device == "cuda" else "cpu", threads=available_cores())
     classifier.warm_up(max_batch_size)
     return classifier
 

@@ -5,7 +5,7 @@ uv run --group train python -m benchmarks.pictures --out docs           # also p
 
 The first table has the share that the newest version reads of test images framed in each way, the second the area under
 the ROC curve by which familiarity tells pictures of other things from the test images, and the share of both that
-passes for familiar; by each of its graphs, as the service prepares them (training/robustness.py).
+passes for familiar; by each of its graphs, as the service prepares them (training/evaluation/robustness.py).
 """
 
 import argparse
@@ -16,12 +16,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from models.layout import MODEL_FILE, newest_version
-from training.figures import draw_examples
-from training.framed import show_framed
-from training.framing import NATIVE
+from training.evaluation.framed import show_framed
+from training.evaluation.framing import NATIVE
+from training.evaluation.robustness import Answered, measure_robustness
 from training.provenance import MODELS_DIR, REPOSITORY
-from training.robustness import Answered, measure_robustness
-from training.zoo import ZOO
+from training.recipes.zoo import ZOO
+from training.reporting.plots import draw_examples
 
 MODELS = "mnist", "cifar10"
 LEAST_READ: Mapping[str, float] = {  # share of pictures; below nothing, what may be lost against the test split's own

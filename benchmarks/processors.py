@@ -19,15 +19,15 @@ from pathlib import Path
 import onnxruntime as ort
 import torch
 
+from models.hardware import read_processor_flags
 from models.layout import graphs_of, newest_version
 from service.runtime.session import OnnxClassifier
 from training.device import describe_hardware
-from training.export import predict_onnx
+from training.export.onnx_file import predict_onnx
+from training.export.timing import BATCH_SIZES, milliseconds_per_image
 from training.metrics import measure
-from training.processor import read_processor_flags
 from training.provenance import MODELS_DIR, REPOSITORY
-from training.timing import BATCH_SIZES, milliseconds_per_image
-from training.zoo import ZOO
+from training.recipes.zoo import ZOO
 
 QEMU = "qemu-x86_64"  # Debian's package qemu-user
 RELEVANT_FLAGS = ("sse4_1", "avx2", "avx512bw", "avx_vnni", "avx512_vnni", "amx_int8")  # of x86-64, for int8 products

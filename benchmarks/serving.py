@@ -20,8 +20,7 @@ from benchmarks.cost import Effort
 from benchmarks.figures import Cost, Figure, as_json, draw_costs, render_costs, render_figures
 from benchmarks.generators import GeneratorError, check_installed
 from benchmarks.servers import ServerError, newest_file
-from service.runtime.hardware import available_cores
-from training.processor import describe_processor
+from models.hardware import available_cores, describe_processor
 from training.provenance import git_commit
 
 SUITES: Mapping[str, Callable[[Effort], list[Figure]]] = {

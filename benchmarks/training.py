@@ -14,14 +14,14 @@ from pathlib import Path
 import torch
 from torch.profiler import ProfilerActivity, profile
 
-from training.building import make_fitting
-from training.data import DataSet, Split
+from training.data.datasets import DataSet, Split
 from training.device import choose_device, describe_hardware, keep_freed_memory
-from training.fitting import Fitting
-from training.ledger import read_runs
+from training.fitting.loop import Fitting
+from training.pipeline.building import make_fitting
 from training.provenance import LEDGER, REPOSITORY
-from training.recipes import read_recipe
-from training.zoo import ZOO, TrainableModel
+from training.recipes.recipe import read_recipe
+from training.recipes.zoo import ZOO, TrainableModel
+from training.reporting.ledger import read_runs
 
 DEFAULT_UNTIL = 0.94
 ROWS = 12  # of the profile

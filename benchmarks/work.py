@@ -18,7 +18,7 @@ from models.preparation import digit, draft_side, photo
 from service.images.decoder import open_image, read_picture
 from service.inference.occlusion import cover, draw_saliency
 from service.runtime.session import OnnxClassifier
-from training.timing import open_on_one_core
+from training.export.timing import open_on_one_core
 
 CANVAS = 280  # pixels a side, as a page to draw on sends them
 SIDE = 32

@@ -90,7 +90,7 @@ class Service:
 def brief_timing():
     """Do not wait for figures that nobody reads."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("training.timing.SECONDS", 0.02)
+        patch.setattr("training.export.timing.SECONDS", 0.02)
         yield
 
 

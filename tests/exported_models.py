@@ -4,11 +4,11 @@ import torch
 from torch import nn
 
 from models.card import ModelCard
-from training.calibration import Calibration
-from training.data import Split
-from training.export import CalibratedClassifier
-from training.networks import PixelNormalizer
-from training.publishing import staged_version, write_version
+from training.data.datasets import Split
+from training.export.calibration import Calibration
+from training.export.onnx_file import CalibratedClassifier
+from training.networks.architectures import PixelNormalizer
+from training.pipeline.publishing import staged_version, write_version
 
 DIGITS = tuple("0123456789")
 

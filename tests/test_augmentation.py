@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from training.augmentation import Augmentation, cut_out, flip_and_shift, smooth_field, warp
+from training.data.augmentation import Augmentation, cut_out, flip_and_shift, smooth_field, warp
 
 GREY, COLOUR = (200, 12, 12), (200, 12, 12, 3)
 

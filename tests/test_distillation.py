@@ -8,13 +8,13 @@ import torch
 from exported_models import publish_tiny_model, random_split
 from test_fitting import DATA, QUICK, run
 
-from training import building
 from training.device import threads
-from training.distillation import Teacher, TeacherError
-from training.export import predict_onnx, run_onnx
-from training.exposure import outliers_of
+from training.export.onnx_file import predict_onnx, run_onnx
+from training.fitting.distillation import Teacher, TeacherError
+from training.fitting.outlier_exposure import outliers_of
 from training.metrics import auroc
-from training.zoo import MNIST
+from training.pipeline import building
+from training.recipes.zoo import MNIST
 
 
 @pytest.fixture
@@ -120,7 +120,7 @@ without_gpu = pytest.mark.skipif(torch.cuda.is_available(), reason="there is a G
 
 @pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=without_gpu)])
 def test_a_teacher_that_has_8_bits_teaches_in_them_wherever_no_gpu_can(tmp_path, monkeypatch, device, capsys):
-    monkeypatch.setattr("training.gate.MAX_LOSS", 1.0)
+    monkeypatch.setattr("training.evaluation.gate.MAX_LOSS", 1.0)
     split = random_split(count=64)
     folder = publish_tiny_model(tmp_path, calibration=split.images)
     targets = targets_of(folder, split, device=device)

@@ -11,8 +11,8 @@ from exported_models import publish_tiny_model, random_split, tiny_classifier
 from torch import nn
 
 from models.card import ModelCard
-from training.calibration import Calibration
-from training.export import (
+from training.export.calibration import Calibration
+from training.export.onnx_file import (
     PARITY_BATCHES,
     CalibratedClassifier,
     ExportError,
@@ -21,7 +21,7 @@ from training.export import (
     open_session,
     predict_onnx,
 )
-from training.networks import cifar10_cnn, mnist_mlp
+from training.networks.architectures import cifar10_cnn, mnist_mlp
 
 NETWORKS = {
     (28, 28): lambda: mnist_mlp([33.0], [78.0]),
@@ -84,7 +84,7 @@ def test_the_file_tells_nothing_of_the_machine_that_wrote_it(exported):
 def test_predictions_do_not_depend_on_how_the_images_are_divided(exported, monkeypatch):
     path, _, images = exported
     together = predict_onnx(path, images.numpy())
-    monkeypatch.setattr("training.export.BATCH", 5)
+    monkeypatch.setattr("training.export.onnx_file.BATCH", 5)
     assert np.allclose(predict_onnx(path, images.numpy()), together, atol=1e-6)
 
 

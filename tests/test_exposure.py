@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from training.exposure import BORDER, exposure_loss, outliers_of
+from training.fitting.outlier_exposure import BORDER, exposure_loss, outliers_of
 
 TURNED = slice(60)  # of the hundred images
 PUT_TOGETHER, DISTORTED, LAID_OVER, CUT_OFF = (slice(start, start + 10) for start in range(60, 100, 10))

@@ -10,10 +10,10 @@ from conftest import encode
 from exported_models import publish_tiny_model, random_split, tiny_classifier
 from torch import nn
 
-from training.export import CalibratedClassifier, ExportError, export_onnx, open_session, predict_onnx
-from training.familiarity import add_familiarity, predict_familiarity, share_familiar
-from training.networks import PixelNormalizer
-from training.quantization import quantize
+from training.export.familiarity import add_familiarity, predict_familiarity, share_familiar
+from training.export.onnx_file import CalibratedClassifier, ExportError, export_onnx, open_session, predict_onnx
+from training.export.quantization import quantize
+from training.networks.architectures import PixelNormalizer
 
 VAL = random_split(count=200)
 OTHERS = random_split(count=77, seed=1).images.numpy()

@@ -7,7 +7,13 @@ from PIL import Image
 from served import ROOT
 
 from training.__main__ import main
-from training.filters import NoConvolutionError, compute_feature_maps, draw_feature_maps, draw_filters, read_filters
+from training.study.filters import (
+    NoConvolutionError,
+    compute_feature_maps,
+    draw_feature_maps,
+    draw_filters,
+    read_filters,
+)
 
 CNN = ROOT / "models" / "mnist-cnn" / "1" / "model.onnx"
 DATA = ROOT / "tests" / "data"

@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from training import building
-from training.averaging import Lookahead
-from training.checkpoints import CheckpointError, describe_run, load_checkpoint, save_checkpoint
-from training.optimization import learning_rate, make_optimizer, set_learning_rate
-from training.prediction import predict_logits
-from training.recipes import Recipe
-from training.selection import HardestImages
-from training.zoo import CIFAR10, MNIST, ZOO
+from training.fitting.checkpoints import CheckpointError, describe_run, load_checkpoint, save_checkpoint
+from training.fitting.hard_examples import HardestImages
+from training.fitting.lookahead import Lookahead
+from training.fitting.optimizers import learning_rate, make_optimizer, set_learning_rate
+from training.fitting.prediction import predict_logits
+from training.pipeline import building
+from training.recipes.recipe import Recipe
+from training.recipes.zoo import CIFAR10, MNIST, ZOO
 
 DATA = Path(__file__).parent / "data"
 CPU = torch.device("cpu")

@@ -8,11 +8,11 @@ from served import ROOT
 from models.layout import MODEL_FILE, newest_version
 from models.preparation import draft_side, preparer
 from service.images.decoder import open_image, read_picture
-from training.data import Split
-from training.export import predict_onnx
-from training.framed import FRAMINGS, choose, frame, framed, show_framed
-from training.framed_digits import DIGITS
-from training.zoo import ZOO
+from training.data.datasets import Split
+from training.evaluation.framed import FRAMINGS, choose, frame, framed, show_framed
+from training.evaluation.framed_digits import DIGITS
+from training.export.onnx_file import predict_onnx
+from training.recipes.zoo import ZOO
 
 DATA = ROOT / "tests" / "data"
 SAMPLES = {"mnist": "mnist-test-500.npz", "cifar10": "cifar10-test-200.npz"}

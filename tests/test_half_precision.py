@@ -8,11 +8,11 @@ from onnx import TensorProto, helper, numpy_helper
 from served import ROOT
 
 from models.layout import FLOAT16_GOLDEN_TOLERANCE, newest_version
-from training.export import open_session
-from training.gate import GateError, check_golden
-from training.half_precision import halve
-from training.publishing import add_float16
-from training.report import read_card
+from training.evaluation.gate import GateError, check_golden
+from training.export.float16 import halve
+from training.export.onnx_file import open_session
+from training.pipeline.publishing import add_float16
+from training.reporting.report import read_card
 
 MODELS = ("mnist", "mnist-cnn", "mnist-resnet", "cifar10")
 
@@ -81,7 +81,7 @@ def test_a_version_gets_its_float16_graph_with_a_card_of_its_own(tmp_path):
 def test_a_graph_that_loses_accuracy_or_overflows_is_left_out_and_that_is_said(tmp_path, monkeypatch, capsys):
     folder = publish_tiny_model(tmp_path)
     card = read_card(folder / "model.onnx")
-    monkeypatch.setattr("training.gate.MAX_LOSS", -2.0)
+    monkeypatch.setattr("training.evaluation.gate.MAX_LOSS", -2.0)
     add_float16(folder, card, random_split())
     assert "no model.float16.onnx: it loses" in capsys.readouterr().err
     monkeypatch.undo()

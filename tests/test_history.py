@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from training.history import Epoch, best_epoch
+from training.fitting.history import Epoch, best_epoch
 
 
 def epochs_of(*accuracies):

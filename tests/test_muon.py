@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from training.muon import LIKE_ADAMS, Muon, hidden_weights, orthogonalize
+from training.fitting.muon import LIKE_ADAMS, Muon, hidden_weights, orthogonalize
 
 LR = 0.01
 

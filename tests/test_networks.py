@@ -8,11 +8,9 @@ import pytest
 import torch
 from torch import nn
 
-from training.building import make_network
 from training.errors import TrainingError
-from training.folding import centre_logits, discount_strength, fold_batch_norms
-from training.initialization import initialize, whiten
-from training.networks import (
+from training.export.folding import centre_logits, discount_strength, fold_batch_norms
+from training.networks.architectures import (
     ChannelsFirst,
     ConvGroup,
     PixelNormalizer,
@@ -23,8 +21,10 @@ from training.networks import (
     mnist_mlp,
     mnist_resnet,
 )
-from training.recipes import CIFAR10_RECIPES, MNIST_RECIPES, MNIST_RESNET_RECIPES
-from training.zoo import ZOO
+from training.networks.initialization import initialize, whiten
+from training.pipeline.building import make_network
+from training.recipes.recipe import CIFAR10_RECIPES, MNIST_RECIPES, MNIST_RESNET_RECIPES
+from training.recipes.zoo import ZOO
 
 DATA = Path(__file__).parent / "data"
 MEAN, STD = [125.0, 123.0, 114.0], [63.0, 62.0, 67.0]

@@ -4,7 +4,7 @@ import numpy as np
 from PIL import Image
 from sklearn.datasets import load_digits
 
-from training.other_hands import other_hands
+from training.evaluation.optdigits import other_hands
 
 
 def test_they_are_pictures_of_the_digits_that_their_labels_say():

@@ -10,9 +10,9 @@ import pytest
 from exported_models import random_split
 from matplotlib.ft2font import FT2Font
 
-from training import outliers as module
-from training.outliers import outliers
-from training.zoo import ZOO
+from training.evaluation import outliers as module
+from training.evaluation.outliers import outliers
+from training.recipes.zoo import ZOO
 
 DATA = Path(__file__).parent / "data"
 TEST = {"mnist": random_split(count=12), "cifar10": random_split(image_shape=(32, 32, 3), count=12)}

@@ -16,9 +16,9 @@ from benchmarks.pictures import (
     measure_rows,
     together,
 )
-from training.framed import FRAMINGS
+from training.evaluation.framed import FRAMINGS
+from training.evaluation.robustness import Answered
 from training.metrics import auroc
-from training.robustness import Answered
 
 DATA = ROOT / "tests" / "data"
 

@@ -14,14 +14,14 @@ from service.runtime.model_store import load_classifier
 from service.runtime.planning import PLANS, make_plan, make_plans
 from service.runtime.session import ModelLoadError, OnnxClassifier
 from service.settings import Settings
-from training.publishing import add_float16
-from training.report import read_card
+from training.pipeline.publishing import add_float16
+from training.reporting.report import read_card
 
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     """A version with an int8 file."""
-    monkeypatch.setattr("training.gate.MAX_LOSS", 1.0)
+    monkeypatch.setattr("training.evaluation.gate.MAX_LOSS", 1.0)
     return publish_tiny_model(tmp_path, "small", calibration=random_split(count=64).images)
 
 

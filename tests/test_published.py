@@ -10,13 +10,13 @@ import pytest
 from served import ROOT
 
 from models.layout import INT8_MODEL_FILE, MODEL_FILE
-from training.card import HISTORY_FILE, render_card
-from training.export import predict_onnx
-from training.ledger import read_runs
+from training.evaluation.robustness import read_robustness
+from training.export.onnx_file import predict_onnx
 from training.metrics import measure
-from training.report import read_card
-from training.robustness import read_robustness
-from training.zoo import ZOO
+from training.recipes.zoo import ZOO
+from training.reporting.card import HISTORY_FILE, render_card
+from training.reporting.ledger import read_runs
+from training.reporting.report import read_card
 
 SAMPLES = {"digit": "mnist-test-500.npz", "photo": "cifar10-test-200.npz"}
 DATA = {"digit": ROOT / "data" / "MNIST", "photo": ROOT / "data" / "cifar-10-batches-py"}

@@ -8,9 +8,9 @@ from test_export import Drifting
 
 from models.card import ModelCard, ModelCardError
 from models.layout import GOLDEN_TOLERANCE
-from training.calibration import Calibration
-from training.export import PARITY_BATCHES, CalibratedClassifier, ExportError, open_session, predict_onnx
-from training.gate import GateError, check_golden
+from training.evaluation.gate import GateError, check_golden
+from training.export.calibration import Calibration
+from training.export.onnx_file import PARITY_BATCHES, CalibratedClassifier, ExportError, open_session, predict_onnx
 from training.metrics import measure
 
 

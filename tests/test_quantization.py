@@ -7,12 +7,12 @@ import torch
 from exported_models import publish_tiny_model, random_split, tiny_classifier
 
 from models.card import Metrics
-from training import publishing
-from training.calibration import Calibration
-from training.export import export_onnx, open_session, predict_onnx
-from training.gate import GateError, check_loss
-from training.networks import mnist_cnn
-from training.quantization import quantize
+from training.evaluation.gate import GateError, check_loss
+from training.export.calibration import Calibration
+from training.export.onnx_file import export_onnx, open_session, predict_onnx
+from training.export.quantization import quantize
+from training.networks.architectures import mnist_cnn
+from training.pipeline import publishing
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +58,7 @@ def test_losing_more_than_a_fifth_of_a_point_is_refused():
 
 
 def test_a_graph_that_is_refused_is_left_out_and_the_version_published(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr("training.gate.MAX_LOSS", -2.0)
+    monkeypatch.setattr("training.evaluation.gate.MAX_LOSS", -2.0)
     folder = publish_tiny_model(tmp_path, calibration=random_split(count=64).images)
     assert sorted(path.name for path in folder.iterdir()) == ["golden.npz", "model.onnx"]
     assert "no model.int8.onnx: it loses" in capsys.readouterr().err

@@ -2,9 +2,9 @@
 
 from dataclasses import asdict
 
-from training.augmentation import Augmentation
-from training.recipe_table import SOURCES, describe_recipe
-from training.recipes import Recipe
+from training.data.augmentation import Augmentation
+from training.recipes.recipe import Recipe
+from training.reporting.recipe_table import SOURCES, describe_recipe
 
 RECIPE = Recipe(
     epochs=3, optimizer="sgd", lookahead=True, schedule="triangular", augmentation=Augmentation(elastic=1.4)

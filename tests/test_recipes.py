@@ -4,7 +4,7 @@ from dataclasses import asdict
 
 import pytest
 
-from training.recipes import MNIST_RECIPES, Recipe, read_recipe
+from training.recipes.recipe import MNIST_RECIPES, Recipe, read_recipe
 
 
 def test_outliers_need_a_teacher_and_all_images_of_a_batch():

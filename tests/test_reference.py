@@ -14,9 +14,9 @@ from torch.nn import functional
 from torchvision import datasets
 
 from models.layout import FAMILIARITY, newest_version
-from training.export import CalibratedClassifier, export_onnx, open_session
-from training.networks import mnist_mlp
-from training.reference import (
+from training.export.onnx_file import CalibratedClassifier, export_onnx, open_session
+from training.networks.architectures import mnist_mlp
+from training.study.numpy_reference import (
     ACTIVATIONS,
     MLP,
     Layer,

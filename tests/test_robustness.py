@@ -9,13 +9,11 @@ from served import ROOT
 from test_framed import DATA, SAMPLES, split
 
 from models.layout import graphs_of, newest_version
-from training.data import Split
-from training.framed import FRAMINGS
-from training.limits import describe_robustness
-from training.other_hands import OTHER_HANDS
-from training.outliers import outliers
-from training.recipes import MNIST_RECIPES
-from training.robustness import (
+from training.data.datasets import Split
+from training.evaluation.framed import FRAMINGS
+from training.evaluation.optdigits import OTHER_HANDS
+from training.evaluation.outliers import outliers
+from training.evaluation.robustness import (
     TEST_IMAGES,
     Answered,
     Robustness,
@@ -24,7 +22,9 @@ from training.robustness import (
     read_robustness,
     write_robustness,
 )
-from training.zoo import ZOO
+from training.recipes.recipe import MNIST_RECIPES
+from training.recipes.zoo import ZOO
+from training.reporting.robustness_tables import describe_robustness
 
 COUNT = 60
 
@@ -116,8 +116,8 @@ def test_the_card_has_every_figure_of_every_graph(measured):
 def test_the_card_says_what_familiarity_is_told_by(measured):
     _, robustness = measured
     said = [describe_robustness(robustness, recipe) for recipe in (MNIST_RECIPES["published"], MNIST_RECIPES["course"])]
-    assert "less what the boldness of its strokes adds" in said[0]
-    assert "how large its logits are (training/familiarity.py)" in said[1]
+    assert "less its linear dependence on the strength of the strokes" in said[0]
+    assert "the largest logit (training/export/familiarity.py)" in said[1]
 
 
 @pytest.mark.parametrize("name", SAMPLES)

@@ -1,6 +1,7 @@
 import pytest
 
-from service.runtime.hardware import available_cores, count_workers
+from models.hardware import available_cores
+from service.runtime.hardware import count_workers
 from service.settings import Settings, SettingsError, load_settings
 
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torchvision.datasets import CIFAR10, MNIST
 
-from training.data import DataError, Split, load_cifar10, load_mnist, split_train_val
+from training.data.datasets import DataError, Split, load_cifar10, load_mnist, split_train_val
 
 DATA = Path(__file__).parent / "data"
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from training.calibration import Calibration, fit_calibration
+from training.export.calibration import Calibration, fit_calibration
 from training.metrics import (
     auroc,
     confusion_matrix,

@@ -11,7 +11,7 @@ import onnx
 from exported_models import DIGITS, publish_tiny_model
 
 from models.card import ModelCard
-from training.export import write_card
+from training.export.onnx_file import write_card
 
 ANIMALS = ("ant", "bee", "cat")
 

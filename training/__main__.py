@@ -6,18 +6,18 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from training.cli.filters import add_filters
+from training.cli.interruption import Interruption
+from training.cli.options import Commands, Models, add_command, add_data_dir, add_run_options, seed, share
+from training.cli.study import add_study
 from training.device import choose_device, keep_freed_memory
 from training.errors import TrainingError
-from training.experiments import Report, ablate, rewrite_card, train_seeds
-from training.filter_command import add_filters
-from training.interruption import Interruption
-from training.ledger import Run
-from training.options import Commands, Models, add_command, add_data_dir, add_run_options, seed, share
+from training.pipeline.experiments import Report, ablate, rewrite_card, train_seeds
+from training.pipeline.requantization import requantize
+from training.pipeline.retraining import Published, Retraining, retrain
 from training.provenance import MODELS_DIR
-from training.requantization import requantize
-from training.retraining import Published, Retraining, retrain
-from training.study_command import add_study
-from training.zoo import DEFAULT_RECIPE, ZOO, TrainableModel
+from training.recipes.zoo import DEFAULT_RECIPE, ZOO, TrainableModel
+from training.reporting.ledger import Run
 
 RETRAIN_EPILOG = """\
 Ctrl-C once: the best epoch so far is calibrated, checked and published; --resume can still continue the run.
@@ -97,7 +97,7 @@ def _add_experiments(commands: Commands, models: Models) -> None:
         run=_ablate,
         help="train the published recipe without each of its parts",
         description="Train the published recipe, and the same without each of its parts in turn, on a third of its "
-        "epochs (training/ablations.py).",
+        "epochs (training/recipes/ablations.py).",
         epilog=EXPERIMENT_EPILOG,
     )
     add_run_options(add, models, recipe=False)

@@ -1,7 +1,6 @@
-"""Where a run computes, and in which precision."""
+"""The device of a training run and its precision."""
 
 import ctypes
-import os
 import platform
 import sys
 from collections.abc import Iterator
@@ -10,8 +9,8 @@ from typing import Literal
 
 import torch
 
+from models.hardware import available_cores, describe_processor
 from training.errors import TrainingError
-from training.processor import describe_processor
 
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # of mallopt(3)
 
@@ -57,11 +56,6 @@ def keep_freed_memory() -> None:
         libc.mallopt(M_TRIM_THRESHOLD, -1)  # never
 
 
-def count_cores() -> int:
-    """Return the processor's cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def half_of_threads() -> int:
     """Return half of torch's threads, at least one: the student's, or its teacher's.
 
@@ -85,4 +79,4 @@ def describe_hardware(device: torch.device) -> str:
     """Name the processor or the GPU, as a table of results would."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    return f"{count_cores()} cores of {describe_processor()}"
+    return f"{available_cores()} cores of {describe_processor()}"

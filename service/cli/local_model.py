@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from models.hardware import available_cores
 from models.preparation import draft_side, preparer
 from service.images.decoder import open_image, read_picture
 from service.images.guards import check_size
 from service.inference.prediction_json import PredictionRenderer
 from service.inference.repository import highest
 from service.problems import Problem, UnknownModel
-from service.runtime.hardware import available_cores
 from service.runtime.model_store import find_model_files
 from service.runtime.planning import choose_classifier
 from service.settings import Settings

@@ -1,21 +1,9 @@
 """The processors at hand, and how many worker processes they feed."""
 
 import os
-from pathlib import Path
 
+from models.hardware import available_cores
 from service.settings import Settings
-
-_CGROUP_CPU_MAX = Path("/sys/fs/cgroup/cpu.max")  # cgroup v2: "<quota> <period>" in microseconds, or "max <period>"
-
-
-def available_cores() -> int:
-    """Return the CPU cores that this process may use: its affinity, bounded by the container's quota."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    if _CGROUP_CPU_MAX.is_file():
-        quota, period = _CGROUP_CPU_MAX.read_text().split()
-        if quota != "max":
-            cores = min(cores, -(-int(quota) // int(period)))
-    return max(cores, 1)
 
 
 def count_gpus() -> int:

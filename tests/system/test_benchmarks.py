@@ -26,8 +26,8 @@ from benchmarks.generators import (
 from benchmarks.servers import FLOOR, OURS, PEERS, Server, ServerError, newest_file, served
 from benchmarks.tail import count_errors
 from service.http.multipart import parse
-from training.ledger import read_runs
 from training.provenance import LEDGER
+from training.reporting.ledger import read_runs
 
 
 @pytest.mark.parametrize("server", [FLOOR, OURS, *PEERS], ids=lambda server: server.name)

@@ -7,15 +7,15 @@ from pathlib import Path
 import pytest
 from test_retraining import DATA, ask
 
-from training import experiments, retraining
 from training.__main__ import main
-from training.ablations import ABLATIONS
-from training.comparisons import describe_ablations
-from training.experiments import ablate, rewrite_card, train_seeds
-from training.ledger import LedgerError, read_runs
-from training.recipes import Recipe
-from training.retraining import retrain
-from training.zoo import MNIST, ZOO
+from training.pipeline import experiments, retraining
+from training.pipeline.experiments import ablate, rewrite_card, train_seeds
+from training.pipeline.retraining import retrain
+from training.recipes.ablations import ABLATIONS
+from training.recipes.recipe import Recipe
+from training.recipes.zoo import MNIST, ZOO
+from training.reporting.comparisons import describe_ablations
+from training.reporting.ledger import LedgerError, read_runs
 
 
 @pytest.fixture
@@ -90,7 +90,7 @@ def test_every_ablation_is_of_a_model_and_changes_its_recipe():
 def test_the_card_gains_spread_and_ablations_when_it_is_rendered_again(repository, monkeypatch):
     folder = retrain(ask(repository, epochs=1), stopped=lambda: False).folder
     before = (folder / "README.md").read_text()
-    assert "One seed was tried." in before
+    assert "Only one seed was trained." in before
     train_seeds(ask(repository, epochs=1), [1, 2], report=lambda _name, _published: None)
     monkeypatch.setitem(ABLATIONS, "mnist", {"as published": {}, "half dropped out": {"drop_rate": 0.5}})
     ablate(ask(repository, epochs=1), epochs=1, report=lambda _name, _published: None)
@@ -98,7 +98,7 @@ def test_the_card_gains_spread_and_ablations_when_it_is_rendered_again(repositor
     assert rewrite_card(MNIST, DATA) == folder
     after = (folder / "README.md").read_text()
     accuracies = [run.test.accuracy * 100 for run in runs_of(repository) if not run.ablation]
-    assert "with the seeds 0, 1, 2, mean" in after
+    assert "over the seeds 0, 1, 2: accuracy" in after
     assert f"accuracy {sum(accuracies) / 3:.2f} ± " in after
     assert "| half dropped out | " in after
     assert (folder / "model.onnx").read_bytes() == model
@@ -184,7 +184,7 @@ def test_the_table_of_parts_has_one_row_each_of_the_same_effort_and_recipe(repos
 def test_parts_of_a_recipe_that_nobody_named_are_one_clear_error(repository, capsys):
     places = ["--data-dir", str(DATA), "--checkpoint-dir", str(repository / "checkpoints")]
     assert main(["ablate", "mnist-resnet", *places]) == 1
-    assert "training/ablations.py has no rows for it" in capsys.readouterr().err
+    assert "training/recipes/ablations.py has no rows for it" in capsys.readouterr().err
 
 
 def test_ctrl_c_ends_the_command_and_keeps_the_checkpoint(repository, monkeypatch, capsys):

@@ -10,8 +10,8 @@ import pytest
 from PIL import Image, ImageDraw
 from served import ROOT, serve
 
-from training.data import DataError
-from training.image_folder import load_image_folder
+from training.data.datasets import DataError
+from training.data.image_folder import load_image_folder
 
 CLASSES = ("circle", "square", "triangle")
 SIDES = {"square": 4, "triangle": 3}

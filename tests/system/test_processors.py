@@ -17,11 +17,11 @@ from benchmarks import processors
 from benchmarks.processors import QEMU, EmulatorError, emulate, find_graphs
 from models.layout import INT8_GOLDEN_FILE, INT8_GOLDEN_TOLERANCE, INT8_MODEL_FILE
 from service.runtime.session import OnnxClassifier
-from training.export import ExportError, write_card
-from training.gate import write_golden
-from training.networks import PixelNormalizer
-from training.quantization import _Batches, check_weight_range, quantize
-from training.report import read_card
+from training.evaluation.gate import write_golden
+from training.export.onnx_file import ExportError, write_card
+from training.export.quantization import _Batches, check_weight_range, quantize
+from training.networks.architectures import PixelNormalizer
+from training.reporting.report import read_card
 
 EMULATED = ["max", "Nehalem"]  # AVX2 without VNNI, SSE4.1
 NEEDS_QEMU = needs(QEMU)

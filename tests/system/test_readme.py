@@ -19,8 +19,8 @@ from tools import needs
 from benchmarks.figures import Cost, render_costs
 from service.settings import Settings
 from training.__main__ import make_parser
-from training.comparisons import describe_repeats
-from training.ledger import read_runs
+from training.reporting.comparisons import describe_repeats
+from training.reporting.ledger import read_runs
 
 BLOCK = re.compile(r"^```(\w+)(?: (\w+))?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 KINDS = {

@@ -8,18 +8,18 @@ import pytest
 from test_retraining import DATA, ask, read_card
 
 from models.layout import FAMILIARITY
-from training.gate import GateError
-from training.ledger import append_run, read_runs
-from training.quantization import check_weight_range
-from training.requantization import RequantizationError, requantize
-from training.retraining import retrain
-from training.zoo import MNIST
+from training.evaluation.gate import GateError
+from training.export.quantization import check_weight_range
+from training.pipeline.requantization import RequantizationError, requantize
+from training.pipeline.retraining import retrain
+from training.recipes.zoo import MNIST
+from training.reporting.ledger import append_run, read_runs
 
 
 @pytest.fixture
 def requantized(tmp_path, monkeypatch):
     """(first version, second version, ledger)."""
-    monkeypatch.setattr("training.gate.MAX_LOSS", 1.0)  # sixty images are too few to tell
+    monkeypatch.setattr("training.evaluation.gate.MAX_LOSS", 1.0)  # sixty images are too few to tell
     ledger = tmp_path / "runs.jsonl"
     published = retrain(ask(tmp_path, epochs=1), stopped=lambda: False)
     append_run(ledger, published.run)

@@ -19,12 +19,12 @@ from torchvision import datasets
 
 from models.card import ModelCard
 from training.__main__ import main
-from training.calibration import fit_calibration
-from training.export import open_session, predict_onnx, run_onnx
+from training.export.calibration import fit_calibration
+from training.export.onnx_file import open_session, predict_onnx, run_onnx
+from training.pipeline.retraining import Retraining, retrain, train
 from training.provenance import LEDGER
-from training.recipes import DEFORMATION
-from training.retraining import Retraining, retrain, train
-from training.zoo import MNIST, ZOO
+from training.recipes.recipe import DEFORMATION
+from training.recipes.zoo import MNIST, ZOO
 
 ROOT = Path(__file__).parents[2]
 DATA = ROOT / "tests" / "data"
@@ -67,7 +67,7 @@ def published(tmp_path_factory):
     command = ["retrain", "mnist", "--recipe", "course", "--epochs", "2", "--seed", "3", "--min-accuracy", "0.2"]
     command += ["--data-dir", str(DATA), "--out", str(tmp_path / "models")]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("training.gate.MAX_LOSS", 1.0)  # sixty images are too few to tell
+        patch.setattr("training.evaluation.gate.MAX_LOSS", 1.0)  # sixty images are too few to tell
         assert main([*command, "--checkpoint-dir", str(tmp_path / "checkpoints")]) == 0
     assert list((tmp_path / "checkpoints").iterdir()) == []  # a finished run needs none
     return tmp_path / "models" / "mnist" / "1", ledger
@@ -139,8 +139,8 @@ def test_a_run_elsewhere_is_not_written_into_the_ledger(published):
 
 
 def test_a_run_into_the_repository_adds_one_line_to_the_ledger(tmp_path, monkeypatch):
-    monkeypatch.setattr("training.retraining.MODELS_DIR", tmp_path / "models")
-    monkeypatch.setattr("training.retraining.LEDGER", tmp_path / "docs" / "runs.jsonl")
+    monkeypatch.setattr("training.pipeline.retraining.MODELS_DIR", tmp_path / "models")
+    monkeypatch.setattr("training.pipeline.retraining.LEDGER", tmp_path / "docs" / "runs.jsonl")
     published = retrain(ask(tmp_path, epochs=1), stopped=lambda: False)
     retrain(ask(tmp_path, epochs=1), stopped=lambda: False)
     runs = [json.loads(line) for line in (tmp_path / "docs" / "runs.jsonl").read_text().splitlines()]
@@ -176,7 +176,7 @@ def test_strength_is_told_by_the_same_images_whatever_was_drawn_before(tmp_path,
             torch.rand(drawn)
             return result
 
-        monkeypatch.setattr("training.retraining.train", train_and_draw)
+        monkeypatch.setattr("training.pipeline.retraining.train", train_and_draw)
         asked = ask(tmp_path, epochs=1, out=str(drawn), strength_discount=0.25, augmentation=DEFORMATION)
         folder = retrain(asked, stopped=lambda: False).folder
         logits += run_onnx(folder / "model.onnx", ["logits"], MNIST.load(DATA).test.images.numpy())
@@ -188,7 +188,7 @@ def test_ctrl_c_after_the_last_epoch_publishes_a_complete_run(tmp_path, places, 
         signal.raise_signal(signal.SIGINT)
         return fit_calibration(*arguments, **options)
 
-    monkeypatch.setattr("training.retraining.fit_calibration", press_and_fit)
+    monkeypatch.setattr("training.pipeline.retraining.fit_calibration", press_and_fit)
     command = ["retrain", "mnist", "--epochs", "1", "--min-accuracy", "0", "--data-dir", str(DATA), *places]
     assert main(command) == 0
     said = capfd.readouterr()

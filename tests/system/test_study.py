@@ -12,12 +12,12 @@ from optuna.trial import TrialState
 from PIL import Image
 from served import ROOT
 
-from training import study as module
 from training.__main__ import main
-from training.augmentation import Augmentation
-from training.questions import QUESTIONS
-from training.study import Study, StudyRun, read_runs, write_runs
-from training.study_report import combinations, render_table, select, write_study
+from training.data.augmentation import Augmentation
+from training.study import runs as module
+from training.study.questions import QUESTIONS
+from training.study.report import combinations, render_table, select, write_study
+from training.study.runs import Study, StudyRun, read_runs, write_runs
 
 DATA = ROOT / "tests" / "data"
 SMALL = replace(QUESTIONS["mlp"], grid={"lr": [1e-3], "batch_size": [32], "drop_rate": [0.3], "seed": [0, 1]})
@@ -120,8 +120,8 @@ def test_a_shorter_study_does_not_take_the_place_of_the_published_one(capsys):
 
 def test_no_report_is_written_of_runs_that_others_still_train(tmp_path, capsys, monkeypatch):
     study = small_study(tmp_path / "study.journal")
-    monkeypatch.setattr("training.study_command.QUESTIONS", {"mlp": SMALL})
-    monkeypatch.setattr("training.study.run_study", lambda study, *, jobs: study.finished(study.open()))
+    monkeypatch.setattr("training.cli.study.QUESTIONS", {"mlp": SMALL})
+    monkeypatch.setattr("training.study.runs.run_study", lambda study, *, jobs: study.finished(study.open()))
     begin(study.open())
     module._work(study, 1, datetime(2000, 1, 1))
     arguments = ["study", "--epochs", "1", "--device", "cpu", "--data-dir", str(DATA), "--out", str(tmp_path / "out")]

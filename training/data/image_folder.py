@@ -1,0 +1,54 @@
+"""A folder of labelled pictures, FOLDER/CLASS/PICTURE, as a data set: the beginning of a model of one's own."""
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torchvision.datasets import ImageFolder
+from tqdm import tqdm
+
+from models.preparation import draft_side, photo
+from training.data.datasets import UNREADABLE, DataError, DataSet, Split, split_train_val
+from training.data.pictures import open_picture
+
+TEST_FRACTION = 0.2
+SPLIT_SEED = 1
+
+
+def load_image_folder(folder: Path, *, class_names: Sequence[str], side: int) -> DataSet:
+    """Read pictures of any size, prepared as the service prepares photographs.
+
+    A fifth of them, always the same, is for testing.
+
+    Args:
+        folder: holds a folder for each class.
+        class_names: their names, in alphabetical order.
+        side: pixels that the model takes, each way.
+
+    Raises:
+        DataError: a class is missing, empty or one too many, or a picture cannot be read.
+    """
+    try:
+        found = ImageFolder(str(folder), loader=Path)
+    except UNREADABLE as error:
+        raise DataError(
+            f"cannot read {folder}: {error}; expected a folder for each of {', '.join(class_names)}"
+        ) from error
+    if tuple(found.classes) != tuple(class_names):
+        raise DataError(f"{folder} has the classes {', '.join(found.classes)}, expected {', '.join(class_names)}")
+    images, digest = [], hashlib.md5(usedforsecurity=False)
+    for name, _ in tqdm(found.samples, desc=folder.name, unit="picture", leave=False):
+        path = Path(name)
+        try:
+            picture = open_picture(path, draft_side=draft_side("photo", (side, side, 3)))
+        except UNREADABLE as error:
+            raise DataError(f"cannot read {path}: {error}; mend or remove it") from error
+        images.append(photo(picture, (side, side)))
+        digest.update(str(path.relative_to(folder)).encode() + path.read_bytes())
+    labelled = Split(images=torch.from_numpy(np.stack(images)), labels=torch.tensor(found.targets))
+    order = torch.randperm(len(labelled), generator=torch.Generator().manual_seed(SPLIT_SEED))
+    num_test = max(1, round(len(labelled) * TEST_FRACTION))
+    train, val = split_train_val(labelled[order[num_test:]])
+    return DataSet(train=train, val=val, test=labelled[order[:num_test]], md5s={folder.name: digest.hexdigest()})

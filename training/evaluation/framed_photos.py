@@ -1,0 +1,91 @@
+"""Photographs of other sizes and shapes: each way to frame a test image of CIFAR-10."""
+
+from collections.abc import Callable
+
+import numpy as np
+from PIL import Image, ImageFilter
+
+from training.evaluation.framing import NATIVE, Array, Framings, Random, encode, native
+
+
+def _enlarged(image: Array, random: Random) -> Image.Image:
+    side = round(32 * random.uniform(4, 20))
+    return Image.fromarray(image).resize((side, side), Image.Resampling.BICUBIC)
+
+
+def enlarged(image: Array, random: Random) -> bytes:
+    """4 to 20 times as large."""
+    return encode(_enlarged(image, random))
+
+
+def enlarged_jpeg(image: Array, random: Random) -> bytes:
+    """The same, as a camera's file."""
+    return encode(_enlarged(image, random), "JPEG", quality=85)
+
+
+def _extended(image: Array, random: Random, *, wide: bool) -> Image.Image:
+    picture = _enlarged(image, random)
+    more = round(picture.width * random.uniform(0.1, 0.5))
+    pad = ((0, 0), (more, more), (0, 0)) if wide else ((more, more), (0, 0), (0, 0))
+    return Image.fromarray(np.pad(np.asarray(picture), pad, mode="reflect"))
+
+
+def wide(image: Array, random: Random) -> bytes:
+    """A wide picture with the subject in its middle, its surroundings going on to both sides."""
+    return encode(_extended(image, random, wide=True), "JPEG", quality=85)
+
+
+def tall(image: Array, random: Random) -> bytes:
+    """A tall one."""
+    return encode(_extended(image, random, wide=False), "JPEG", quality=85)
+
+
+def padded(image: Array, random: Random) -> bytes:
+    """A wide or tall picture made square by two bars, black or white."""
+    picture = _extended(image, random, wide=random.random() < 0.5)
+    side = max(picture.size)
+    canvas = Image.new("RGB", (side, side), (0, 0, 0) if random.random() < 0.5 else (255, 255, 255))
+    canvas.paste(picture, ((side - picture.width) // 2, (side - picture.height) // 2))
+    return encode(canvas, "JPEG", quality=85)
+
+
+def _surrounded(image: Array, random: Random, surroundings: Callable[[int], Image.Image]) -> bytes:
+    picture = _enlarged(image, random)
+    side = round(picture.width * random.uniform(1.25, 2.2))
+    page = surroundings(side)
+    left, top = (int(at) for at in random.integers(side - picture.width + 1, size=2))
+    page.paste(picture, (left, top))
+    return encode(page, "JPEG", quality=85)
+
+
+def on_plain_ground(image: Array, random: Random) -> bytes:
+    """Somewhere on a ground of one colour, with a camera's noise, up to 2.2 times as wide as the subject."""
+    color = random.uniform(60, 255, 3)
+
+    def ground(side: int) -> Image.Image:
+        pixels = color + random.normal(0, 4, (side, side, 1))
+        return Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
+
+    return _surrounded(image, random, ground)
+
+
+def out_of_focus(image: Array, random: Random) -> bytes:
+    """Somewhere in front of something out of focus, up to 2.2 times as wide: the picture itself, upside down."""
+
+    def ground(side: int) -> Image.Image:
+        behind = Image.fromarray(image[::-1, ::-1]).resize((side, side), Image.Resampling.BICUBIC)
+        return behind.filter(ImageFilter.GaussianBlur(side / 12))
+
+    return _surrounded(image, random, ground)
+
+
+PHOTOS: Framings = {
+    NATIVE: native,
+    "enlarged 4 to 20 times": enlarged,
+    "enlarged, JPEG": enlarged_jpeg,
+    "in a wide picture": wide,
+    "in a tall picture": tall,
+    "between black or white bars": padded,
+    "off-centre on plain ground": on_plain_ground,
+    "off-centre, behind it out of focus": out_of_focus,
+}

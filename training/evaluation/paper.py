@@ -1,0 +1,53 @@
+"""Ink and paper: what pictures of handwriting are drawn with."""
+
+import numpy as np
+from PIL import Image
+
+from training.evaluation.framing import Array, Random
+
+Color = tuple[int, int, int]
+
+
+def mask_of(digit: Array, side: float, *, degrees: float = 0.0) -> Image.Image:
+    """Enlarge a digit's ink, cropped, to a longest side: mode L, 255 where the pen went, edges as sharp as a pen's."""
+    rows, columns = (np.flatnonzero(digit.any(axis=axis)) for axis in (1, 0))
+    ink = Image.fromarray(digit[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1])
+    scale = side / max(ink.size)
+    size = (max(1, round(ink.width * scale)), max(1, round(ink.height * scale)))
+    large = ink.resize(size, Image.Resampling.BICUBIC)
+    if scale > 2:  # a pen's edge is no wider than a pixel or two
+        large = large.point(lambda value: (value - 128) * scale / 2 + 128)
+    if degrees:
+        large = large.rotate(degrees, Image.Resampling.BICUBIC, expand=True)
+    return large
+
+
+def place(mask: Image.Image, size: tuple[int, int], random: Random, *, margin: int = 4) -> Image.Image:
+    """Lay a mask somewhere on a canvas, not nearer to its edge than the margin."""
+    canvas = Image.new("L", size)
+    rooms = [side - length - 2 * margin for side, length in zip(size, mask.size, strict=True)]
+    left, top = (margin + int(random.integers(max(1, room + 1))) for room in rooms)
+    canvas.paste(mask, (left, top))
+    return canvas
+
+
+def draw(mask: Image.Image, ink: Color, paper: Image.Image) -> Image.Image:
+    """Put ink on paper."""
+    return Image.composite(Image.new("RGB", paper.size, ink), paper, mask)
+
+
+def uneven_paper(size: tuple[int, int], random: Random, *, noise: float = 4.0) -> Image.Image:
+    """Tinted paper under uneven light, as a camera sees it."""
+    width, height = size
+    tint = np.array([random.uniform(200, 250), random.uniform(195, 245), random.uniform(175, 240)])
+    angle, fall = random.uniform(0, 2 * np.pi), random.uniform(0.1, 0.35)
+    across, down = np.meshgrid(np.linspace(-0.5, 0.5, width), np.linspace(-0.5, 0.5, height))
+    light = 1 - fall * (0.5 + np.cos(angle) * across + np.sin(angle) * down)
+    pixels = tint * light[:, :, None] + random.normal(0, noise, (height, width, 1))
+    return Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8))
+
+
+def dark_ink(random: Random) -> Color:
+    """Pencil to ball pen."""
+    red, green, blue = (int(value) for value in random.integers(10, 80, 3))
+    return red, green, blue

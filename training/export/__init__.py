@@ -1,0 +1,1 @@
+"""From a network to ONNX files: folding, calibration, familiarity, lower precisions."""

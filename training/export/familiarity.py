@@ -1,0 +1,169 @@
+"""Familiarity: how much an image looks like what a model was trained on, as an output of the model's own graph."""
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+
+from models.layout import FAMILIAR, FAMILIARITY, FAMILIARITY_DECIMALS
+from training.data.datasets import Split
+from training.export.onnx_file import ExportError, check_onnx, run_onnx
+
+LEVELS = np.concatenate([np.arange(10) / 1000, np.arange(1, 101) / 100])  # that the output has
+TREES = "ai.onnx.ml"  # the domain of ONNX that has them
+_AXIS, _MEANS, _REACH = "familiarity_axis", "familiarity_means", "familiarity_reach"
+_EACH, _THRESHOLDS, _STEPS = "familiarity_each", "familiarity_thresholds", "familiarity_steps"
+
+
+def add_familiarity(path: Path, val: Split, *, smoothed: bool) -> None:
+    """Add the output ``familiarity``, (N,) float32, to a classifier's file.
+
+    Familiarity is the empirical p-value of an image's in-distribution score: the share of validation images whose score
+    is no higher, in hundredths, and in thousandths below 0.01. One validation image in twenty has less than 0.05.
+
+    The score is the largest logit (Hendrycks et al. 2022), less what :mod:`training.export.folding` subtracts; the
+    energy score (Liu et al. 2020) was no better here and costs more. Networks trained with label smoothing keep the
+    size of their logits nearly constant, so their score is the largest projection of the features, the input of the
+    last layer, on the direction of a class mean: their norm (Park et al. 2023) times the cosine of the angle to that
+    mean. After neural collapse (Papyan et al. 2020; Liu and Qin 2025) features of known images lie in these directions.
+
+    Args:
+        path: of an ONNX file with the output ``logits``, float or int8; each has thresholds of its own.
+        val: the validation split.
+        smoothed: whether the network learned smoothed labels.
+
+    Raises:
+        ExportError: the file has the output already, or no last layer whose features could be taken.
+    """
+    model = onnx.load(path)
+    graph = model.graph
+    if FAMILIARITY in {output.name for output in graph.output}:
+        raise ExportError(f"{path.name} has the output {FAMILIARITY} already, of other thresholds; export it anew")
+    images, batch = val.images.cpu().numpy(), graph.input[0].type.tensor_type.shape.dim[0].dim_param
+    if smoothed:
+        _add_reach(model, _features(graph, path), images, val.labels.cpu().numpy())
+    scored = _REACH if smoothed else "logits"
+    scores = _run(model, scored, images)  # (N, K), of which the largest counts
+    thresholds = np.quantile(scores.max(axis=1), LEVELS[1:]).astype(np.float32)
+    if any(node.op_type == "QuantizeLinear" for node in graph.node):
+        _count_by_trees(model, scored, thresholds, scores.shape[1])
+    else:
+        _count_by_layer(graph, scored, thresholds)
+    graph.output.append(helper.make_tensor_value_info(FAMILIARITY, TensorProto.FLOAT, [batch]))
+    onnx.save(model, path)
+    check_onnx(path)
+
+
+def predict_familiarity(path: Path, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Run a file that has the output over images of any number: (N, ...) uint8 -> (N,)."""
+    (familiarity,) = run_onnx(path, [FAMILIARITY], images)
+    return familiarity
+
+
+def share_familiar(values: NDArray[np.float32]) -> float:
+    """Return the share of images, 0..1, whose familiarity, (N,), the service calls familiar."""
+    return round(float((values.round(FAMILIARITY_DECIMALS) >= FAMILIAR).mean()), 4)
+
+
+def _count_by_layer(graph: onnx.GraphProto, scored: str, thresholds: NDArray[np.float32]) -> None:
+    """Give out the level of the last threshold that the largest score is no lower than, wherever a graph may run."""
+    _add(graph, _AXIS, np.array([1]))
+    _add(graph, _THRESHOLDS, -thresholds)
+    _add(graph, _EACH, np.ones((1, len(thresholds)), np.float32))
+    _add(graph, _STEPS, np.diff(LEVELS).astype(np.float32))
+    largest, above, reached = (f"{FAMILIARITY}_{part}" for part in ("score", "above", "reached"))
+    graph.node.extend(  # 1 where the score is no lower, else 0: a layer and its activation, which run as one
+        [
+            helper.make_node("ReduceMax", [scored, _AXIS], [largest], name=largest, keepdims=1),
+            helper.make_node("Gemm", [largest, _EACH, _THRESHOLDS], [above], name=above),
+            helper.make_node("HardSigmoid", [above], [reached], name=reached, alpha=1e6, beta=1.0),
+            helper.make_node("MatMul", [reached, _STEPS], [FAMILIARITY], name=FAMILIARITY),
+        ]
+    )
+
+
+def _count_by_trees(model: onnx.ModelProto, scored: str, thresholds: NDArray[np.float32], num_classes: int) -> None:
+    """Give out the same level by two nodes instead of four, on CPUs: for a GPU there is no such kernel.
+
+    A tree for each class, balanced, counts the thresholds that its score is no lower than; the largest count is that
+    of the largest score.
+    """
+    graph, counted, shape = model.graph, f"{FAMILIARITY}_counted", f"{FAMILIARITY}_shape"
+    branches = _bisect(0, len(thresholds))
+    nodes = [(class_id, index, *branch) for class_id in range(num_classes) for index, branch in enumerate(branches)]
+    class_ids, indices, steps, thens, elses = zip(*nodes, strict=True)
+    is_leaf = [then == 0 for then in thens]
+    leaves = [node for node, leaf in zip(nodes, is_leaf, strict=True) if leaf]
+    trees = helper.make_node(
+        "TreeEnsembleRegressor",
+        [scored],
+        [counted],
+        name=counted,
+        domain=TREES,
+        n_targets=1,
+        aggregate_function="MAX",
+        nodes_treeids=class_ids,
+        nodes_nodeids=indices,
+        nodes_featureids=class_ids,
+        nodes_modes=["LEAF" if leaf else "BRANCH_GTE" for leaf in is_leaf],
+        nodes_values=[0.0 if leaf else float(thresholds[step]) for leaf, step in zip(is_leaf, steps, strict=True)],
+        nodes_truenodeids=thens,
+        nodes_falsenodeids=elses,
+        target_treeids=[leaf[0] for leaf in leaves],
+        target_nodeids=[leaf[1] for leaf in leaves],
+        target_ids=[0] * len(leaves),
+        target_weights=[float(LEVELS[leaf[2]]) for leaf in leaves],
+    )
+    _add(graph, shape, np.array([-1]))
+    graph.node.extend([trees, helper.make_node("Reshape", [counted, shape], [FAMILIARITY], name=FAMILIARITY)])
+    model.opset_import.append(helper.make_opsetid(TREES, 3))
+
+
+def _bisect(low: int, high: int, first: int = 0) -> list[tuple[int, int, int]]:
+    """Return the nodes, numbered from ``first``, of a tree that counts between ``low`` and ``high`` thresholds.
+
+    Each is (threshold to compare with, node if the score is no lower, node if it is), a leaf (count, 0, 0).
+    """
+    if low == high:
+        return [(low, 0, 0)]
+    middle = (low + high) // 2
+    above = _bisect(middle + 1, high, first + 1)
+    below = _bisect(low, middle, first + 1 + len(above))
+    return [(middle, first + 1, first + 1 + len(above)), *above, *below]
+
+
+def _add_reach(model: onnx.ModelProto, features: str, images: NDArray[np.uint8], labels: NDArray[np.int64]) -> None:
+    """Add how far a tensor reaches towards the mean of each class."""
+    graph = model.graph
+    _add(graph, _MEANS, _class_directions(_run(model, features, images), labels))
+    graph.node.append(helper.make_node("MatMul", [features, _MEANS], [_REACH], name=_REACH))
+
+
+def _features(graph: onnx.GraphProto, path: Path) -> str:
+    """Return the name of what the last layer takes."""
+    layers = [node for node in graph.node if node.op_type in {"Gemm", "MatMul"}]
+    if not layers:
+        raise ExportError(f"{path.name} has no linear layer at its end, whose features would tell familiarity")
+    return str(layers[-1].input[0])
+
+
+def _class_directions(features: NDArray[np.float32], labels: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Return the mean of each class's features, of length 1: (N, D), (N,) -> (D, K)."""
+    means = np.stack([features[labels == label].mean(axis=0) for label in np.unique(labels)], axis=1)
+    return np.asarray(means / np.linalg.norm(means, axis=0), np.float32)
+
+
+def _add(graph: onnx.GraphProto, name: str, values: NDArray[np.generic]) -> None:
+    graph.initializer.append(numpy_helper.from_array(values, name))
+
+
+def _run(model: onnx.ModelProto, tensor: str, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Run a copy of a graph that gives out one of its tensors."""
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    if tensor not in {output.name for output in copy.graph.output}:
+        copy.graph.output.append(helper.make_tensor_value_info(tensor, TensorProto.FLOAT, None))
+    (values,) = run_onnx(copy.SerializeToString(), [tensor], images)
+    return values

@@ -1,0 +1,81 @@
+"""Static quantization of a float32 graph to int8, for the CPU."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import TensorProto, numpy_helper
+from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quant_pre_process, quantize_static
+
+from models.layout import EXACT_WEIGHT_BITS
+from training.export.onnx_file import ExportError
+
+NUM_CALIBRATION_IMAGES = 512
+QUANTIZED = ["Conv", "Gemm", "MatMul", "MaxPool", "Add"]  # Add is a residual's; the rest of the graph stays float32
+
+
+class _Batches(CalibrationDataReader):  # type: ignore[misc]  # untyped
+    def __init__(self, images: NDArray[np.uint8]) -> None:
+        self.batches: Iterator[NDArray[np.uint8]] = iter(np.array_split(images, max(1, len(images) // 64)))
+
+    def get_next(self) -> dict[str, NDArray[np.uint8]] | None:
+        batch = next(self.batches, None)
+        return None if batch is None else {"images": batch}
+
+
+def quantize(source: Path, target: Path, images: NDArray[np.uint8]) -> None:
+    """Write the int8 graph of a float graph: static, QDQ, per-channel signed weights, unsigned activations.
+
+    Weights have 7 bits. On x86-64 processors without VNNI, ONNX Runtime multiplies uint8 activations by int8 weights
+    with VPMADDUBSW, which adds two products in int16 and saturates. With 7-bit weights two products always fit, so that
+    every processor computes the same integers.
+
+    Args:
+        source: ONNX file whose batch norms are folded; its output ``familiarity``, if it has one, is left out.
+        target: ONNX file to write, with the same input and outputs.
+        images: training images, (N, H, W) or (N, H, W, 3), to calibrate activations by; the first 512 are used.
+
+    Raises:
+        ExportError: the quantizer failed, or a weight has more than 7 bits.
+    """
+    prepared = target.with_suffix(".prepared")
+    try:
+        onnx.utils.extract_model(source, prepared, ["images"], ["probabilities", "logits"])
+        quant_pre_process(prepared, prepared, skip_symbolic_shape=True)
+        quantize_static(
+            prepared,
+            target,
+            _Batches(images[:NUM_CALIBRATION_IMAGES]),
+            quant_format=QuantFormat.QDQ,
+            op_types_to_quantize=QUANTIZED,
+            per_channel=True,
+            reduce_range=True,
+            activation_type=QuantType.QUInt8,  # whose least value is 0: ReLU costs nothing more
+            weight_type=QuantType.QInt8,
+        )
+    except Exception as error:  # whatever ONNX Runtime's quantiser raises
+        raise ExportError(f"cannot be quantized: {error}") from error
+    finally:
+        prepared.unlink(missing_ok=True)
+    check_weight_range(target)
+
+
+def check_weight_range(path: Path) -> None:
+    """Check that no int8 weight of a graph can saturate the sum of two products in int16.
+
+    Raises:
+        ExportError: a weight lies outside -64..64.
+    """
+    limit = 2 ** (EXACT_WEIGHT_BITS - 1)
+    graph = onnx.load(path).graph
+    weights = {node.input[0] for node in graph.node if node.op_type == "DequantizeLinear"}
+    for tensor in graph.initializer:
+        if tensor.name in weights and tensor.data_type == TensorProto.INT8:
+            largest = int(np.abs(numpy_helper.to_array(tensor).astype(np.int16)).max(initial=0))
+            if largest > limit:
+                raise ExportError(
+                    f"{path.name}: weight {tensor.name} has values up to {largest}, expected at most {limit}: "
+                    "larger weights saturate on processors without VNNI; quantize with reduce_range=True"
+                )

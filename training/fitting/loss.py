@@ -1,0 +1,24 @@
+"""What a step of training minimises: the cross-entropy of its targets, and what a teacher and outliers add."""
+
+from torch import Tensor
+from torch.nn import functional
+
+from training.fitting.outlier_exposure import exposure_loss
+from training.fitting.training_batch import Lesson
+from training.recipes.recipe import Recipe
+
+
+def training_loss(logits: Tensor, lesson: Lesson, recipe: Recipe) -> Tensor:
+    """Return the loss of a lesson's images, a scalar.
+
+    Args:
+        logits: (M, K) float32, of all its images.
+        lesson: what they are to be taken for.
+        recipe: says by how much labels are smoothed, and what the teacher's logits weigh (Ba and Caruana 2014).
+    """
+    loss = functional.cross_entropy(logits, lesson.targets, label_smoothing=recipe.label_smoothing)
+    if lesson.teacher_logits is not None and recipe.logit_matching:
+        loss = loss + recipe.logit_matching * functional.mse_loss(logits, lesson.teacher_logits)
+    if len(lesson.images) > len(lesson.labels):  # the rest are outliers
+        loss = loss + exposure_loss(logits, known=len(lesson.labels))
+    return loss

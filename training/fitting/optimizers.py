@@ -1,0 +1,78 @@
+"""Optimisers by name, and the learning rate by progress alone, so that a resumed run needs no scheduler."""
+
+import math
+from functools import lru_cache
+from typing import Any
+
+import torch
+from torch import nn
+
+from training.fitting.muon import Muon, hidden_weights
+from training.recipes.recipe import Recipe
+
+CYCLE_START, CYCLE_END = 25, 25e4  # by which the peak is divided there, as torch's OneCycleLR has it
+PLATEAU = 2  # epochs without a lower loss that are borne with
+
+
+def make_optimizer(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
+    """Create the recipe's optimiser; biases of norms may learn faster, and are decayed no faster than the rest."""
+    norms = [layer for layer in network.modules() if isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d)]
+    biases = {norm.bias for norm in norms}
+    trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    groups = [
+        _group([parameter for parameter in trained if parameter not in biases], 1.0, recipe.weight_decay),
+        _group([parameter for parameter in trained if parameter in biases], recipe.bias_lr_factor, recipe.weight_decay),
+    ]
+    match recipe.optimizer:
+        case "sgd":
+            return torch.optim.SGD(groups, lr=recipe.lr, momentum=recipe.momentum, nesterov=True)
+        case "adam":
+            return torch.optim.Adam(groups, lr=recipe.lr, fused=True)
+        case "adamw":
+            return torch.optim.AdamW(groups, lr=recipe.lr, fused=True)
+        case "muon":
+            return Muon(groups, hidden_weights(network), lr=recipe.lr, momentum=recipe.momentum)
+
+
+def set_learning_rate(optimizer: torch.optim.Optimizer, lr: float) -> None:
+    """Set the rate of the next step."""
+    for group in optimizer.param_groups:
+        group["lr"] = lr * group["lr_factor"]
+
+
+def learning_rate(recipe: Recipe, progress: float, val_losses: tuple[float, ...] = ()) -> float:
+    """Return the rate of the next step.
+
+    Args:
+        recipe: names the schedule. A triangle rises to the peak and falls to nothing; one cycle does so along cosines,
+            from a 25th (both Smith and Topin 2018); on a plateau the rate is divided by 10.
+        progress: of the run, 0..1.
+        val_losses: of the epochs until now, which tell a plateau.
+    """
+    match recipe.schedule:
+        case "constant":
+            return recipe.lr
+        case "plateau":
+            return _rate_on_plateaus(recipe.lr, val_losses)
+        case "one-cycle":
+            rises = progress < recipe.warmup
+            share = progress / recipe.warmup if rises else (progress - recipe.warmup) / (1 - recipe.warmup)
+            start, end = (recipe.lr / CYCLE_START, recipe.lr) if rises else (recipe.lr, recipe.lr / CYCLE_END)
+            return end + (start - end) * (1 + math.cos(math.pi * share)) / 2
+        case "triangular":
+            rising = (progress + 1e-3) / (recipe.warmup + 1e-3)  # the first step moves too
+            return recipe.lr * min(rising, (1 - progress) / (1 - recipe.warmup))
+
+
+@lru_cache(maxsize=1)  # each step of an epoch asks the same
+def _rate_on_plateaus(lr: float, val_losses: tuple[float, ...]) -> float:
+    """Ask torch's scheduler, which forgets nothing between runs as it is told of every epoch again."""
+    optimizer = torch.optim.SGD([torch.zeros(1)], lr=lr)
+    scheduler = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, factor=0.1, patience=PLATEAU)
+    for loss in val_losses:
+        scheduler.step(loss)
+    return float(optimizer.param_groups[0]["lr"])
+
+
+def _group(parameters: list[nn.Parameter], lr_factor: float, weight_decay: float) -> dict[str, Any]:
+    return {"params": parameters, "lr_factor": lr_factor, "weight_decay": weight_decay / lr_factor}

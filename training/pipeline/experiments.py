@@ -1,0 +1,86 @@
+"""Runs that publish nothing: several seeds of a recipe, and the recipe without its parts, each a line of the ledger."""
+
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+
+from models.layout import newest_version
+from training.errors import TrainingError
+from training.evaluation.robustness import measure_robustness, write_robustness
+from training.pipeline.retraining import Published, Retraining, retrain
+from training.provenance import LEDGER, MODELS_DIR
+from training.recipes.ablations import ABLATIONS
+from training.recipes.zoo import TrainableModel
+from training.reporting.ledger import identify, read_runs
+from training.reporting.report import write_report
+
+ABLATION_SHARE = 1 / 3  # of the recipe's epochs
+
+Report = Callable[[str, Published | None], None]  # a run's name, and what it gave; None if the ledger had it already
+
+
+class NoAblationError(TrainingError):
+    """Nobody has said which parts the recipe has."""
+
+
+class NothingToRenderError(TrainingError):
+    """There is no version, or the ledger does not know it."""
+
+
+def train_seeds(asked: Retraining, seeds: Sequence[int], *, report: Report) -> None:
+    """Train the same recipe with several seeds.
+
+    Raises:
+        TrainingError: a run failed; those before it are in the ledger.
+    """
+    for seed in seeds:
+        report(f"seed {seed}", _record(replace(asked, seed=seed)))
+
+
+def ablate(asked: Retraining, *, epochs: int | None, report: Report) -> None:
+    """Train the recipe without each of its parts, on a third of its epochs unless told otherwise.
+
+    Raises:
+        TrainingError: a run failed; those before it are in the ledger.
+    """
+    if asked.model.name not in ABLATIONS:
+        raise NoAblationError(f"training/recipes/ablations.py has no rows for it, but for {', '.join(ABLATIONS)}")
+    for name, changes in ABLATIONS[asked.model.name].items():
+        recipe = replace(asked.recipe, **changes)
+        share = (1.0 if epochs else ABLATION_SHARE) * asked.recipe.hardest / recipe.hardest
+        recipe = replace(recipe, epochs=max(1, round(recipe.epochs * share)))
+        row = replace(asked, model=replace(asked.model, int8=False), recipe=recipe, ablation=name)
+        report(name, _record(row))
+
+
+def rewrite_card(model: TrainableModel, data_dir: Path) -> Path:
+    """Render the card of a model's newest version again, with all that the ledger knows by now; return its folder.
+
+    How its graphs answer pictures unlike the test images is measured anew.
+
+    Raises:
+        NothingToRenderError: no version is published, or the ledger does not know it.
+        DataError: there are no test images.
+    """
+    version, runs = newest_version(MODELS_DIR / model.name), read_runs(LEDGER)
+    made = [run for run in runs if version and (run.model, run.version) == (model.name, version.name)]
+    if version is None or not made:
+        raise NothingToRenderError(f"no version in {MODELS_DIR / model.name} is of a run in {LEDGER}; retrain it first")
+    test = model.load(data_dir).test
+    write_robustness(version, measure_robustness(version, model, test, data_dir))
+    write_report(version, model, made[-1], runs, test)
+    return version
+
+
+def _record(asked: Retraining) -> Published | None:
+    """Train and write the run down; None if it has been already."""
+    dataset = asked.model.load(asked.data_dir).md5s
+    asked_for = identify(asked.model.name, asdict(asked.recipe), ablation=asked.ablation, dataset=dataset)
+    done = [run for run in read_runs(LEDGER) if not run.stopped and run.identity == asked_for]
+    if asked.seed in {run.seed for run in done}:
+        return None
+    asked = replace(asked, experiment=True)
+    with tempfile.TemporaryDirectory() as out:
+        resume = asked.checkpoint_path.exists()
+        return retrain(replace(asked, out=Path(out), resume=resume), stopped=lambda: False)

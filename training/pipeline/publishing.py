@@ -1,0 +1,163 @@
+"""A version: exported, measured and gated in a hidden folder, then published in one rename."""
+
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from models.card import Metrics, ModelCard, Precision
+from models.layout import (
+    EXACT_WEIGHT_BITS,
+    FLOAT16_MODEL_FILE,
+    GOLDEN_FILE,
+    INT8_GOLDEN_FILE,
+    INT8_MODEL_FILE,
+    MODEL_FILE,
+    newest_version,
+)
+from training.data.datasets import Split
+from training.evaluation.gate import GateError, check_accuracy, check_golden, check_loss, write_golden
+from training.export.float16 import halve
+from training.export.onnx_file import CalibratedClassifier, ExportError, export_onnx, predict_onnx, write_card
+from training.export.quantization import quantize
+from training.metrics import measure
+from training.pipeline.folders import writable_folder
+
+NUM_GOLDEN = 256  # a fault that changes 3 % of the images is missed with a probability of 0.0004
+
+
+@dataclass(frozen=True, kw_only=True)
+class Staged:
+    """A version in the making."""
+
+    path: Path
+    version: str
+
+    @property
+    def published(self) -> Path:
+        """Where it will be."""
+        return self.path.parent / self.version
+
+
+def write_version(
+    folder: Path,
+    classifier: CalibratedClassifier,
+    *,
+    test: Split,
+    min_accuracy: float,
+    make_card: Callable[[Metrics], ModelCard],
+    calibration: Tensor | None = None,
+) -> ModelCard:
+    """Write the ONNX files and golden images of a version, each checked and measured; return the card.
+
+    Args:
+        folder: staged, see :func:`staged_version`.
+        classifier: is moved to the CPU and to evaluation mode.
+        test: measured here, once, by the ONNX file itself.
+        min_accuracy: of the ONNX file on ``test``, 0..1.
+        make_card: makes the model card from what was measured.
+        calibration: training images by which an int8 graph is made too; it is left out where it loses accuracy.
+
+    Raises:
+        ExportError: the file is not valid or differs from PyTorch.
+        GateError: its golden images differ, or its accuracy is too low.
+    """
+    images = test.images.cpu()
+    export_onnx(classifier, folder / MODEL_FILE, images)
+    metrics = _measure(folder / MODEL_FILE, test)
+    check_accuracy(metrics, min_accuracy)
+    card = make_card(metrics)
+    write_card(folder / MODEL_FILE, card)
+    with torch.inference_mode():
+        expected = classifier(images[:NUM_GOLDEN])[0]
+    write_golden(folder / GOLDEN_FILE, images[:NUM_GOLDEN].numpy(), expected.numpy())
+    check_golden(folder / MODEL_FILE)
+    if calibration is not None:
+        add_int8(folder, card, calibration, test)
+    return card
+
+
+@contextmanager
+def staged_version(model_folder: Path) -> Iterator[Staged]:
+    """Yield a hidden folder that becomes the next version; remove it if anything goes wrong.
+
+    Raises:
+        FolderError: ``model_folder`` cannot be written to.
+        GateError: the version was published by someone else meanwhile.
+    """
+    with writable_folder(model_folder, option="--out"):
+        version = _next_version(model_folder)
+        staged = Staged(path=Path(tempfile.mkdtemp(prefix=f".{version}-", dir=model_folder)), version=version)
+        try:
+            yield staged
+            staged.path.chmod(0o755)  # mkdtemp's are for their owner alone
+            _rename(staged.path, staged.published)
+        except BaseException:
+            shutil.rmtree(staged.path, ignore_errors=True)
+            raise
+
+
+def _next_version(model_folder: Path) -> str:
+    newest = newest_version(model_folder)
+    return str(int(newest.name) + 1) if newest else "1"
+
+
+def add_float16(folder: Path, card: ModelCard, test: Split) -> None:
+    """Write the float16 graph of a version that has all else, with a card of its own, or say why there is none."""
+    path = folder / FLOAT16_MODEL_FILE
+    with _optional(path):
+        halve(folder / MODEL_FILE, path)
+        check_golden(path, "float16")
+        _write_gated_card(path, card, test, precision="float16")
+
+
+def add_int8(folder: Path, card: ModelCard, calibration: Tensor, test: Split) -> None:
+    """Write the int8 graph of a version with its own card and golden file, or print why there is none.
+
+    Args:
+        folder: of the version, with its float32 graph.
+        card: of the float32 graph.
+        calibration: uint8 training images, from which the ranges of the activations are taken.
+        test: the test split.
+    """
+    path = folder / INT8_MODEL_FILE
+    with _optional(path):
+        quantize(folder / MODEL_FILE, path, calibration.cpu().numpy())
+        _write_gated_card(path, card, test, precision="int8")
+        golden = test.images[:NUM_GOLDEN].cpu().numpy()
+        write_golden(folder / INT8_GOLDEN_FILE, golden, predict_onnx(path, golden))
+
+
+@contextmanager
+def _optional(path: Path) -> Iterator[None]:
+    """Make a file that a version can do without: if it fails, say why and leave none."""
+    try:
+        yield
+    except (ExportError, GateError) as error:
+        path.unlink(missing_ok=True)
+        tqdm.write(f"no {path.name}: {error}", file=sys.stderr)
+
+
+def _write_gated_card(path: Path, card: ModelCard, test: Split, *, precision: Precision) -> None:
+    metrics = _measure(path, test)
+    check_loss(metrics, card.test)
+    weight_bits = EXACT_WEIGHT_BITS if precision == "int8" else None
+    write_card(path, replace(card, test=metrics, precision=precision, weight_bits=weight_bits))
+
+
+def _measure(path: Path, test: Split) -> Metrics:
+    """Measure an ONNX file on every image of the test split."""
+    return measure(predict_onnx(path, test.images.cpu().numpy()), test.labels.cpu().numpy())
+
+
+def _rename(staging: Path, folder: Path) -> None:
+    if folder.exists():
+        raise GateError(f"{folder} was published meanwhile, and a version never changes; run again for the next one")
+    staging.rename(folder)

@@ -1,0 +1,101 @@
+"""A new version of a published model whose int8 graph is quantized again; the float32 graph stays the same."""
+
+import shutil
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import torch
+
+from models.card import ModelCard
+from models.layout import FLOAT16_MODEL_FILE, GOLDEN_FILE, INT8_MODEL_FILE, MODEL_FILE, graphs_of, newest_version
+from training.device import describe_hardware
+from training.errors import TrainingError
+from training.evaluation.gate import check_golden, write_golden
+from training.evaluation.robustness import measure_robustness, write_robustness
+from training.export.familiarity import add_familiarity
+from training.export.onnx_file import predict_onnx, write_card
+from training.export.timing import milliseconds_per_image
+from training.pipeline.publishing import NUM_GOLDEN, add_int8, staged_version
+from training.provenance import LEDGER, MODELS_DIR, git_commit, library_versions
+from training.recipes.recipe import read_recipe
+from training.recipes.zoo import TrainableModel
+from training.reporting.card import HISTORY_FILE
+from training.reporting.ledger import Run, append_run, read_runs
+from training.reporting.report import read_card, write_report
+
+
+class RequantizationError(TrainingError):
+    """There is no published version, or its int8 graph cannot be made."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Requantized:
+    """The published version and its line in the ledger."""
+
+    folder: Path
+    run: Run
+
+
+def requantize(
+    model: TrainableModel, data_dir: Path, *, models_dir: Path = MODELS_DIR, ledger: Path = LEDGER
+) -> Requantized:
+    """Publish the newest version again with a new int8 graph, golden files, measurements and card.
+
+    Args:
+        model: whose newest version in ``models_dir`` is used.
+        data_dir: of the data sets.
+        models_dir: of the published versions.
+        ledger: of the training runs; gains a line.
+
+    Raises:
+        RequantizationError: no version is published, the ledger does not have it, or quantization failed.
+        GateError: the float32 graph fails its own golden check.
+        DataError: the data set cannot be read.
+    """
+    commit, runs = git_commit(), read_runs(ledger)
+    source = newest_version(models_dir / model.name)
+    made = [run for run in runs if source and (run.model, run.version) == (model.name, source.name)]
+    if source is None or not made:
+        raise RequantizationError(f"no version in {models_dir / model.name} is of a run in {ledger}; retrain it first")
+    check_golden(source / MODEL_FILE)  # this machine computes the float32 graph as PyTorch did
+    data = model.load(data_dir)
+    with staged_version(models_dir / model.name) as staged:
+        card = replace(read_card(source / MODEL_FILE), version=staged.version)
+        _copy_version(source, staged.path, staged.version)
+        golden = data.test.images[:NUM_GOLDEN].numpy()
+        write_golden(staged.path / GOLDEN_FILE, golden, predict_onnx(staged.path / MODEL_FILE, golden))
+        if (staged.path / FLOAT16_MODEL_FILE).exists():
+            check_golden(staged.path / FLOAT16_MODEL_FILE, "float16")
+        add_int8(staged.path, _describe_now(card, commit), data.train.images, data.test)
+        if not (staged.path / INT8_MODEL_FILE).exists():
+            raise RequantizationError("nothing published; the line above says why")
+        smoothed = read_recipe(card.recipe).is_smoothed
+        add_familiarity(staged.path / INT8_MODEL_FILE, data.val, smoothed=smoothed)
+        write_robustness(staged.path, measure_robustness(staged.path, model, data.test, data_dir))
+        run = replace(
+            made[-1],
+            version=staged.version,
+            requantized=commit,
+            int8=read_card(staged.path / INT8_MODEL_FILE).test,
+            ms_per_image=milliseconds_per_image(graphs_of(staged.path), data.test.images.numpy()),
+            timed_on=describe_hardware(torch.device("cpu")),
+        )
+        write_report(staged.path, model, run, runs, data.test)
+    append_run(ledger, run)
+    return Requantized(folder=staged.published, run=run)
+
+
+def _copy_version(source: Path, target: Path, version: str) -> None:
+    """Copy the graphs that stay, with the new version in their cards, and the history of the training run."""
+    for name in (MODEL_FILE, FLOAT16_MODEL_FILE):
+        if (source / name).exists():
+            shutil.copy(source / name, target / name)
+            write_card(target / name, replace(read_card(target / name), version=version))
+    shutil.copy(source / HISTORY_FILE, target / HISTORY_FILE)
+
+
+def _describe_now(card: ModelCard, commit: str) -> ModelCard:
+    """Return the card with the provenance of this command instead of the training run's."""
+    date = datetime.now(UTC).isoformat(timespec="seconds")
+    return replace(card, date=date, git_commit=commit, libraries=library_versions())

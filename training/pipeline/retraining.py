@@ -1,0 +1,200 @@
+"""One run from the data set to a published version: load, fit, calibrate, publish, write it down."""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from models.card import Metrics, ModelCard
+from models.layout import graphs_of
+from training.data.datasets import DataSet, Split
+from training.device import describe_hardware
+from training.evaluation.robustness import measure_robustness, write_robustness
+from training.export.calibration import fit_calibration
+from training.export.familiarity import add_familiarity
+from training.export.folding import centre_logits, discount_strength
+from training.export.onnx_file import CalibratedClassifier
+from training.export.timing import milliseconds_per_image
+from training.fitting.checkpoints import describe_run, load_checkpoint, own_checkpoint, save_checkpoint
+from training.fitting.history import Fit
+from training.fitting.prediction import predict_logits
+from training.metrics import measure
+from training.networks.architectures import count_multiply_adds, count_parameters
+from training.pipeline.building import make_fitting
+from training.pipeline.folders import writable_folder
+from training.pipeline.publishing import add_float16, staged_version, write_version
+from training.provenance import LEDGER, MODELS_DIR, git_commit, library_versions
+from training.recipes.recipe import Recipe
+from training.recipes.zoo import TrainableModel
+from training.reporting.ledger import Run, append_run, read_runs
+from training.reporting.report import read_card, write_history, write_report
+
+DISCOUNTED = 10_000  # training images that tell what strength is
+
+
+@dataclass(frozen=True, kw_only=True)
+class Retraining:
+    """What a person asked for."""
+
+    model: TrainableModel
+    recipe_name: str
+    recipe: Recipe
+    seed: int
+    device: torch.device
+    data_dir: Path
+    out: Path
+    checkpoint_dir: Path
+    resume: bool
+    min_accuracy: float
+    experiment: bool = False  # of which only its line in the ledger is kept
+    ablation: str = ""  # what this run changes in the recipe
+
+    @property
+    def checkpoint_path(self) -> Path:
+        """Each model, recipe and seed has its own, and experiments have theirs."""
+        recipe = hashlib.sha256(repr((self.recipe, self.ablation, self.experiment)).encode()).hexdigest()[:8]
+        return self.checkpoint_dir / f"{self.model.name}-{self.recipe_name}-seed{self.seed}-{recipe}.pt"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Published:
+    """What a run gave."""
+
+    folder: Path  # of the version
+    card: ModelCard
+    fit: Fit
+    run: Run
+
+
+def retrain(asked: Retraining, *, stopped: Callable[[], bool]) -> Published:
+    """Train, calibrate and publish.
+
+    Args:
+        asked: the run.
+        stopped: becomes true when the run shall finish with its best epoch so far.
+
+    Raises:
+        TrainingError: nothing was published.
+        KeyboardInterrupt: likewise, as the run was stopped before its first epoch was over.
+    """
+    with (
+        writable_folder(asked.out / asked.model.name, option="--out"),
+        writable_folder(asked.checkpoint_dir, option="--checkpoint-dir"),
+        own_checkpoint(asked.checkpoint_path, resume=asked.resume or asked.experiment),
+    ):
+        return _retrain(asked, stopped)
+
+
+def train(asked: Retraining, data: DataSet, *, stopped: Callable[[], bool]) -> tuple[nn.Module, Fit]:
+    """Build the network and fit it, keeping a checkpoint after every epoch."""
+    fitting = make_fitting(asked.model, asked.recipe, data, seed=asked.seed, device=asked.device)
+    run = describe_run(model=asked.model.name, recipe=asked.recipe, seed=asked.seed, md5s=dict(data.md5s))
+    if asked.resume:
+        fitting.restore(load_checkpoint(asked.checkpoint_path, run=run, device=asked.device))
+    fit = fitting.run(
+        stopped=stopped,
+        after_epoch=lambda: save_checkpoint(asked.checkpoint_path, fitting.checkpoint(run)),
+    )
+    if fit is None:
+        raise KeyboardInterrupt
+    return fitting.network, fit
+
+
+def make_card(
+    asked: Retraining, data: DataSet, classifier: CalibratedClassifier, *, version: str, test: Metrics, commit: str
+) -> ModelCard:
+    """Return the card that travels inside the ONNX file."""
+    return ModelCard(
+        name=asked.model.name,
+        version=version,
+        class_names=asked.model.class_names,
+        preparation=asked.model.preparation,
+        test=test,
+        temperature=classifier.calibration.temperature,
+        floor=classifier.calibration.floor,
+        seed=asked.seed,
+        parameters=count_parameters(classifier),
+        multiply_adds=count_multiply_adds(classifier, data.test.images[:1]),
+        date=datetime.now(UTC).isoformat(timespec="seconds"),
+        git_commit=commit,
+        recipe={"name": asked.recipe_name, **asdict(asked.recipe)},
+        dataset=dict(data.md5s),
+        libraries=library_versions(),
+    )
+
+
+def _retrain(asked: Retraining, stopped: Callable[[], bool]) -> Published:
+    commit, runs, data = git_commit(), read_runs(LEDGER), asked.model.load(asked.data_dir)  # before hours go by
+    network, fit = train(asked, data, stopped=stopped)
+    centre_logits(network)
+    if asked.recipe.strength_discount:
+        _discount_strength(network, data, asked)
+    val_logits = predict_logits(network, data.val.images.to(asked.device)).cpu()
+    calibration = fit_calibration(val_logits, data.val.labels, smoothed=asked.recipe.is_smoothed)
+    classifier = CalibratedClassifier(network.cpu(), calibration)
+    val = measure(calibration(val_logits).numpy(), data.val.labels.numpy())
+    with staged_version(asked.out / asked.model.name) as staged:
+        card = write_version(
+            staged.path,
+            classifier,
+            test=data.test,
+            min_accuracy=asked.min_accuracy,
+            make_card=lambda test: make_card(asked, data, classifier, version=staged.version, test=test, commit=commit),
+            calibration=data.train.images if asked.model.int8 else None,
+        )
+        for graph in graphs_of(staged.path).values():
+            add_familiarity(graph, data.val, smoothed=asked.recipe.is_smoothed)
+        if asked.model.float16:
+            add_float16(staged.path, card, data.test)
+        write_history(staged.path, fit.history)
+        if not asked.experiment:
+            write_robustness(staged.path, measure_robustness(staged.path, asked.model, data.test, asked.data_dir))
+        run = make_run(asked, staged.path, card, fit, val=val, test=data.test)
+        write_report(staged.path, asked.model, run, runs, data.test)
+    if asked.experiment or asked.out.resolve() == MODELS_DIR:
+        append_run(LEDGER, run)
+    if not fit.stopped:  # a run that was stopped can go on with --resume
+        asked.checkpoint_path.unlink(missing_ok=True)
+    return Published(folder=staged.published, card=card, fit=fit, run=run)
+
+
+def _discount_strength(network: nn.Module, data: DataSet, asked: Retraining) -> None:
+    """Learn from deformed images, the same for a run that was resumed, what strength is."""
+    torch.manual_seed(asked.seed)
+    images = data.train.images[:DISCOUNTED]
+    deformed = asked.recipe.augmentation(images, mirrored=torch.zeros(len(images), dtype=torch.bool))
+    train, val = deformed.to(asked.device), data.val.images.to(asked.device)
+    discount_strength(network, train, val, discount=asked.recipe.strength_discount)
+
+
+def make_run(asked: Retraining, folder: Path, card: ModelCard, fit: Fit, *, val: Metrics, test: Split) -> Run:
+    """Return the run as the ledger keeps it, with the speed of the files in ``folder``."""
+    graphs = graphs_of(folder)
+    return Run(
+        model=card.name,
+        version="" if asked.experiment else card.version,
+        date=card.date,
+        recipe=asked.recipe_name,
+        ablation=asked.ablation,
+        seed=asked.seed,
+        settings=card.recipe,
+        test=card.test,
+        val=val,
+        int8=read_card(graphs["int8"]).test if "int8" in graphs else None,
+        temperature=card.temperature,
+        floor=card.floor,
+        epochs=len(fit.history),
+        best_epoch=fit.best.epoch,
+        stopped=fit.stopped,
+        dataset=card.dataset,
+        minutes=round(fit.seconds / 60, 2),
+        val_accuracies=[round(epoch.val_accuracy, 4) for epoch in fit.history],
+        hardware=describe_hardware(asked.device),
+        ms_per_image=milliseconds_per_image(graphs, test.images.cpu().numpy()),
+        timed_on=describe_hardware(torch.device("cpu")),
+        git_commit=card.git_commit,
+    )

@@ -1,0 +1,1 @@
+"""Recipes: every setting of a training run, as data."""

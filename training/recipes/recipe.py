@@ -1,0 +1,179 @@
+"""Recipes: everything that decides a training run except its seed, as data."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+from training.data.augmentation import Augmentation
+from training.networks.architectures import Activation
+
+Optimizer = Literal["adam", "adamw", "muon", "sgd"]
+Schedule = Literal["constant", "plateau", "one-cycle", "triangular"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """One reproducible training run."""
+
+    epochs: int
+    widths: tuple[int, ...] = (256, 128)  # of an MLP's hidden layers or a CNN's groups
+    depth: int = 2  # convolutions in a group; the third makes it residual
+    whitened: bool = True  # a CNN begins with a whitening layer and identities, not with random filters
+    batch_norm: bool = False  # in an MLP
+    normalized: bool = True  # a CNN has batch norm
+    activation: Activation = "relu"  # of an MLP
+    batch_size: int = 128
+    optimizer: Optimizer = "adam"
+    lr: float = 1e-3  # peak of the schedule
+    bias_lr_factor: float = 1.0  # by which the biases of batch norms learn faster
+    momentum: float = 0.9  # of sgd and muon, Nesterov's
+    weight_decay: float = 0.0
+    lookahead: bool = False
+    schedule: Schedule = "constant"
+    warmup: float = 0.2  # share of the steps in which a triangle or cycle rises
+    drop_rate: float = 0.0
+    label_smoothing: float = 0.0
+    mixed_precision: bool = True  # bfloat16 where the hardware has it
+    teacher: str = ""  # NAME/VERSION of a published model whose probabilities are mixed into the labels
+    teacher_share: float = 0.5
+    logit_matching: float = 0.0  # weight of the mean squared distance to the teacher's logits
+    outlier_exposure: bool = False  # learn from outliers made of each batch, too, whose class is the teacher's guess
+    strength_discount: float = 0.0  # of an MLP's largest logit, for an image's strength; both in standard deviations
+    hardest: float = 1.0  # share of each batch that is trained on, chosen by a small network of these
+    selector_widths: tuple[int, ...] = (32, 64, 64)
+    patience: int = 10  # epochs without a better validation accuracy before the run stops
+    augmentation: Augmentation = field(default_factory=Augmentation)
+
+    def __post_init__(self) -> None:
+        """Refuse what would be left undone.
+
+        Raises:
+            ValueError: outliers are to be learned from without a teacher, or some images of a batch left out of them;
+                or strength is discounted with smoothed labels, or with another activation than relu.
+        """
+        if self.strength_discount and (self.is_smoothed or self.activation != "relu"):
+            raise ValueError(
+                f"strength_discount={self.strength_discount}: expected relu and no label smoothing, got "
+                f"{self.activation} and {self.label_smoothing}"
+            )
+        if self.outlier_exposure and not self.teacher:
+            raise ValueError("outlier_exposure=True: expected a teacher, who says what class an outlier is; name one")
+        if self.outlier_exposure and self.hardest < 1:
+            raise ValueError(
+                f"outlier_exposure=True: expected hardest=1.0, got {self.hardest}; a selector needs labels"
+            )
+
+    @property
+    def rate_falls(self) -> bool:
+        """Tell whether the rate falls to nothing, or nearly so, at the end."""
+        return self.schedule in {"one-cycle", "triangular"}
+
+    @property
+    def is_smoothed(self) -> bool:
+        """Tell whether labels are smoothed, which keeps logits to one size and a floor under probabilities."""
+        return self.label_smoothing > 0
+
+
+def read_recipe(settings: Mapping[str, Any]) -> Recipe:
+    """Make a recipe of the settings that a ledger or a card keeps; what was no setting then has its default.
+
+    Raises:
+        TypeError: one of them is no setting any more.
+    """
+    settings = {name: tuple(value) if isinstance(value, list) else value for name, value in settings.items()}
+    augmentation = Augmentation(**settings.pop("augmentation", {}))
+    settings.pop("name", None)
+    return Recipe(**settings, augmentation=augmentation)
+
+
+DEFORMATION = Augmentation(degrees=12, scale=0.12, shear=0.12, translate=1.5, elastic=1.4)  # after Simard et al. (2003)
+GENTLE_DEFORMATION = replace(DEFORMATION, translate=1.0, elastic=1.0)
+
+DIGITS_TEACHER = "mnist-resnet/2"
+
+MNIST_RECIPES = {
+    "published": Recipe(
+        epochs=100,
+        widths=(1024, 1024),
+        batch_norm=True,
+        batch_size=512,
+        optimizer="adamw",
+        lr=3e-3,
+        weight_decay=0.01,
+        lookahead=True,
+        schedule="triangular",
+        teacher=DIGITS_TEACHER,
+        teacher_share=0.9,
+        logit_matching=0.4,
+        outlier_exposure=True,
+        strength_discount=0.25,
+        patience=100,
+        augmentation=DEFORMATION,
+    ),
+    "course": Recipe(epochs=20, drop_rate=0.3, mixed_precision=False),
+}
+
+MNIST_CNN_RECIPES = {
+    "published": Recipe(
+        epochs=72,
+        whitened=False,
+        batch_size=256,
+        optimizer="muon",
+        lr=3e-3,
+        weight_decay=0.01,
+        lookahead=True,
+        schedule="triangular",
+        teacher=DIGITS_TEACHER,
+        teacher_share=0.9,
+        patience=72,
+        augmentation=DEFORMATION,
+    ),
+}
+
+MNIST_RESNET_RECIPES = {
+    "published": Recipe(
+        epochs=30,
+        widths=(48, 96, 128),
+        depth=3,
+        whitened=False,
+        batch_size=256,
+        optimizer="sgd",
+        lr=0.1,
+        weight_decay=5e-4,
+        lookahead=True,
+        schedule="triangular",
+        drop_rate=0.2,
+        patience=30,
+        augmentation=GENTLE_DEFORMATION,
+    ),
+}
+
+CIFAR10_RECIPES = {
+    "published": Recipe(  # airbench96_faster (Jordan 2024), whose rate is per sum of 1024 losses, narrower and longer
+        epochs=75,
+        widths=(96, 320, 256),
+        depth=3,
+        batch_size=1024,
+        optimizer="sgd",
+        lr=0.587,
+        bias_lr_factor=64,
+        momentum=0.85,
+        weight_decay=2.67e-3,
+        lookahead=True,
+        schedule="triangular",
+        warmup=0.1,
+        label_smoothing=0.2,
+        hardest=0.5,
+        patience=75,
+        augmentation=Augmentation(flip=True, shift=4, cutout=12),
+    ),
+    "course": Recipe(
+        epochs=8,
+        widths=(48, 96, 128),
+        whitened=False,
+        lr=3e-3,
+        schedule="triangular",
+        patience=8,
+        augmentation=Augmentation(flip=True, shift=2),
+    ),
+}

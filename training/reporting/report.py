@@ -1,0 +1,62 @@
+"""What a version tells people: README.md and its figures, from the version's files, the ledger and the test split."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import onnx
+
+from models.card import ModelCard
+from models.layout import MODEL_FILE
+from training.data.datasets import Split
+from training.evaluation.framed import show_framed
+from training.evaluation.robustness import read_robustness
+from training.export.onnx_file import predict_onnx
+from training.fitting.history import Epoch
+from training.metrics import confusion_matrix
+from training.recipes.zoo import TrainableModel
+from training.reporting.card import HISTORY_FILE, render_card
+from training.reporting.ledger import Run
+from training.reporting.plots import draw_confusion, draw_curves, draw_examples, draw_mistakes, draw_reliability
+
+
+def write_report(folder: Path, model: TrainableModel, run: Run, runs: Sequence[Run], test: Split) -> None:
+    """Add README.md and its figures to a version that has its ONNX files and its history.
+
+    Args:
+        folder: of the version.
+        model: that it is a version of.
+        run: that made it.
+        runs: the ledger, from which spread and ablations are taken.
+        test: the test split.
+    """
+    card = read_card(folder / MODEL_FILE)
+    images, labels = test.images.cpu().numpy(), test.labels.cpu().numpy()
+    probabilities = predict_onnx(folder / MODEL_FILE, images)
+    draw_curves(folder / "curves.png", read_history(folder), best=run.best_epoch)
+    draw_confusion(folder / "confusion.png", probabilities, labels, card.class_names)
+    draw_reliability(folder / "reliability.png", probabilities, labels)
+    draw_mistakes(folder / "mistakes.png", images, probabilities, labels, card.class_names)
+    robustness = read_robustness(folder)
+    if robustness:
+        framed = show_framed(folder / MODEL_FILE, card.preparation, test, card.class_names)
+        draw_examples(folder / "pictures.png", list(framed))
+    size = (folder / MODEL_FILE).stat().st_size / 1e6
+    counts = confusion_matrix(probabilities, labels)
+    (folder / "README.md").write_text(render_card(model, card, run, runs, robustness, counts=counts, size=size))
+
+
+def read_card(path: Path) -> ModelCard:
+    """Read the card out of an ONNX file."""
+    return ModelCard.from_metadata({entry.key: entry.value for entry in onnx.load(path).metadata_props})
+
+
+def read_history(folder: Path) -> list[Epoch]:
+    """Read every epoch of the run that made a version."""
+    return [Epoch(**epoch) for epoch in json.loads((folder / HISTORY_FILE).read_text())]
+
+
+def write_history(folder: Path, history: Sequence[Epoch]) -> None:
+    """Keep every epoch of the run that made a version."""
+    (folder / HISTORY_FILE).write_text(json.dumps([asdict(epoch) for epoch in history], indent=1) + "\n")

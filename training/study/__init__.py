@@ -1,0 +1,1 @@
+"""The studies of the course, and its networks in NumPy."""

@@ -1,0 +1,139 @@
+"""What the studies found: curves of every run, a heat map, and a table with spread."""
+
+import itertools
+import math
+import statistics
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
+
+from training.reporting.plots import new_figure, save_figure
+from training.study.questions import SEED, Question, Settings
+from training.study.runs import StudyRun
+
+RUNS_FILE, CURVES_FILE, HEAT_FILE, TABLE_FILE = "runs.jsonl", "curves.png", "heat.png", "table.md"
+NAMES = {"lr": "learning rate", "batch_size": "batch size", "drop_rate": "dropout", "normalized": "batch norm"}
+GRID = {"lr", "batch_size", "drop_rate"}  # which :func:`draw_grid` knows how to lay out
+COLORS = ("tab:blue", "tab:orange", "tab:green", "tab:red")
+
+
+def write_study(folder: Path, question: Question, runs: Sequence[StudyRun]) -> None:
+    """Write the figures and the table of a study into a folder."""
+    draw = draw_grid if question.grid.keys() >= GRID else draw_parts
+    draw(folder, question, runs)
+    (folder / TABLE_FILE).write_text(render_table(question, runs) + "\n")
+
+
+def draw_grid(folder: Path, question: Question, runs: Sequence[StudyRun]) -> None:
+    """Draw the loss of every run over its epochs (a row a rate, a column a batch size), and a heat map."""
+    rates, sizes, drop_rates = (question.grid[name] for name in ("lr", "batch_size", "drop_rate"))
+    figure, panels = new_figure(12, 3.2 * len(rates), rows=len(rates), columns=len(sizes))
+    for panel, (lr, batch_size) in zip(panels, itertools.product(rates, sizes), strict=True):
+        for drop_rate, color in zip(drop_rates, COLORS, strict=False):
+            same = select(runs, lr=lr, batch_size=batch_size, drop_rate=drop_rate)
+            _draw_runs(panel, same, "loss", color=color, label=f"dropout {drop_rate:g}")
+        panel.set(title=f"learning rate {lr:g}, batch size {batch_size:g}", yscale="log", ylim=(0.005, 3))
+    panels[0].legend(title="validation; dotted: as trained")
+    save_figure(figure, folder / CURVES_FILE)
+    _draw_heat_map(folder / HEAT_FILE, question, runs)
+
+
+def draw_parts(folder: Path, question: Question, runs: Sequence[StudyRun]) -> None:
+    """Draw loss and accuracy of every run over its epochs: a colour a combination of parts."""
+    figure, panels = new_figure(12, 4.4, columns=2)
+    for settings, color in zip(combinations(question), COLORS, strict=True):
+        for panel, measure in zip(panels, ("loss", "accuracy"), strict=True):
+            _draw_runs(panel, select(runs, **settings), measure, color=color, label=_describe(settings))
+    panels[1].legend(title="validation; dotted: as trained")
+    save_figure(figure, folder / CURVES_FILE)
+
+
+def render_table(question: Question, runs: Sequence[StudyRun]) -> str:
+    """Return a row for each combination, over its seeds; losses are of the last epoch unless it says otherwise."""
+    heads = [NAMES.get(name, name) for name in question.grid if name != SEED]
+    heads += ["n", "validation accuracy", "test accuracy", "training loss", "validation loss"]
+    heads += ["its lowest", "in epochs", "its change an epoch", "seconds"]
+    lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
+    for settings in combinations(question):
+        same = select(runs, **settings)
+        cells = [*map(_choice, settings.values()), str(len(same))]
+        cells += [_spread([run.val_accuracy for run in same]), _spread([run.test_accuracy for run in same])]
+        cells += [
+            f"{statistics.mean(run.history[-1][loss] for run in same):.3f}" for loss in ("train_loss", "val_loss")
+        ]
+        best = [min(run.history, key=lambda epoch: epoch["val_loss"]) for run in same]
+        cells.append(f"{statistics.mean(epoch['val_loss'] for epoch in best):.3f}")
+        cells.append(", ".join(f"{epoch['epoch']:g}" for epoch in best))
+        cells.append(f"{statistics.mean(map(mean_change, same)):.4f}")
+        cells.append(f"{statistics.mean(run.seconds for run in same):.0f}")
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def mean_change(run: StudyRun) -> float:
+    """Return by how much the validation loss rose or fell from epoch to epoch in the second half of a run.
+
+    Not a number where there was one epoch.
+    """
+    losses = [epoch["val_loss"] for epoch in run.history[max(0, len(run.history) // 2 - 1) :]]
+    changes = [abs(after - before) for before, after in itertools.pairwise(losses)]
+    return statistics.mean(changes) if changes else math.nan
+
+
+def combinations(question: Question) -> list[Settings]:
+    """Return every combination of a study's settings, seeds apart."""
+    grid = {name: choices for name, choices in question.grid.items() if name != SEED}
+    return [dict(zip(grid, choices, strict=True)) for choices in itertools.product(*grid.values())]
+
+
+def select(runs: Sequence[StudyRun], **wanted: float) -> list[StudyRun]:
+    """Return the runs of some settings."""
+    return [run for run in runs if wanted.items() <= run.settings.items()]
+
+
+def _draw_runs(panel: Axes, runs: Sequence[StudyRun], measure: str, *, color: str, label: str) -> None:
+    """Draw runs that differ by their seeds alone: validation as a line, training dotted."""
+    for number, run in enumerate(runs):
+        epochs = [epoch["epoch"] for epoch in run.history]
+        train, val = ([epoch[f"{split}_{measure}"] for epoch in run.history] for split in ("train", "val"))
+        panel.plot(epochs, val, color=color, label=None if number else label)
+        panel.plot(epochs, train, color=color, linestyle=":", linewidth=1)
+    panel.set(xlabel="epoch", ylabel=measure)
+    panel.xaxis.set_major_locator(MaxNLocator(integer=True))
+
+
+def _draw_heat_map(path: Path, question: Question, runs: Sequence[StudyRun]) -> None:
+    """Draw the mean validation accuracy of each combination: a panel a drop rate."""
+    rates, sizes, drop_rates = (question.grid[name] for name in ("lr", "batch_size", "drop_rate"))
+    figure, panels = new_figure(12, 3.4, columns=len(drop_rates))
+    grids = [np.array([[_mean(runs, lr, size, drop) for size in sizes] for lr in rates]) for drop in drop_rates]
+    low, high = min(grid.min() for grid in grids), max(grid.max() for grid in grids)
+    for panel, drop_rate, grid in zip(panels, drop_rates, grids, strict=True):
+        panel.imshow(grid, vmin=low, vmax=high, aspect="auto", cmap="viridis")
+        for row, column in np.ndindex(*grid.shape):
+            shade = "white" if grid[row, column] < (low + high) / 2 else "black"
+            panel.text(column, row, f"{grid[row, column]:.2%}", ha="center", va="center", color=shade)
+        panel.set_xticks(range(len(sizes)), [f"{size:g}" for size in sizes])
+        panel.set_yticks(range(len(rates)), [f"{lr:g}" for lr in rates])
+        panel.set(title=f"dropout {drop_rate:g}", xlabel="batch size", ylabel="learning rate")
+    save_figure(figure, path)
+
+
+def _mean(runs: Sequence[StudyRun], lr: float, batch_size: float, drop_rate: float) -> float:
+    same = select(runs, lr=lr, batch_size=batch_size, drop_rate=drop_rate)
+    return statistics.mean(run.val_accuracy for run in same)
+
+
+def _describe(settings: Settings) -> str:
+    return ", ".join(f"{NAMES.get(name, name)}: {_choice(choice)}" for name, choice in settings.items())
+
+
+def _choice(choice: float) -> str:
+    return ("no", "yes")[choice] if isinstance(choice, bool) else f"{choice:g}"
+
+
+def _spread(shares: Sequence[float]) -> str:
+    return f"{statistics.mean(shares):.2%} ± {100 * statistics.stdev(shares):.2f}"
