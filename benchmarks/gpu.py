@@ -20,7 +20,7 @@ import onnxruntime as ort
 import torch
 
 from benchmarks.gpu_ways import WAYS, Images, Run
-from models.layout import FLOAT16_MODEL_FILE, GOLDEN_FILES, MODEL_FILE, newest_version
+from models.contract import FLOAT16_MODEL_FILE, GOLDEN_FILES, MODEL_FILE, newest_version
 from training.device import describe_hardware
 from training.export.float16 import halve
 from training.provenance import MODELS_DIR

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from models.layout import MODEL_FILE, newest_version
+from models.contract import MODEL_FILE, newest_version
 from training.evaluation.framed import show_framed
 from training.evaluation.framing import NATIVE
 from training.evaluation.robustness import Answered, measure_robustness

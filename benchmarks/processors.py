@@ -19,8 +19,8 @@ from pathlib import Path
 import onnxruntime as ort
 import torch
 
+from models.contract import graphs_of, newest_version
 from models.hardware import read_processor_flags
-from models.layout import graphs_of, newest_version
 from service.runtime.session import OnnxClassifier
 from training.device import describe_hardware
 from training.export.onnx_file import predict_onnx

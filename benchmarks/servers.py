@@ -16,7 +16,7 @@ from typing import IO
 import psutil
 
 from benchmarks.peers.onnx_model import MODEL
-from models.layout import INT8_MODEL_FILE, MODEL_FILE, newest_version
+from models.contract import INT8_MODEL_FILE, MODEL_FILE, newest_version
 
 ROOT = Path(__file__).parents[1]
 READY_WITHIN_S = 60

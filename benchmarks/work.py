@@ -13,8 +13,10 @@ from PIL import Image
 from benchmarks.cost import DIGIT, PHOTO, Effort, photograph
 from benchmarks.figures import Figure
 from benchmarks.servers import newest_file
-from models.layout import FAMILIARITY
-from models.preparation import digit, draft_side, photo
+from models.contract import FAMILIARITY
+from models.preparation.digit import digit
+from models.preparation.photo import photo
+from models.preparation.preparer import draft_side
 from service.images.decoder import open_image, read_picture
 from service.inference.occlusion import cover, draw_saliency
 from service.runtime.session import OnnxClassifier

@@ -42,7 +42,7 @@ class ModelCard:
     git_commit: str
     floor: float = 0.0  # taken off the softmax, then normalised again
     precision: Precision = "float32"  # of weights and activations
-    weight_bits: int | None = None  # of an int8 graph's weights; see models.layout.EXACT_WEIGHT_BITS
+    weight_bits: int | None = None  # of an int8 graph's weights; see models.contract.EXACT_WEIGHT_BITS
     recipe: Mapping[str, Any] = field(default_factory=dict)
     dataset: Mapping[str, str] = field(default_factory=dict)  # file name -> MD5
     libraries: Mapping[str, str] = field(default_factory=dict)  # package -> version

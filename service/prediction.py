@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from models.layout import FAMILIAR
+from models.contract import FAMILIAR
 
 
 class Answer(NamedTuple):

@@ -11,7 +11,7 @@ from conftest import MNIST, MNIST_BATCH, ZOO, encode, images, problem
 from PIL import Image
 from served import ROOT
 
-from models.layout import MODEL_FILE, newest_version
+from models.contract import MODEL_FILE, newest_version
 from service.inference.occlusion import cover, draw_saliency
 from service.prediction import Answer
 from service.runtime.session import OnnxClassifier

@@ -5,8 +5,8 @@ import pytest
 import torch
 from served import ROOT
 
-from models.layout import MODEL_FILE, newest_version
-from models.preparation import draft_side, preparer
+from models.contract import MODEL_FILE, newest_version
+from models.preparation.preparer import draft_side, preparer
 from service.images.decoder import open_image, read_picture
 from training.data.datasets import Split
 from training.evaluation.framed import FRAMINGS, choose, frame, framed, show_framed

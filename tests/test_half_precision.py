@@ -7,7 +7,7 @@ from exported_models import publish_tiny_model, random_split
 from onnx import TensorProto, helper, numpy_helper
 from served import ROOT
 
-from models.layout import FLOAT16_GOLDEN_TOLERANCE, newest_version
+from models.contract import FLOAT16_GOLDEN_TOLERANCE, newest_version
 from training.evaluation.gate import GateError, check_golden
 from training.export.float16 import halve
 from training.export.onnx_file import open_session

@@ -8,7 +8,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from PIL import Image, ImageDraw
 
-from models.preparation import digit, photo, preparer
+from models.preparation.digit import digit
+from models.preparation.photo import photo
+from models.preparation.preparer import preparer
 
 TESTS = Path(__file__).parent
 MNIST = np.load(TESTS / "data" / "mnist-test-500.npz")["images"]

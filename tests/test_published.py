@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from served import ROOT
 
-from models.layout import INT8_MODEL_FILE, MODEL_FILE
+from models.contract import INT8_MODEL_FILE, MODEL_FILE
 from training.evaluation.robustness import read_robustness
 from training.export.onnx_file import predict_onnx
 from training.metrics import measure

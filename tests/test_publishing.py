@@ -7,7 +7,7 @@ from exported_models import publish_tiny_model, random_split
 from test_export import Drifting
 
 from models.card import ModelCard, ModelCardError
-from models.layout import GOLDEN_TOLERANCE
+from models.contract import GOLDEN_TOLERANCE
 from training.evaluation.gate import GateError, check_golden
 from training.export.calibration import Calibration
 from training.export.onnx_file import PARITY_BATCHES, CalibratedClassifier, ExportError, open_session, predict_onnx

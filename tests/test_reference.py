@@ -13,7 +13,7 @@ from torch import nn
 from torch.nn import functional
 from torchvision import datasets
 
-from models.layout import FAMILIARITY, newest_version
+from models.contract import FAMILIARITY, newest_version
 from training.export.onnx_file import CalibratedClassifier, export_onnx, open_session
 from training.networks.architectures import mnist_mlp
 from training.study.numpy_reference import (

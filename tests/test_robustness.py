@@ -8,7 +8,7 @@ import pytest
 from served import ROOT
 from test_framed import DATA, SAMPLES, split
 
-from models.layout import graphs_of, newest_version
+from models.contract import graphs_of, newest_version
 from training.data.datasets import Split
 from training.evaluation.framed import FRAMINGS
 from training.evaluation.optdigits import OTHER_HANDS

@@ -5,8 +5,8 @@ import pytest
 from PIL import Image, ImageFilter
 from test_preparation import CIFAR, difference, enlarged
 
-from models.preparation import photo
-from models.subject import find_subject
+from models.preparation.photo import photo
+from models.preparation.subject import find_subject
 
 RANDOM = np.random.default_rng(0)
 PLACES = [(0, 0), (30, 210), (230, 110), (300, 300)]

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.hardware import available_cores
-from models.preparation import draft_side, preparer
+from models.preparation.preparer import draft_side, preparer
 from service.images.decoder import open_image, read_picture
 from service.images.guards import check_size
 from service.inference.prediction_json import PredictionRenderer

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-from models.layout import FAMILIAR
+from models.contract import FAMILIAR
 from service import problems as p
 from service.settings import API_VERSION, MAX_IMAGES, Settings
 

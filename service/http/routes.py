@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Match, Route
 
-from models.layout import FAMILIARITY
+from models.contract import FAMILIARITY
 from service import metrics
 from service.http.openapi import openapi
 from service.http.page import page_routes

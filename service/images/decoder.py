@@ -2,10 +2,9 @@
 
 import logging
 import warnings
-from contextlib import suppress
 from io import BytesIO
 
-from PIL import Image, ImageOps
+from PIL import Image
 from PIL.BmpImagePlugin import BmpImageFile
 from PIL.GifImagePlugin import GifImageFile
 from PIL.ImageFile import ImageFile
@@ -14,7 +13,7 @@ from PIL.PngImagePlugin import PngImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
-from models.modes import plain
+from models.preparation.upright import decode_upright
 from service.images.guards import check_blocks, check_run_lengths, check_scans
 from service.problems import ImageTooLarge, Problem, UnreadableImage, UnsupportedImage
 
@@ -73,13 +72,7 @@ def read_picture(image: Image.Image, *, draft_side: int | None = None) -> Image.
         UnreadableImage: the pixels are damaged or cut off.
     """
     try:
-        if draft_side is not None:
-            image.draft(None, (draft_side, draft_side))  # a square, since EXIF may yet turn the image
-        image.load()
-        if image.info:
-            with suppress(Exception):  # damaged EXIF turns nothing, and the pixels are sound
-                ImageOps.exif_transpose(image, in_place=True)
-        return plain(image)
+        return decode_upright(image, draft_side=draft_side)
     except Exception as error:
         raise _problem(image.format, error) from error
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from models.card import ModelCard
-from models.preparation import draft_side, preparer
+from models.preparation.preparer import draft_side, preparer
 from service.batching.batcher import Batcher
 from service.inference.prediction_json import PredictionRenderer
 from service.metrics import ModelMetrics

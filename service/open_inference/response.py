@@ -7,7 +7,7 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from models.layout import FAMILIARITY
+from models.contract import FAMILIARITY
 from service.inference.repository import ServedModel
 from service.open_inference.request import InferRequest, Output
 from service.prediction import Answer

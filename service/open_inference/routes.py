@@ -6,7 +6,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from models.layout import FAMILIARITY
+from models.contract import FAMILIARITY
 from service.inference.repository import ServedModel
 from service.inference.worker import Worker
 from service.open_inference.request import INPUT, INPUT_TYPE

@@ -3,8 +3,8 @@
 import re
 from pathlib import Path
 
-from models.layout import MODEL_FILE, MODEL_FILES
-from models.preparation import preparer
+from models.contract import MODEL_FILE, MODEL_FILES
+from models.preparation.preparer import preparer
 from service.runtime.session import ModelLoadError, OnnxClassifier
 from service.settings import Settings
 

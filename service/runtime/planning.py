@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pydantic import TypeAdapter
 
-from models.layout import MODEL_FILES
+from models.contract import MODEL_FILES
 from service.runtime.model_store import find_model_files, load_classifier
 from service.runtime.session import Device, ModelLoadError, OnnxClassifier
 from service.settings import Settings

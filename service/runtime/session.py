@@ -9,7 +9,7 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from models.card import ModelCard, ModelCardError
-from models.layout import EXACT_WEIGHT_BITS, FAMILIARITY, FAMILIARITY_DECIMALS, GOLDEN_FILES, golden_tolerance
+from models.contract import EXACT_WEIGHT_BITS, FAMILIARITY, FAMILIARITY_DECIMALS, GOLDEN_FILES, golden_tolerance
 from service.prediction import Answer
 from service.runtime.cuda_binding import BoundBatch
 from service.runtime.hardware import count_gpus

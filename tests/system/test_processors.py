@@ -15,7 +15,7 @@ from torch import nn
 
 from benchmarks import processors
 from benchmarks.processors import QEMU, EmulatorError, emulate, find_graphs
-from models.layout import INT8_GOLDEN_FILE, INT8_GOLDEN_TOLERANCE, INT8_MODEL_FILE
+from models.contract import INT8_GOLDEN_FILE, INT8_GOLDEN_TOLERANCE, INT8_MODEL_FILE
 from service.runtime.session import OnnxClassifier
 from training.evaluation.gate import write_golden
 from training.export.onnx_file import ExportError, write_card

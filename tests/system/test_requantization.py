@@ -7,7 +7,7 @@ import onnx
 import pytest
 from test_retraining import DATA, ask, read_card
 
-from models.layout import FAMILIARITY
+from models.contract import FAMILIARITY
 from training.evaluation.gate import GateError
 from training.export.quantization import check_weight_range
 from training.pipeline.requantization import RequantizationError, requantize

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from models.layout import MODEL_FILE, newest_version
+from models.contract import MODEL_FILE, newest_version
 from training.cli.options import Commands, Models, add_command, add_data_dir
 from training.pipeline.experiments import NothingToRenderError
 from training.provenance import MODELS_DIR, REPOSITORY

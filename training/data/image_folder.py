@@ -9,7 +9,8 @@ import torch
 from torchvision.datasets import ImageFolder
 from tqdm import tqdm
 
-from models.preparation import draft_side, photo
+from models.preparation.photo import photo
+from models.preparation.preparer import draft_side
 from training.data.datasets import UNREADABLE, DataError, DataSet, Split, split_train_val
 from training.data.pictures import open_picture
 

@@ -1,20 +1,21 @@
-"""Picture files, decoded as the service decodes them."""
+"""Picture files, decoded by the policy that the service uses."""
 
 from pathlib import Path
 from typing import BinaryIO
 
-from PIL import Image, ImageOps
+from PIL import Image
 
-from models.modes import plain
+from models.preparation.upright import decode_upright
 
 
 def open_picture(file: Path | BinaryIO, *, draft_side: int | None) -> Image.Image:
-    """Return a picture upright, in mode L or RGB; ``draft_side`` is what :func:`models.preparation.draft_side` says.
+    """Return a picture upright, in mode L or RGB.
+
+    Args:
+        file: in any format that Pillow reads.
+        draft_side: see :func:`models.preparation.preparer.draft_side`.
 
     Raises:
-        OSError: it cannot be read.
+        OSError: the file cannot be read.
     """
-    picture = Image.open(file)
-    if draft_side is not None:
-        picture.draft(None, (draft_side, draft_side))
-    return plain(ImageOps.exif_transpose(picture))
+    return decode_upright(Image.open(file), draft_side=draft_side)

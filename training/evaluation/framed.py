@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from models.card import Preparation
-from models.preparation import draft_side, preparer
+from models.preparation.preparer import draft_side, preparer
 from training.data.datasets import Split
 from training.data.pictures import open_picture
 from training.evaluation.framed_digits import DIGITS

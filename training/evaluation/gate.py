@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.card import Metrics
-from models.layout import GOLDEN_FILES, golden_tolerance
+from models.contract import GOLDEN_FILES, golden_tolerance
 from training.errors import TrainingError
 from training.export.onnx_file import predict_onnx
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 from tqdm import tqdm
 
-from models.preparation import preparer
+from models.preparation.preparer import preparer
 from training.data.datasets import CIFAR10_FOLDER, MNIST_FOLDER, DataError, DataSet, Split, load_cifar10, load_mnist
 from training.recipes.zoo import TrainableModel
 

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from models.layout import FAMILIARITY, graphs_of
-from models.preparation import preparer
+from models.contract import FAMILIARITY, graphs_of
+from models.preparation.preparer import preparer
 from training.data.datasets import Split
 from training.evaluation.framed import choose, framed
 from training.evaluation.optdigits import OTHER_HANDS, other_hands

@@ -7,7 +7,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from models.layout import FAMILIAR, FAMILIARITY, FAMILIARITY_DECIMALS
+from models.contract import FAMILIAR, FAMILIARITY, FAMILIARITY_DECIMALS
 from training.data.datasets import Split
 from training.export.onnx_file import ExportError, check_onnx, run_onnx
 

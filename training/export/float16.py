@@ -6,7 +6,7 @@ import numpy as np
 import onnx
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 
-from models.layout import FAMILIARITY
+from models.contract import FAMILIARITY
 from training.export.onnx_file import check_onnx
 
 WEIGHTED = {"Conv", "Gemm"}

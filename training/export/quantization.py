@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, numpy_helper
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quant_pre_process, quantize_static
 
-from models.layout import EXACT_WEIGHT_BITS
+from models.contract import EXACT_WEIGHT_BITS
 from training.export.onnx_file import ExportError
 
 NUM_CALIBRATION_IMAGES = 512

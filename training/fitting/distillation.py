@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional
 from tqdm import tqdm
 
-from models.layout import INT8_MODEL_FILE, MODEL_FILE
+from models.contract import INT8_MODEL_FILE, MODEL_FILE
 from training.data.datasets import Split
 from training.errors import TrainingError
 from training.fitting.outlier_exposure import outliers_of

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from models.layout import newest_version
+from models.contract import newest_version
 from training.errors import TrainingError
 from training.evaluation.robustness import measure_robustness, write_robustness
 from training.pipeline.retraining import Published, Retraining, retrain

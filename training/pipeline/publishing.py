@@ -13,7 +13,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from models.card import Metrics, ModelCard, Precision
-from models.layout import (
+from models.contract import (
     EXACT_WEIGHT_BITS,
     FLOAT16_MODEL_FILE,
     GOLDEN_FILE,

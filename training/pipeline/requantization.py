@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from models.card import ModelCard
-from models.layout import FLOAT16_MODEL_FILE, GOLDEN_FILE, INT8_MODEL_FILE, MODEL_FILE, graphs_of, newest_version
+from models.contract import FLOAT16_MODEL_FILE, GOLDEN_FILE, INT8_MODEL_FILE, MODEL_FILE, graphs_of, newest_version
 from training.device import describe_hardware
 from training.errors import TrainingError
 from training.evaluation.gate import check_golden, write_golden

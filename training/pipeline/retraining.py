@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from models.card import Metrics, ModelCard
-from models.layout import graphs_of
+from models.contract import graphs_of
 from training.data.datasets import DataSet, Split
 from training.device import describe_hardware
 from training.evaluation.robustness import measure_robustness, write_robustness

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.card import Metrics, ModelCard
-from models.layout import INT8_MODEL_FILE, MODEL_FILE
+from models.contract import INT8_MODEL_FILE, MODEL_FILE
 from training.evaluation.robustness import Robustness
 from training.recipes.recipe import read_recipe
 from training.recipes.zoo import DEFAULT_RECIPE, TrainableModel

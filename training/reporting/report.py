@@ -8,7 +8,7 @@ from pathlib import Path
 import onnx
 
 from models.card import ModelCard
-from models.layout import MODEL_FILE
+from models.contract import MODEL_FILE
 from training.data.datasets import Split
 from training.evaluation.framed import show_framed
 from training.evaluation.robustness import read_robustness

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
-from models.layout import FAMILIAR
+from models.contract import FAMILIAR
 from training.evaluation.optdigits import OTHER_HANDS
 from training.evaluation.robustness import Answered, Robustness
 from training.recipes.recipe import Recipe

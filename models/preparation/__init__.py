@@ -1,0 +1,1 @@
+"""A decoded picture to the pixels that a model takes."""
