@@ -1,24 +1,17 @@
 """What several test files need: a worker with tiny models, in process, and images."""
 
 import asyncio
-import io
 import threading
-from dataclasses import replace
 
-import httpx
 import numpy as np
 import pytest
-from batches import SHAPE, GatedModel
 from hypothesis import settings as hypothesis_settings
-from PIL import Image
-from served import serve
-from tiny_models import ANIMALS, write_model
+from support.batches import SHAPE, GatedModel
+from support.served import serve
+from support.service import Service, encode
+from support.tiny_models import ANIMALS, write_model
 
 from service.batching.batcher import Batcher
-from service.http.middleware import HotRoutes
-from service.http.routes import create_routes
-from service.inference.repository import ModelRepository
-from service.inference.worker import Worker
 from service.metrics import ModelMetrics
 from service.settings import Settings
 
@@ -35,55 +28,6 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if "system" in item.path.parts:
             item.add_marker("system")
-
-
-class Service:
-    """The ASGI application around one worker, asked in process; each call is an event loop of its own."""
-
-    def __init__(self, settings):
-        self.worker = Worker(settings)
-        self.app = HotRoutes(create_routes(self.worker), worker=self.worker)
-
-    def ask(self, *requests):
-        """Send the requests, each (method, path, httpx arguments), at once; return the responses in order."""
-
-        async def main():
-            transport = httpx.ASGITransport(app=self.app, raise_app_exceptions=False)
-            async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
-                calls = (client.request(method, path, **arguments) for method, path, arguments in requests)
-                return await asyncio.gather(*calls)
-
-        return asyncio.run(main())
-
-    def get(self, path, **arguments):
-        return self.ask(("GET", path, arguments))[0]
-
-    def post(self, path, **arguments):
-        return self.ask(("POST", path, arguments))[0]
-
-    def replace(self, name, **changes):
-        """Exchange parts of the model ``name``."""
-        versions = dict(self.worker.models.models)
-        model = replace(self.worker.models.find(name), **changes)
-        versions[name] = versions[name] | {model.card.version: model}
-        self.worker._models = ModelRepository(versions)
-
-    def gate(self, name, run):
-        """Put ``run(images, classify)`` before the model ``name``."""
-        model = self.worker.models.find(name)
-        settings = self.worker.settings
-        batcher = Batcher(
-            lambda images: run(images, model.classifier.run),
-            image_shape=model.classifier.image_shape,
-            max_batch_size=settings.max_batch_size,
-            max_queue=settings.max_queue,
-            max_wait_s=settings.max_wait_ms / 1000,
-            seconds_per_image=0.0,
-            streams=1,
-            metrics=model.metrics,
-        )
-        model.batcher.close()
-        self.replace(name, batcher=batcher)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -149,13 +93,6 @@ def url():
         yield served.url
 
 
-def encode(pixels, image_format="PNG"):
-    """Return uint8 pixels as an encoded image."""
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, image_format)
-    return buffer.getvalue()
-
-
 @pytest.fixture(scope="session")
 def digit_pixels():
     """A grey digit-like image (28, 28) that passes the preparation bit for bit."""
@@ -167,26 +104,6 @@ def digit_pixels():
 @pytest.fixture(scope="session")
 def digit_png(digit_pixels):
     return encode(digit_pixels)
-
-
-MNIST = "/v1/models/mnist/classify"
-MNIST_BATCH = "/v1/models/mnist/classify-batch"
-ZOO = "/v1/models/zoo/classify"
-
-
-def images(*contents):
-    return {"files": [("images", (f"{i}.png", content)) for i, content in enumerate(contents)]}
-
-
-def problem(response):
-    """Return (status, code) of an answer that must be a problem in full."""
-    assert response.headers["content-type"] == "application/problem+json"
-    assert response.headers["x-request-id"]
-    body = response.json()
-    assert list(body) == ["type", "title", "status", "detail", "code"]
-    assert body["status"] == response.status_code
-    assert body["detail"]
-    return response.status_code, body["code"]
 
 
 @pytest.fixture

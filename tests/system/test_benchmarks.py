@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import httpx
 import pytest
-from tools import needs
+from support.tools import needs
 
 from benchmarks import gpu, serving, training, work
 from benchmarks.cost import DIGIT, Effort, measure, photograph

@@ -7,9 +7,8 @@ from pathlib import Path
 
 import httpx
 import pytest
-from served import ROOT, environment, serve
-
-IMAGES = ROOT / "tests" / "images"
+from support.paths import IMAGES, ROOT
+from support.served import environment, serve
 
 
 def run(*command, **arguments):

@@ -11,7 +11,8 @@ from contextlib import closing
 
 import pytest
 from pyarrow import parquet
-from served import ROOT, environment
+from support.paths import IMAGES, ROOT
+from support.served import environment
 
 from service.__main__ import main
 from service.cli import prediction_table
@@ -20,7 +21,6 @@ from service.cli.prediction_table import ScoringError
 from service.cli.score import score
 from service.settings import Settings
 
-IMAGES = ROOT / "tests" / "images"
 SEVEN, SHIP = IMAGES / "mnist-7.png", IMAGES / "cifar10-ship.png"
 
 

@@ -5,7 +5,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from test_retraining import DATA, ask
+from support.paths import DATA
+from support.retraining import ask
 
 from training.__main__ import main
 from training.pipeline import experiments, retraining

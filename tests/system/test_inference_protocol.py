@@ -5,8 +5,9 @@ import json
 import numpy as np
 import pytest
 import tritonclient.http as triton
-from served import ROOT, serve
-from tiny_models import ANIMALS
+from support.paths import ROOT
+from support.served import serve
+from support.tiny_models import ANIMALS
 from tritonclient.utils import InferenceServerException
 
 INFER = "/v2/models/zoo/infer"

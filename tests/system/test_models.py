@@ -7,11 +7,10 @@ from contextlib import closing
 import httpx
 import numpy as np
 import pytest
-from conftest import encode
 from PIL import Image
-from served import ROOT, serve
-
-DATA = ROOT / "tests" / "data"
+from support.paths import DATA
+from support.served import serve
+from support.service import encode
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,8 @@ import httpx
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw
-from served import ROOT, serve
+from support.paths import ROOT
+from support.served import serve
 
 from training.data.datasets import DataError
 from training.data.image_folder import load_image_folder

@@ -10,12 +10,11 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from PIL import Image
 from playwright.sync_api import expect, sync_playwright
-from served import ROOT
-from tools import needs
+from support.paths import IMAGES
+from support.tools import needs
 
 from service.http.page import STATIC
 
-IMAGES = ROOT / "tests" / "images"
 CHROMIUM = shutil.which("chromium")
 SEVEN = [(0.3, 0.25), (0.7, 0.25), (0.58, 0.5), (0.46, 0.82)]
 

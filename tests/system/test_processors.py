@@ -8,9 +8,9 @@ import onnx
 import onnxruntime as ort
 import pytest
 import torch
-from exported_models import publish_tiny_model, random_split, tiny_classifier
 from onnxruntime.quantization import QuantType, quantize_static
-from tools import needs
+from support.exported_models import publish_tiny_model, random_split, tiny_classifier
+from support.tools import needs
 from torch import nn
 
 from benchmarks import processors

@@ -13,8 +13,9 @@ import sys
 
 import pytest
 from playwright._impl._driver import compute_driver_executable
-from served import ROOT, environment, serve
-from tools import needs
+from support.paths import ROOT
+from support.served import environment, serve
+from support.tools import needs
 
 from benchmarks.figures import Cost, render_costs
 from service.settings import Settings

@@ -5,7 +5,8 @@ from dataclasses import replace
 import numpy as np
 import onnx
 import pytest
-from test_retraining import DATA, ask, read_card
+from support.paths import DATA
+from support.retraining import ask, read_card
 
 from models.contract import FAMILIARITY
 from training.evaluation.gate import GateError

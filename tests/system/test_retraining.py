@@ -15,44 +15,23 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from support.paths import DATA, ROOT
+from support.retraining import ask, read_card
 from torchvision import datasets
 
-from models.card import ModelCard
 from training.__main__ import main
 from training.export.calibration import fit_calibration
 from training.export.onnx_file import open_session, predict_onnx, run_onnx
-from training.pipeline.retraining import Retraining, retrain, train
+from training.pipeline.retraining import retrain, train
 from training.provenance import LEDGER
 from training.recipes.recipe import DEFORMATION
 from training.recipes.zoo import MNIST, ZOO
-
-ROOT = Path(__file__).parents[2]
-DATA = ROOT / "tests" / "data"
 
 
 @pytest.fixture
 def places(tmp_path):
     """Options that keep a run inside the test's own folder."""
     return ["--out", str(tmp_path / "models"), "--checkpoint-dir", str(tmp_path / "checkpoints")]
-
-
-def read_card(folder, file="model.onnx"):
-    return ModelCard.from_metadata(open_session(folder / file).get_modelmeta().custom_metadata_map)
-
-
-def ask(tmp_path, *, epochs=4, resume=False, out="models", **settings):
-    return Retraining(
-        model=MNIST,
-        recipe_name="course",
-        recipe=replace(MNIST.recipes["course"], epochs=epochs, **settings),
-        seed=0,
-        device=torch.device("cpu"),
-        data_dir=DATA,
-        out=tmp_path / out,
-        checkpoint_dir=tmp_path / "checkpoints",
-        resume=resume,
-        min_accuracy=0.0,
-    )
 
 
 def read_history(folder):

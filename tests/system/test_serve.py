@@ -14,8 +14,9 @@ import httpx
 import psutil
 import pytest
 from PIL import Image
-from served import ROOT, environment, free_port, serve
-from tiny_models import write_model
+from support.paths import ROOT
+from support.served import environment, free_port, serve
+from support.tiny_models import write_model
 
 from service.runtime.hardware import count_gpus
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 from optuna.trial import TrialState
 from PIL import Image
-from served import ROOT
+from support.paths import DATA, ROOT
 
 from training.__main__ import main
 from training.data.augmentation import Augmentation
@@ -19,7 +19,6 @@ from training.study.questions import QUESTIONS
 from training.study.report import combinations, render_table, select, write_study
 from training.study.runs import Study, StudyRun, read_runs, write_runs
 
-DATA = ROOT / "tests" / "data"
 SMALL = replace(QUESTIONS["mlp"], grid={"lr": [1e-3], "batch_size": [32], "drop_rate": [0.3], "seed": [0, 1]})
 
 

@@ -1,0 +1,104 @@
+"""What the committed models claim: recomputed on all test images where they are, on a committed sample elsewhere."""
+
+import json
+import re
+from dataclasses import asdict
+
+import numpy as np
+import pytest
+from support.paths import ROOT
+
+from models.contract import INT8_MODEL_FILE, MODEL_FILE
+from training.evaluation.robustness import read_robustness
+from training.export.onnx_file import predict_onnx
+from training.metrics import measure
+from training.recipes.zoo import ZOO
+from training.reporting.card import HISTORY_FILE, render_card
+from training.reporting.ledger import read_runs
+from training.reporting.report import read_card
+
+SAMPLES = {"digit": "mnist-test-500.npz", "photo": "cifar10-test-200.npz"}
+DATA = {"digit": ROOT / "data" / "MNIST", "photo": ROOT / "data" / "cifar-10-batches-py"}
+VERSIONS = sorted(path.parent for path in (ROOT / "models").glob(f"*/*/{MODEL_FILE}"))
+FILES = [path for folder in VERSIONS for path in sorted(folder.glob("*.onnx"))]
+RUNS = read_runs(ROOT / "docs" / "runs.jsonl")
+
+
+def run_of(folder):
+    """Return the line of the ledger that says how a version was made."""
+    return next(run for run in reversed(RUNS) if (run.model, run.version) == folder.parts[-2:])
+
+
+def name(path):
+    return "/".join(path.parts[-3:])
+
+
+@pytest.mark.parametrize("path", FILES, ids=name)
+def test_the_accuracy_that_a_card_claims_is_found_again(path):
+    card = read_card(path)
+    if DATA[card.preparation].is_dir():
+        test = ZOO[card.name].load(ROOT / "data").test
+        found = measure(predict_onnx(path, test.images.numpy()), test.labels.numpy())
+        assert found.num_images == card.test.num_images
+        assert found.accuracy == pytest.approx(card.test.accuracy, abs=2e-4)  # another CPU may round two images over
+        assert found.ece == pytest.approx(card.test.ece, abs=1e-3)
+        return
+    with np.load(ROOT / "tests" / "data" / SAMPLES[card.preparation]) as sample:
+        found = measure(predict_onnx(path, sample["images"]), sample["labels"])
+    error = np.sqrt(card.test.accuracy * (1 - card.test.accuracy) / found.num_images)
+    assert abs(found.accuracy - card.test.accuracy) <= 3 * error
+
+
+@pytest.mark.parametrize("folder", VERSIONS, ids=name)
+def test_a_version_is_whole_and_of_files_of_a_few_megabytes(folder):
+    names = {path.name for path in folder.iterdir()}
+    assert {MODEL_FILE, "README.md", "golden.npz", HISTORY_FILE, "curves.png"} <= names
+    assert (INT8_MODEL_FILE in names) == ("golden.int8.npz" in names)
+    assert not [name for name in names if name.endswith(".data")]
+    assert all(path.stat().st_size <= 20e6 for path in folder.iterdir())
+    assert json.loads((folder / HISTORY_FILE).read_text())
+
+
+@pytest.mark.parametrize("model", ZOO.values(), ids=lambda model: model.name)
+def test_every_recipe_has_a_floor_that_its_runs_reach(model):
+    assert set(model.min_accuracy) == set(model.recipes)
+    for run in (run for run in RUNS if run.model == model.name and not run.ablation):
+        if run.settings == json.loads(json.dumps({"name": run.recipe, **asdict(model.recipes[run.recipe])})):
+            assert run.test.accuracy >= model.min_accuracy[run.recipe]
+
+
+def test_every_model_has_one_version():
+    assert len(VERSIONS) == len({folder.parent for folder in VERSIONS})
+
+
+def test_every_teacher_is_there_to_be_learnt_from():
+    teachers = {recipe.teacher for model in ZOO.values() for recipe in model.recipes.values()} - {""}
+    assert teachers
+    assert {folder.parts[-2] + "/" + folder.parts[-1] for folder in VERSIONS} >= teachers
+
+
+@pytest.mark.parametrize("folder", [path.parent for path in FILES if path.name == INT8_MODEL_FILE], ids=name)
+def test_the_int8_graph_was_measured_twice_as_fast_in_batches_and_nearly_as_right(folder):
+    run = run_of(folder)
+    int8, float32 = (run.ms_per_image[precision] for precision in ("int8", "float32"))
+    assert int8["64"] <= float32["64"] / 2
+    assert int8["1"] < float32["1"]
+    assert run.int8.accuracy >= run.test.accuracy - 0.002
+
+
+@pytest.mark.parametrize("folder", VERSIONS, ids=name)
+def test_the_card_for_people_says_what_the_files_and_the_ledger_say(folder):
+    text, card, run = (folder / "README.md").read_text(), read_card(folder / MODEL_FILE), run_of(folder)
+    assert (run.test, run.temperature, run.seed) == (card.test, card.temperature, card.seed)
+    if (folder / INT8_MODEL_FILE).exists():
+        assert run.int8 == read_card(folder / INT8_MODEL_FILE).test
+    names = "|".join(card.class_names)
+    class_row = re.compile(rf"^\| (?:{names}) \| ([\d,]+) \| ([\d.]+)% \| [\d.]+% \|$", re.MULTILINE)
+    hits = [int(images.replace(",", "")) * float(recall) / 100 for images, recall in class_row.findall(text)]
+    assert len(hits) == len(card.class_names)
+    assert sum(hits) / card.test.num_images == pytest.approx(card.test.accuracy, abs=1e-4)
+    counts = np.diag([1000] * len(card.class_names))
+    size = (folder / MODEL_FILE).stat().st_size / 1e6
+    rendered = render_card(ZOO[card.name], card, run, RUNS, read_robustness(folder), counts=counts, size=size)
+    without_classes = [class_row.sub("", part) for part in (text, rendered)]
+    assert without_classes[0] == without_classes[1], f"python -m training card {card.name} renders it again"

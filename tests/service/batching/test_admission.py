@@ -1,0 +1,193 @@
+"""Whom a full queue refuses, and why."""
+
+import asyncio
+import time
+from contextlib import nullcontext
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from support.batches import image, one_running, one_waiting, stays
+
+from service.batching.job import ModelFailed
+from service.problems import Overloaded
+
+
+def test_the_queue_counts_images_and_refuses_a_request_whole(make_batcher, model):
+    async def main():
+        batcher = make_batcher(max_queue=5)
+        running = await one_running(batcher, model)
+        waiting = batcher.submit([image(i) for i in range(4)], client_left=stays)
+        with pytest.raises(Overloaded, match="4 images are waiting, at most 5"):
+            batcher.submit([image(0)] * 2, client_left=stays)
+        model.gate.set()
+        await asyncio.gather(running.done, waiting.done)
+        batcher.check_room(5)
+
+    asyncio.run(main())
+    assert sum(model.batch_sizes) == 5
+
+
+def test_single_images_find_room_beside_large_requests_until_there_are_too_many_of_them(make_batcher, model):
+    async def main():
+        batcher = make_batcher(max_queue=5)
+        running = await one_running(batcher, model)
+        jobs = [batcher.submit([image(0)] * 5, client_left=stays)]
+        jobs += [batcher.submit([image(i)], client_left=stays) for i in range(4)]
+        with pytest.raises(Overloaded, match="5 requests are waiting, the most that may"):
+            batcher.submit([image(9)], client_left=stays)
+        model.gate.set()
+        await asyncio.gather(running.done, *(job.done for job in jobs))
+
+    asyncio.run(main())
+    assert sum(model.batch_sizes) == 10
+
+
+def test_a_failed_batch_says_nothing_of_the_time_an_image_takes(make_batcher, model):
+    async def main():
+        batcher = make_batcher(max_wait_s=5.0, seconds_per_image=10.0)
+        with pytest.raises(ModelFailed):
+            await batcher.submit([image(255)] * 4, client_left=stays).done
+        async with one_waiting(batcher, model):
+            with pytest.raises(Overloaded, match="1 requests are waiting, for about 10000 ms"):
+                batcher.check_room()
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize(("first", "refuses"), [(0, True), (255, False)])  # of a batch that fails nothing is learned
+def test_while_others_wait_an_image_takes_what_lies_between_two_batches(make_batcher, monkeypatch, first, refuses):
+    async def main():
+        batcher = make_batcher(streams=0, max_wait_s=0.5, seconds_per_image=0.0)
+        jobs = [batcher.submit([image(value)], client_left=stays) for value in [first] + [0] * 11]
+        later = time.perf_counter() + 40  # 10 s an image, a tenth of which counts; the batches after it take no time
+        clock = "service.batching.batcher.time.perf_counter"
+        jobs[0].done.add_done_callback(lambda _: monkeypatch.setattr(clock, lambda: later))
+        await asyncio.gather(*(job.done for job in jobs), return_exceptions=True)
+        waiting = batcher.submit([image(0)], client_left=stays)
+        with pytest.raises(Overloaded, match=r"for about 8\d\d ms") if refuses else nullcontext():
+            batcher.check_room()
+        await waiting.done
+        assert all((job.done.exception() is None) == refuses for job in jobs[:4])
+
+    asyncio.run(main())
+
+
+def test_a_request_that_would_wait_too_long_is_refused_at_once(make_batcher, model):
+    async def main():
+        batcher = make_batcher(max_wait_s=1e-9)
+        await batcher.submit([image(0)] * 4, client_left=stays).done  # by which it knows how long an image takes
+        running = await one_running(batcher, model)
+        waiting = batcher.submit([image(1)] * 3, client_left=stays)  # nobody is ahead of it
+        with pytest.raises(Overloaded, match=r"1 requests are waiting, for about \d+ ms, at most 0 ms"):
+            batcher.submit([image(0)], client_left=stays)
+        model.gate.set()
+        await asyncio.gather(running.done, waiting.done)
+        batcher.check_room(100)  # whatever an idle model is sent, it begins
+
+    asyncio.run(main())
+
+
+def test_the_time_after_everybody_has_left_is_nobodys_wait(make_batcher, model, monkeypatch):
+    async def main():
+        batcher, left = make_batcher(max_wait_s=1.0, seconds_per_image=0.01), False
+        model.gate.clear()
+        gone = [batcher.submit([image(i)], client_left=lambda: left) for i in range(8)]
+        await asyncio.sleep(0)  # half of them run, and leave the others waiting
+        left = True
+        model.gate.set()
+        await asyncio.gather(*(job.done for job in gone), return_exceptions=True)
+        later = time.perf_counter() + 3600
+        monkeypatch.setattr("service.batching.batcher.time.perf_counter", lambda: later)
+        await batcher.submit([image(2)], client_left=stays).done
+        async with one_waiting(batcher, model):
+            batcher.check_room()
+
+    asyncio.run(main())
+
+
+def test_who_was_decoded_is_not_behind_those_whose_heads_came_later(make_batcher, model):
+    async def main():
+        batcher = make_batcher(max_queue=1)
+        jobs = [await one_running(batcher, model)]
+        assert batcher.expect(asyncio.get_running_loop()) is None
+        assert "1 requests are waiting" in batcher.expect(asyncio.get_running_loop())
+        jobs.append(batcher.submit([image(1)], client_left=stays))
+        model.gate.set()
+        await asyncio.gather(*(job.done for job in jobs))
+
+    asyncio.run(main())
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """Seconds by which a queue's refusals are told apart, to be set."""
+    clock = SimpleNamespace(now=100.0)
+    monkeypatch.setattr("service.batching.admission.monotonic", lambda: clock.now)
+    return clock
+
+
+async def admitted_in_one_turn(batcher):
+    """Return how many of many newcomers an empty queue has room for."""
+    loop = asyncio.get_running_loop()
+    count = 0
+    while batcher.expect(loop) is None:
+        count += 1
+    await asyncio.sleep(0)
+    return count
+
+
+@pytest.mark.parametrize("streams", [1, 2])
+@pytest.mark.parametrize("full", [{"max_queue": 20, "max_wait_s": 100.0}, {"max_wait_s": 19.5}])
+def test_a_queue_that_was_full_is_kept_short_while_others_are_refused(make_batcher, clock, streams, full):
+    async def main():
+        batcher = make_batcher(max_batch_size=2, streams=streams, seconds_per_image=float(streams), **full)
+        short = 2 * 2 * streams
+        assert await admitted_in_one_turn(batcher) == 20
+        clock.now = 100.04
+        assert await admitted_in_one_turn(batcher) == 20  # who was given a place joins first
+        for clock.now in np.linspace(100.06, 100.98, 12):
+            assert await admitted_in_one_turn(batcher) == short
+        clock.now = 101.01
+        assert await admitted_in_one_turn(batcher) == 20  # the refused come back
+        clock.now = 101.07
+        assert await admitted_in_one_turn(batcher) == short
+        clock.now = 101.2
+        assert await admitted_in_one_turn(batcher) == 20  # the burst is over
+
+    asyncio.run(main())
+
+
+def test_who_was_given_a_place_before_the_queue_is_kept_short_has_it(make_batcher, model, clock):
+    async def main():
+        batcher, loop = make_batcher(max_batch_size=2, max_queue=10), asyncio.get_running_loop()
+        jobs = [await one_running(batcher, model)]
+        jobs += [batcher.submit([image(i)], client_left=stays) for i in range(8)]
+        assert [batcher.expect(loop) is None for _ in range(3)] == [True, True, False]
+        await asyncio.sleep(0)
+        batcher.check_room()
+        jobs.append(batcher.submit([image(8)], client_left=stays))
+        clock.now += 0.06
+        with pytest.raises(Overloaded, match="9 requests are waiting, at most 4 may for now"):
+            batcher.check_room()
+        jobs.append(batcher.submit([image(9)], client_left=stays))  # it was decoded meanwhile
+        model.gate.set()
+        await asyncio.gather(*(job.done for job in jobs))
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize(("streams", "milliseconds"), [(1, 3000), (2, 1500)])
+def test_the_wait_is_that_for_a_turn_however_many_images_are_ahead(make_batcher, model, streams, milliseconds):
+    async def main():
+        batcher = make_batcher(streams=streams, max_wait_s=2.0 / streams, seconds_per_image=1.0)
+        model.gate.clear()
+        jobs = [batcher.submit([image(0)] * streams, client_left=stays)]
+        await asyncio.sleep(0)
+        jobs += [batcher.submit([image(0)] * 20, client_left=stays) for _ in range(3)]
+        with pytest.raises(Overloaded, match=f"3 requests are waiting, for about {milliseconds} ms"):
+            batcher.check_room()
+        model.gate.set()
+        await asyncio.gather(*(job.done for job in jobs))
+
+    asyncio.run(main())

@@ -1,0 +1,184 @@
+"""How requests are put together into batches, and get their answers back."""
+
+import asyncio
+import threading
+
+import pytest
+from support.batches import image, one_running, stays, values
+
+from service.batching.job import ClientLeft, ModelFailed
+from service.prediction import Answer
+
+
+@pytest.mark.parametrize("streams", [0, 1])
+def test_requests_of_one_turn_of_the_loop_share_a_batch_and_get_their_own_rows(make_batcher, model, streams):
+    async def main():
+        batcher = make_batcher(streams=streams)
+        jobs = [batcher.submit([image(i)], client_left=stays) for i in range(4)]
+        await asyncio.gather(*(job.done for job in jobs))
+        return [values(job) for job in jobs]
+
+    assert asyncio.run(main()) == [[0.0], [1.0], [2.0], [3.0]]
+    assert model.batch_sizes == [4]
+
+
+def test_what_arrives_while_a_batch_runs_goes_together_afterwards(make_batcher, model):
+    async def main():
+        batcher = make_batcher()
+        first = await one_running(batcher, model, 1)  # the first batch is under way
+        rest = [batcher.submit([image(i)], client_left=stays) for i in range(3)]
+        model.gate.set()
+        await asyncio.gather(first.done, *(job.done for job in rest))
+
+    asyncio.run(main())
+    assert model.batch_sizes == [1, 3]
+
+
+def test_a_lone_request_waits_one_turn_of_the_loop_and_for_no_company(make_batcher, model):
+    async def main():
+        job = make_batcher(streams=0).submit([image(1)], client_left=stays)
+        await asyncio.sleep(0)
+        assert job.done.done()
+
+    asyncio.run(main())
+    assert model.batch_sizes == [1]
+
+
+@pytest.mark.parametrize("streams", [0, 1])
+def test_a_request_larger_than_a_batch_is_split_and_comes_back_in_order(make_batcher, model, streams):
+    async def main():
+        batcher = make_batcher(streams=streams)
+        small = batcher.submit([image(100)], client_left=stays)
+        large = batcher.submit([image(i) for i in range(10)], client_left=stays)
+        last = batcher.submit([image(200)], client_left=stays)
+        await asyncio.gather(small.done, large.done, last.done)
+        return values(small), values(large), values(last)
+
+    assert asyncio.run(main()) == ([100.0], [float(i) for i in range(10)], [200.0])
+    assert model.batch_sizes == [4, 4, 4]
+
+
+def test_what_waits_is_shared_out_to_the_streams_that_are_free(make_batcher, model):
+    async def main():
+        batcher = make_batcher(streams=3)
+        first = await one_running(batcher, model, 1)
+        second = batcher.submit([image(i) for i in range(5)], client_left=stays)
+        await asyncio.sleep(0)  # all three are at work
+        third = batcher.submit([image(9)] * 4, client_left=stays)
+        await asyncio.sleep(0)
+        model.gate.set()
+        await asyncio.gather(first.done, second.done, third.done)
+
+    asyncio.run(main())
+    assert sorted(model.batch_sizes) == [1, 2, 3, 4]
+
+
+def test_a_request_comes_back_in_order_though_its_last_batch_ends_first(make_batcher, model):
+    first_image_may_end, others_ended = threading.Event(), threading.Event()
+
+    def run(images):
+        if images[0, 0, 0] == 0:
+            assert first_image_may_end.wait(60)
+        elif images[0, 0, 0] == 8:
+            others_ended.set()
+        return [Answer([float(image[0, 0])]) for image in images]
+
+    model.run = run
+
+    async def main():
+        batcher = make_batcher(streams=2)
+        job = batcher.submit([image(i) for i in range(12)], client_left=stays)
+        await asyncio.get_running_loop().run_in_executor(None, others_ended.wait, 10)
+        await asyncio.sleep(0)
+        assert not job.done.done()
+        first_image_may_end.set()
+        await job.done
+        return values(job)
+
+    assert asyncio.run(main()) == [float(i) for i in range(12)]
+
+
+def test_a_request_whose_batch_failed_fails_though_another_of_its_batches_ends_later(make_batcher, model):
+    others_may_end = threading.Event()
+
+    def run(images):
+        if images[0, 0, 0] == 0:
+            raise RuntimeError("boom")
+        assert others_may_end.wait(60)
+        return [Answer([1.0])] * len(images)
+
+    model.run = run
+
+    async def main():
+        batcher = make_batcher(streams=2)
+        job = batcher.submit([image(i) for i in range(8)], client_left=stays)
+        with pytest.raises(ModelFailed):
+            await job.done
+        others_may_end.set()
+        later = batcher.submit([image(7)], client_left=stays)
+        await later.done
+        return values(later)
+
+    assert asyncio.run(main()) == [1.0]
+
+
+def test_a_large_request_shares_every_batch_with_those_that_came_later(make_batcher, model):
+    async def main():
+        batcher = make_batcher()
+        running = await one_running(batcher, model)
+        large = batcher.submit([image(i) for i in range(10)], client_left=stays)
+        small = [batcher.submit([image(100 + i)], client_left=stays) for i in range(2)]
+        model.gate.set()
+        await asyncio.gather(running.done, *(job.done for job in small))
+        assert not large.done.done()
+        await large.done
+        return values(large), [values(job) for job in small]
+
+    assert asyncio.run(main()) == ([float(i) for i in range(10)], [[100.0], [101.0]])
+    assert model.batch_sizes == [1, 4, 4, 4]
+
+
+def test_requests_that_nobody_waits_for_cost_no_compute(make_batcher, model):
+    async def main():
+        batcher = make_batcher()
+        running = await one_running(batcher, model)
+        expired = batcher.submit([image(1)], client_left=stays)
+        gone = batcher.submit([image(2)], client_left=lambda: True)
+        alive = batcher.submit([image(3)], client_left=stays)
+        expired.done.cancel()
+        model.gate.set()
+        with pytest.raises(ClientLeft):
+            await gone.done
+        await asyncio.gather(running.done, alive.done)
+        batcher.check_room(100)  # the dropped ones hold no place
+        return values(alive)
+
+    assert asyncio.run(main()) == [3.0]
+    assert model.batch_sizes == [1, 1]
+
+
+@pytest.mark.parametrize("streams", [0, 1])
+def test_a_failing_batch_fails_its_own_requests_and_no_later_one(make_batcher, streams):
+    async def main():
+        batcher = make_batcher(streams=streams)
+        bad = batcher.submit([image(255)], client_left=stays)
+        with pytest.raises(ModelFailed):
+            await bad.done
+        good = batcher.submit([image(1)], client_left=stays)
+        await good.done
+        return values(good)
+
+    assert asyncio.run(main()) == [1.0]
+
+
+def test_a_failure_in_the_middle_of_a_large_request_fails_it_once(make_batcher, model):
+    async def main():
+        batcher = make_batcher()
+        job = batcher.submit([image(255), *[image(1)] * 9], client_left=stays)
+        with pytest.raises(ModelFailed):
+            await job.done
+        after = batcher.submit([image(1)], client_left=stays)
+        await after.done
+
+    asyncio.run(main())
+    assert model.batch_sizes == [4, 1]

@@ -1,0 +1,102 @@
+"""A request leaves nothing behind that only the garbage collector would find: it is told to look seldom."""
+
+import asyncio
+import gc
+
+import numpy as np
+import pytest
+from support.service import encode
+
+from benchmarks.generators import form
+
+CLASSIFY = "/v1/models/zoo/classify"
+NOISE = np.random.default_rng(0).integers(256, size=(400, 300, 3), dtype=np.uint8)
+PHOTO = encode(NOISE, "JPEG")  # large enough to be decoded on a thread
+SMALL = encode(NOISE[:60, :60], "JPEG")
+BATCH = form("images", [SMALL, SMALL[:500], b"no image", PHOTO, PHOTO[:9000], NOISE.tobytes()])
+
+
+@pytest.fixture
+def full(start):
+    """A service whose queue is full for good."""
+    service = start(max_queue=1)
+    service.worker.models.find("zoo").batcher._queue.append(None)
+    yield service
+    service.worker.models.find("zoo").batcher._queue.clear()
+
+
+async def ask(service, path, body, content_type):
+    """Call the application as a server does, without a client that leaves cycles of its own; return the status."""
+    statuses = []
+
+    async def receive():
+        return {"type": "http.request", "body": body}
+
+    async def send(message):
+        statuses.extend([message["status"]] if "status" in message else [])
+
+    headers = [(b"content-type", content_type.encode())]
+    scope = {"type": "http", "method": "POST", "path": path, "raw_path": b"", "query_string": b"", "headers": headers}
+    await service.app(scope, receive, send)
+    return statuses[0]
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "content_type", "status"),
+    [
+        pytest.param(CLASSIFY, SMALL, "image/jpeg", 200, id="a small image"),
+        pytest.param(CLASSIFY, PHOTO, "image/jpeg", 200, id="a large image"),
+        pytest.param(CLASSIFY, SMALL[:500], "image/jpeg", 422, id="half of a small image"),
+        pytest.param(CLASSIFY, PHOTO[:9000], "image/jpeg", 422, id="half of a large image"),
+        pytest.param(CLASSIFY, NOISE.tobytes(), "image/jpeg", 415, id="no image"),
+        pytest.param(CLASSIFY, BATCH.content, BATCH.content_type, 400, id="too many images"),
+        pytest.param(f"{CLASSIFY}-batch", BATCH.content, BATCH.content_type, 200, id="a batch, good and bad"),
+        pytest.param("/v2/models/zoo/infer", b"{" * 90_000, "application/json", 400, id="no JSON"),
+    ],
+)
+def test_a_request_ends_without_a_cycle(service, path, body, content_type, status):
+    assert leftovers(service, path, body, content_type, status) == []
+
+
+@pytest.mark.parametrize("path", [CLASSIFY, f"{CLASSIFY}-batch", "/v2/models/zoo/infer"])
+def test_a_request_that_is_refused_ends_without_a_cycle(full, path):
+    assert leftovers(full, path, PHOTO, "image/jpeg", 503) == []
+
+
+def test_a_request_that_finds_no_room_once_it_is_decoded_ends_without_a_cycle(start):
+    service = start(max_queue=1)
+    model = service.worker.models.find("zoo")
+    queue = model.batcher._queue
+
+    def prepare(picture):
+        queue.append(None)  # others came meanwhile
+        asyncio.get_running_loop().call_soon(queue.clear)
+        return model.prepare(picture)
+
+    service.replace("zoo", prepare=prepare)
+    assert leftovers(service, CLASSIFY, SMALL, "image/jpeg", 503) == []
+
+
+def leftovers(service, path, body, content_type, status):
+    """Return the types of what only the garbage collector finds after a request."""
+
+    async def ask_once():
+        assert await ask(service, path, body, content_type) == status
+        await asyncio.sleep(0)
+
+    async def main():
+        for _ in range(3):  # what the first leaves may be meant to stay
+            await ask_once()
+        gc.collect()
+        gc.disable()
+        gc.set_debug(gc.DEBUG_SAVEALL)
+        try:
+            await ask_once()
+            gc.collect()
+            return [type(found).__name__ for found in gc.garbage]
+        finally:
+            gc.set_debug(0)
+            gc.garbage.clear()
+            gc.enable()
+
+    return asyncio.run(main())

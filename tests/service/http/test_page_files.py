@@ -1,0 +1,65 @@
+"""How the files of the page are served: complete, guarded by their headers, and nothing beside them."""
+
+import re
+
+import pytest
+from support.service import problem
+
+from service.http.page import STATIC
+from service.inference.classify import INLINE_PIXELS
+
+FILES = sorted(f"/static/{path.relative_to(STATIC)}" for path in STATIC.rglob("*") if path.is_file())
+
+
+@pytest.mark.parametrize("path", ["/", "/docs", "/swagger/swagger-ui.css", "/swagger/swagger-ui-bundle.js", *FILES])
+def test_every_file_is_served_and_held_to_this_host(service, path):
+    response = service.get(path)
+    assert response.status_code == 200
+    policy = response.headers["content-security-policy"]
+    assert policy.startswith("default-src 'none'")
+    assert not re.search(r"https?:|\*|unsafe", policy)
+    assert response.headers["x-content-type-options"] == "nosniff"
+    assert response.headers["x-frame-options"] == "DENY"
+    assert response.headers["referrer-policy"] == "no-referrer"
+    assert response.headers["x-request-id"]
+
+
+def test_the_page_names_no_other_host():
+    for path in STATIC.glob("*.*"):
+        hosts = set(re.findall(r"https?://[^\s\"')]+", path.read_text()))
+        assert hosts <= {"http://www.w3.org/2000/svg"}, path
+
+
+def test_a_file_that_has_not_changed_is_not_sent_again(service):
+    for path in ("/", "/static/page.js"):
+        tag = service.get(path).headers["etag"]
+        again = service.get(path, headers={"if-none-match": tag})
+        assert (again.status_code, again.content) == (304, b"")
+        assert again.headers["content-security-policy"]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/static",
+        "/static/",
+        "/static/nothing.js",
+        "/static/../page.py",
+        "/static/%2e%2e/page.py",
+        "/static/" + "a" * 5000,
+    ],
+)
+def test_nothing_else_is_served(service, path):
+    assert problem(service.get(path)) == (404, "not_found")
+
+
+@pytest.mark.parametrize("path", ["/", "/static/page.js"])
+def test_the_page_takes_no_posts(service, path):
+    response = service.post(path, content=b"x")
+    assert problem(response) == (405, "method_not_allowed")
+    assert response.headers["allow"] == "GET, HEAD"
+
+
+def test_a_drawing_is_as_large_as_is_decoded_without_a_thread():
+    (side,) = re.findall(r"const SENT = (\d+)", (STATIC / "drawing.js").read_text())
+    assert 0.9 * INLINE_PIXELS < int(side) ** 2 <= INLINE_PIXELS

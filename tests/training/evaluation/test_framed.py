@@ -1,0 +1,67 @@
+"""Test images as people send them reach the model as the service would prepare them."""
+
+import numpy as np
+import pytest
+from support.paths import ROOT
+from support.samples import SAMPLES, split
+
+from models.contract import MODEL_FILE, newest_version
+from models.preparation.preparer import draft_side, preparer
+from service.images.decoder import open_image, read_picture
+from training.evaluation.framed import FRAMINGS, choose, frame, framed, show_framed
+from training.evaluation.framed_digits import DIGITS
+from training.export.onnx_file import predict_onnx
+from training.recipes.zoo import ZOO
+
+LEAST = {"mnist": 0.9, "cifar10": 0.8}  # read, of every kind
+ROWS = [(name, title) for name in SAMPLES for title in FRAMINGS[ZOO[name].preparation]]
+
+
+def graph(name):
+    return newest_version(ROOT / "models" / name) / MODEL_FILE
+
+
+def served(name, file):
+    """What the service makes of a file."""
+    preparation, shape = ZOO[name].preparation, tuple(split(name).images.shape[1:])
+    picture = read_picture(open_image(file, max_pixels=50_000_000), draft_side=draft_side(preparation, shape))
+    return preparer(preparation, shape)(picture)
+
+
+@pytest.mark.parametrize("name", SAMPLES)
+def test_the_model_gets_what_the_service_would_give_it(name):
+    images, _ = choose(split(name), 3)
+    kinds = dict(framed(ZOO[name].preparation, images))
+    assert list(kinds) == list(FRAMINGS[ZOO[name].preparation])
+    for title, pixels in kinds.items():
+        files = frame(FRAMINGS[ZOO[name].preparation][title], images, title)
+        assert np.array_equal(pixels, np.stack([served(name, file) for file in files])), title
+
+
+@pytest.mark.parametrize(("name", "title"), ROWS)
+def test_an_image_is_read_however_it_is_framed(name, title):
+    images, labels = choose(split(name), 40)
+    files = frame(FRAMINGS[ZOO[name].preparation][title], images, title)
+    answers = predict_onnx(graph(name), np.stack([served(name, file) for file in files])).argmax(axis=1)
+    assert (answers == labels).mean() >= LEAST[name]
+
+
+def test_the_same_images_are_framed_the_same_way_each_time():
+    first, second = (choose(split("mnist"), 5) for _ in range(2))
+    assert all(np.array_equal(one, other) for one, other in zip(first, second, strict=True))
+    page = "page: dark ink, uneven tinted paper, JPEG"
+    assert frame(DIGITS[page], first[0], page) == frame(DIGITS[page], second[0], page)
+    assert frame(DIGITS[page], first[0], page) != frame(DIGITS[page], first[0], "another row")
+
+
+@pytest.mark.parametrize("name", SAMPLES)
+def test_an_example_shows_a_picture_its_pixels_and_the_answer(name):
+    model, framings = ZOO[name], FRAMINGS[ZOO[name].preparation]
+    images, _ = choose(split(name), len(framings))
+    examples = list(show_framed(graph(name), model.preparation, split(name), model.class_names))
+    assert [example.title for example in examples] == list(framings)
+    for image, example in zip(images, examples, strict=True):
+        (file,) = frame(framings[example.title], image[None], example.title)
+        assert np.array_equal(example.pixels, served(name, file))
+        best = int(predict_onnx(graph(name), example.pixels[None]).argmax())
+        assert example.answer.startswith(f"{model.class_names[best]} ")

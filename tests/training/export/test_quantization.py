@@ -1,0 +1,72 @@
+"""The int8 graph: smaller, nearly the same answers, and left out where they are not."""
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from support.exported_models import publish_tiny_model, random_split, tiny_classifier
+
+from models.card import Metrics
+from training.evaluation.gate import GateError, check_loss
+from training.export.calibration import Calibration
+from training.export.onnx_file import export_onnx, open_session, predict_onnx
+from training.export.quantization import quantize
+from training.networks.architectures import mnist_cnn
+from training.pipeline import publishing
+
+
+@pytest.fixture(scope="module")
+def graphs(tmp_path_factory):
+    """A convolutional network's float and int8 files."""
+    folder, images = tmp_path_factory.mktemp("graphs"), random_split(count=128).images
+    torch.manual_seed(0)
+    classifier = tiny_classifier()
+    classifier.network = mnist_cnn([128.0], [74.0]).eval()
+    classifier.calibration = Calibration(temperature=0.5, floor=0.05)
+    export_onnx(classifier, folder / "model.onnx", images)
+    quantize(folder / "model.onnx", folder / "model.int8.onnx", images.numpy())
+    return folder
+
+
+def test_weights_are_8_bits_and_the_file_is_a_third_at_most(graphs):
+    sizes = {name: (graphs / name).stat().st_size for name in ("model.onnx", "model.int8.onnx")}
+    assert sizes["model.int8.onnx"] < sizes["model.onnx"] / 3
+    matrices = [tensor for tensor in onnx.load(graphs / "model.int8.onnx").graph.initializer if len(tensor.dims) > 1]
+    assert {tensor.data_type for tensor in matrices} == {onnx.TensorProto.INT8}
+
+
+def test_it_answers_nearly_as_the_float_graph_does_at_any_batch_size(graphs):
+    images = random_split(count=70, seed=1).images.numpy()
+    for count in (1, 70):
+        found = predict_onnx(graphs / "model.int8.onnx", images[:count])
+        assert np.abs(found - predict_onnx(graphs / "model.onnx", images[:count])).max() < 0.03
+        assert np.allclose(found.sum(axis=1), 1, atol=1e-5)
+
+
+def test_calibration_is_left_in_floating_point(graphs):
+    images = random_split(count=70, seed=1).images.numpy()
+    probabilities, logits = open_session(graphs / "model.int8.onnx").run(None, {"images": images})
+    expected = Calibration(temperature=0.5, floor=0.05)(torch.from_numpy(logits))
+    np.testing.assert_allclose(probabilities, expected, atol=1e-6)
+
+
+def test_losing_more_than_a_fifth_of_a_point_is_refused():
+    right = Metrics(accuracy=0.95, nll=0.2, ece=0.01, num_images=10_000)
+    check_loss(Metrics(accuracy=0.948, nll=0.2, ece=0.01, num_images=10_000), right)
+    with pytest.raises(GateError, match=r"loses 0.30% of accuracy; at most 0.20% is right"):
+        check_loss(Metrics(accuracy=0.947, nll=0.2, ece=0.01, num_images=10_000), right)
+
+
+def test_a_graph_that_is_refused_is_left_out_and_the_version_published(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("training.evaluation.gate.MAX_LOSS", -2.0)
+    folder = publish_tiny_model(tmp_path, calibration=random_split(count=64).images)
+    assert sorted(path.name for path in folder.iterdir()) == ["golden.npz", "model.onnx"]
+    assert "no model.int8.onnx: it loses" in capsys.readouterr().err
+
+
+def test_calibration_sees_the_training_images_and_no_others(tmp_path, monkeypatch):
+    seen = []
+    monkeypatch.setattr(publishing, "quantize", lambda *arguments: (seen.append(arguments[2]), quantize(*arguments)))
+    images = random_split(count=64, seed=5).images
+    publish_tiny_model(tmp_path, calibration=images)
+    assert np.array_equal(seen[0], images.numpy())

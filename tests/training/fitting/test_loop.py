@@ -1,0 +1,276 @@
+"""The loop: it learns, keeps its best epoch, stops when it should, and goes on where it was interrupted."""
+
+import copy
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+from support.fitting import QUICK, run
+from support.paths import DATA
+
+from training.fitting.checkpoints import CheckpointError, describe_run, load_checkpoint, save_checkpoint
+from training.fitting.hard_examples import HardestImages
+from training.fitting.lookahead import Lookahead
+from training.fitting.optimizers import learning_rate, make_optimizer, set_learning_rate
+from training.fitting.prediction import predict_logits
+from training.pipeline import building
+from training.recipes.recipe import Recipe
+from training.recipes.zoo import CIFAR10, MNIST, ZOO
+
+CPU = torch.device("cpu")
+SMALL_CNN = replace(
+    CIFAR10.recipes["published"], epochs=4, batch_size=2, widths=(16, 16, 16), selector_widths=(8, 8, 8), lr=0.05
+)
+SMALL_MLP = replace(MNIST.recipes["published"], epochs=4, batch_size=32, widths=(32, 16))
+
+
+def make_fitting(model=MNIST, recipe=QUICK, *, seed=0, data=None):
+    return building.make_fitting(model, recipe, data or model.load(DATA), seed=seed, device=CPU)
+
+
+def without_speed(history):
+    return [replace(epoch, images_per_s=0.0) for epoch in history]
+
+
+def test_it_learns_digits_from_190_of_them():
+    fit = run(make_fitting(recipe=replace(QUICK, epochs=15)))
+    assert fit.best.val_accuracy >= 0.7
+    assert fit.history[-1].train_loss < fit.history[0].train_loss / 3
+
+
+def test_the_best_epoch_is_kept_whatever_comes_after():
+    fitting, weights = make_fitting(), []
+
+    def remember_then_spoil():
+        weights.append(copy.deepcopy(fitting.network.state_dict()))
+        if len(weights) == 3:
+            for parameter in fitting.network.parameters():
+                torch.nn.init.zeros_(parameter)
+
+    fit = run(fitting, after_epoch=remember_then_spoil)
+    assert fit.best.epoch <= 3
+    kept = fitting.network.state_dict()
+    assert all(torch.equal(kept[name], tensor) for name, tensor in weights[fit.best.epoch - 1].items())
+    logits = predict_logits(fitting.network, fitting.data.val.images)
+    assert float((logits.argmax(dim=1) == fitting.data.val.labels).float().mean()) == fit.best.val_accuracy
+
+
+def test_the_last_epoch_is_kept_where_the_rate_has_fallen_to_nothing():
+    recipe = replace(QUICK, epochs=3, schedule="triangular", lr=0.0)  # all epochs are equal: the best is the first
+    assert run(make_fitting(recipe=recipe)).best.epoch == 3
+    assert run(make_fitting(recipe=recipe), epochs=2).best.epoch == 1
+    assert run(make_fitting(recipe=replace(recipe, schedule="constant"))).best.epoch == 1
+
+
+def test_it_stops_when_its_patience_is_over():
+    fit = run(make_fitting(recipe=replace(QUICK, epochs=50, lr=0.0, patience=2)))
+    assert fit.best.epoch == 1
+    assert len(fit.history) == 3
+
+
+def test_a_fit_says_whether_it_was_stopped():
+    assert run(make_fitting(), epochs=5).stopped
+    assert not run(make_fitting(), epochs=6).stopped  # its last
+    assert not run(make_fitting(recipe=replace(QUICK, epochs=50, lr=0.0, patience=2))).stopped
+
+
+def test_a_run_stopped_in_its_first_epoch_has_nothing():
+    assert make_fitting().run(stopped=lambda: True, after_epoch=lambda: None) is None
+
+
+def test_an_epoch_that_was_stopped_midway_does_not_count():
+    fitting, asked = make_fitting(), 0
+
+    def in_the_third_epoch():
+        nonlocal asked
+        asked += 1
+        return asked == 2 * 7 + 4  # 6 batches an epoch, each asks, and the epoch before it
+
+    assert len(fitting.run(stopped=in_the_third_epoch, after_epoch=lambda: None).history) == 2
+
+
+@pytest.mark.parametrize(("model", "recipe"), [(MNIST, SMALL_MLP), (CIFAR10, SMALL_CNN)], ids=["mnist", "cifar10"])
+def test_a_resumed_run_equals_one_that_was_not_interrupted(model, recipe, tmp_path):
+    whole = make_fitting(model, recipe)
+    run(whole)
+    settings = describe_run(model=model.name, recipe=recipe, seed=0)
+    interrupted = make_fitting(model, recipe)
+    run(
+        interrupted,
+        epochs=2,
+        after_epoch=lambda: save_checkpoint(tmp_path / "run.pt", interrupted.checkpoint(settings)),
+    )
+    resumed = make_fitting(model, recipe)
+    torch.nn.init.zeros_(next(resumed.network.parameters()))  # whatever it began with
+    resumed.restore(load_checkpoint(tmp_path / "run.pt", run=settings, device=CPU))
+    assert len(resumed.history) == 2
+    run(resumed)
+    assert [epoch.epoch for epoch in resumed.history] == [1, 2, 3, 4]
+    for one, other in zip(without_speed(resumed.history), without_speed(whole.history), strict=True):
+        assert vars(one) == pytest.approx(vars(other), rel=1e-4)
+    for name, tensor in whole.network.state_dict().items():
+        torch.testing.assert_close(resumed.network.state_dict()[name], tensor, msg=name)
+
+
+def test_another_seed_is_another_run():
+    one, other = run(make_fitting(seed=0), epochs=1), run(make_fitting(seed=1), epochs=1)
+    assert one.history[0].train_loss != other.history[0].train_loss
+
+
+def test_a_checkpoint_of_other_settings_is_refused(tmp_path):
+    fitting, path = make_fitting(), tmp_path / "run.pt"
+    save_checkpoint(path, fitting.checkpoint(describe_run(recipe=QUICK, seed=0)))
+    with pytest.raises(CheckpointError, match=r"is of another run: its seed is 0, this run's is 1"):
+        load_checkpoint(path, run=describe_run(recipe=QUICK, seed=1), device=CPU)
+
+
+def test_nothing_to_resume_is_one_clear_error(tmp_path):
+    with pytest.raises(CheckpointError, match="nothing to resume"):
+        load_checkpoint(tmp_path / "run.pt", run={}, device=CPU)
+
+
+class Interrupting:
+    """Pressing Ctrl-C while it is pickled."""
+
+    def __reduce__(self):
+        raise KeyboardInterrupt
+
+
+def test_an_interrupted_save_leaves_the_checkpoint_before_it_and_nothing_else(tmp_path):
+    fitting, path = make_fitting(), tmp_path / "run.pt"
+    save_checkpoint(path, fitting.checkpoint({"seed": 0}))
+    before = path.read_bytes()
+    with pytest.raises(KeyboardInterrupt):
+        save_checkpoint(path, fitting.checkpoint({"seed": Interrupting()}))
+    assert list(tmp_path.iterdir()) == [path]
+    assert path.read_bytes() == before
+
+
+def test_a_checkpoint_that_cannot_be_written_is_one_clear_error(tmp_path):
+    (tmp_path / "file").write_bytes(b"mine")
+    with pytest.raises(CheckpointError, match=r"cannot write .*; make room, or name another --checkpoint-dir"):
+        save_checkpoint(tmp_path / "file" / "run.pt", make_fitting().checkpoint({}))
+
+
+def test_a_spoiled_checkpoint_is_one_clear_error(tmp_path):
+    (tmp_path / "run.pt").write_bytes(b"spoiled")
+    with pytest.raises(CheckpointError, match=r"cannot read .*; leave out --resume"):
+        load_checkpoint(tmp_path / "run.pt", run={}, device=CPU)
+
+
+def test_a_constant_schedule_is_constant():
+    assert {learning_rate(Recipe(epochs=1, lr=0.5), progress / 10) for progress in range(11)} == {0.5}
+
+
+def test_one_cycle_is_torchs():
+    recipe = Recipe(epochs=1, lr=0.5, schedule="one-cycle", warmup=0.3)
+    optimizer = torch.optim.SGD([torch.zeros(1)], lr=1.0)
+    expected = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=0.5, total_steps=101, pct_start=0.303)
+    rates = []
+    for step in range(101):
+        rates.append(learning_rate(recipe, step / 100))
+        assert rates[-1] == pytest.approx(optimizer.param_groups[0]["lr"], rel=0.03, abs=1e-4)
+        optimizer.step()
+        if step < 100:
+            expected.step()
+    assert max(rates) == rates[30] == 0.5
+
+
+def test_the_rate_falls_on_a_plateau_and_stays_there():
+    recipe = Recipe(epochs=1, lr=0.5, schedule="plateau")
+    losses = (1.0, 0.9, 0.9, 0.9, 0.9, 0.8, 0.8, 0.8, 0.8)
+    rates = [learning_rate(recipe, 0.0, losses[:count]) for count in range(len(losses) + 1)]
+    assert rates == pytest.approx([0.5] * 5 + [0.05] * 4 + [0.005])
+
+
+def test_a_triangular_schedule_rises_to_its_peak_and_falls_to_nothing():
+    recipe = Recipe(epochs=1, lr=0.5, schedule="triangular", warmup=0.2)
+    rates = [learning_rate(recipe, progress / 100) for progress in range(101)]
+    assert rates[20] == max(rates) == pytest.approx(0.5)
+    assert rates[:21] == sorted(rates[:21])
+    assert rates[20:] == sorted(rates[20:], reverse=True)
+    assert (rates[60], rates[100]) == pytest.approx((0.25, 0.0))
+    assert 0 < rates[0] < 0.01
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"), [("adam", torch.optim.Adam), ("adamw", torch.optim.AdamW), ("sgd", torch.optim.SGD)]
+)
+def test_the_recipe_names_its_optimizer_and_its_decay(name, kind):
+    optimizer = make_optimizer(torch.nn.Linear(3, 2), Recipe(epochs=1, optimizer=name, weight_decay=0.1))
+    assert type(optimizer) is kind
+    assert {group["weight_decay"] for group in optimizer.param_groups if group["params"]} == {0.1}
+
+
+def test_biases_of_norms_learn_faster_and_are_decayed_no_faster():
+    norm = torch.nn.BatchNorm1d(2)
+    network = torch.nn.Sequential(torch.nn.Linear(3, 2), norm)
+    optimizer = make_optimizer(network, Recipe(epochs=1, optimizer="sgd", weight_decay=0.1, bias_lr_factor=8))
+    set_learning_rate(optimizer, 0.5)
+    others, biases = optimizer.param_groups
+    assert biases["params"] == [norm.bias]
+    assert (biases["lr"], others["lr"]) == (4.0, 0.5)
+    assert biases["lr"] * biases["weight_decay"] == pytest.approx(others["lr"] * others["weight_decay"])
+
+
+def test_lookahead_ends_between_where_it_was_and_where_the_network_went():
+    network = torch.nn.Linear(1, 1, bias=False)
+    torch.nn.init.ones_(network.weight)
+    lookahead = Lookahead(network)
+    network.weight.data.fill_(3.0)
+    lookahead.meet(0.0)
+    assert network.weight.item() == 3.0  # early, the past counts for nothing
+    network.weight.data.fill_(1.0)
+    lookahead.meet(1.0)
+    assert network.weight.item() == pytest.approx(1 + 2 * 0.95**5)  # late, it counts for most
+
+
+def test_the_hardest_images_are_those_of_the_largest_loss():
+    torch.manual_seed(0)
+    network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(4, 3))
+    images, labels = torch.randn(20, 2, 2), torch.arange(20) % 3
+    losses = torch.nn.functional.cross_entropy(network(images), labels, reduction="none")
+    chooser = HardestImages(network, replace(QUICK, hardest=0.25, mixed_precision=False), device=CPU)
+    rows = chooser.choose(images, labels, step=1, lr=0.1)
+    assert set(rows.tolist()) == set(losses.topk(5).indices.tolist())
+
+
+def test_the_small_network_learns_from_every_fourth_batch_alone():
+    torch.manual_seed(0)
+    network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(4, 3))
+    chooser = HardestImages(network, replace(QUICK, hardest=0.5), device=CPU)
+    changed = []
+    for step in range(5):
+        before = copy.deepcopy(network.state_dict())
+        chooser.choose(torch.randn(20, 2, 2), torch.arange(20) % 3, step=step, lr=0.1)
+        changed.append(not torch.equal(before["1.weight"], network.state_dict()["1.weight"]))
+    assert changed == [True, False, False, False, True]
+
+
+def test_only_the_chosen_share_of_a_batch_is_trained_on(monkeypatch):
+    fitting, sizes = make_fitting(CIFAR10, replace(SMALL_CNN, batch_size=8)), []
+    step = fitting._step
+    monkeypatch.setattr(fitting, "_step", lambda lesson, lr: sizes.append(len(lesson.images)) or step(lesson, lr))
+    run(fitting, epochs=1)
+    assert set(sizes[:-1]) == {4}
+
+
+def test_an_image_is_mirrored_in_every_other_epoch():
+    fitting, seen = make_fitting(CIFAR10, replace(SMALL_CNN, hardest=1.0)), []
+    fitting._lessons, lessons = lambda mirrored: seen.append(mirrored) or lessons(mirrored=mirrored), fitting._lessons
+    run(fitting, epochs=3)
+    assert torch.equal(seen[0], ~seen[1])
+    assert torch.equal(seen[0], seen[2])
+    assert 0.3 < seen[0].float().mean() < 0.7
+
+
+@pytest.mark.parametrize(
+    ("model", "recipe"), [(model, recipe) for model in ZOO.values() for recipe in model.recipes.values()]
+)
+def test_every_recipe_of_every_model_trains(model, recipe):
+    small = replace(recipe, epochs=1, batch_size=8, teacher="", outlier_exposure=False)
+    if model is CIFAR10:
+        small = replace(small, widths=(8, 8, 8), selector_widths=(8, 8, 8))
+    fit = run(make_fitting(model, small))
+    assert math.isfinite(fit.best.val_loss)
