@@ -12,7 +12,7 @@ from PIL import Image
 from benchmarks.figures import Cost, Figure
 from benchmarks.generators import Body, ClosedLoop, form, load_closed
 from benchmarks.peers.onnx_model import OnnxModel
-from benchmarks.servers import FLOOR, OURS, PEERS, ROOT, Served, Server, ServerError, newest_file, served
+from benchmarks.servers import BASELINE, OURS, PEERS, ROOT, Served, Server, ServerError, newest_file, served
 from models.hardware import available_cores
 
 WARM_UP_S = 2
@@ -41,14 +41,14 @@ class Sample:
 
 def compare_servers(effort: Effort) -> tuple[list[Cost], list[Figure]]:
     """Post a digit from 16 connections to each server in turn, and so in every repeat."""
-    cases = [(FLOOR, "raw"), (OURS, "raw"), (OURS, "form"), *((peer, "form") for peer in PEERS)]
+    cases = [(BASELINE, "raw"), (OURS, "raw"), (OURS, "form"), *((peer, "form") for peer in PEERS)]
     samples: dict[tuple[str, str], list[Sample]] = {(server.name, body): [] for server, body in cases}
     for _ in range(effort.repeats):
         for server, body in cases:
             samples[server.name, body].append(sample(server, body, effort))
             print(f"{server.name}, {body}: {samples[server.name, body][-1].cpu_us:.0f} us CPU a request", flush=True)
     costs = [summarize(name, body, found) for (name, body), found in samples.items()]
-    floor, raw, ours = (samples[key] for key in ((FLOOR.name, "raw"), (OURS.name, "raw"), (OURS.name, "form")))
+    floor, raw, ours = (samples[key] for key in ((BASELINE.name, "raw"), (OURS.name, "raw"), (OURS.name, "form")))
     values = ratios(raw, reference=floor)
     figures = [Figure(name="CPU a request, raw body, against the bare handler", values=values, target=1.5)]
     for peer in (peer for peer in PEERS if peer.target):

@@ -64,7 +64,7 @@ def batched(path: Path, shape: tuple[int, ...], device: str) -> Run:
         max_queue=count * shape[0],
         max_wait_s=math.inf,
         seconds_per_image=0.0,
-        streams=1,
+        concurrency=1,
         metrics=ModelMetrics(classifier.card.name, classifier.card.version),
     )
 

@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from benchmarks.cost import PHOTO, Effort, measure
 from benchmarks.figures import Figure
 from benchmarks.generators import Body
-from benchmarks.servers import FLOOR, OURS, served
+from benchmarks.servers import BASELINE, OURS, served
 
 TURNS = 4  # in each of which both servers are asked
 TARGET_US = 60
@@ -38,14 +38,14 @@ def beyond_floor_us(cores: str, effort: Effort) -> float:
     with ExitStack() as stack:
         both = [
             stack.enter_context(served(server, model="cifar10", precision="float32", cores=cores))
-            for server in (FLOOR, OURS)
+            for server in (BASELINE, OURS)
         ]
         for turn in range(TURNS):
             costs = {}
             for running in both if turn % 2 else reversed(both):
                 url = running.url(running.server.classify.format(model="cifar10"))
                 costs[running.server.name] = measure(running, url, body, effort.seconds)[1]
-            differences.append(costs[OURS.name] - costs[FLOOR.name])
+            differences.append(costs[OURS.name] - costs[BASELINE.name])
     return statistics.median(differences)
 
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from models.contract import MODEL_FILE, newest_version
 from training.evaluation.framed import show_framed
 from training.evaluation.framing import NATIVE
-from training.evaluation.robustness import Answered, measure_robustness
+from training.evaluation.robustness import KindMeasurement, measure_robustness
 from training.provenance import MODELS_DIR, REPOSITORY
 from training.recipes.zoo import ZOO
 from training.reporting.plots import draw_examples
@@ -47,7 +47,7 @@ class Row:
     """How the graphs of a model answer one kind of pictures, and what they should reach."""
 
     model: str
-    answers: Sequence[Answered]  # of each graph
+    answers: Sequence[KindMeasurement]  # of each graph
     least: Sequence[float | None]  # that each should reach, 0..1; None: nothing is asked
 
     @property
@@ -131,13 +131,13 @@ def measure_rows(name: str, data_dir: Path, count: int | None) -> Iterator[Row]:
     yield Row(model=name, answers=together(aimed_at), least=[max(LEAST_AUROC[name].values())] * len(native))
 
 
-def together(kinds: Sequence[Sequence[Answered]]) -> list[Answered]:
+def together(kinds: Sequence[Sequence[KindMeasurement]]) -> list[KindMeasurement]:
     """Return how each graph answers several kinds of other things at once.
 
     There are as many pictures of each, so that the area under their common curve is the mean of the areas.
     """
     return [
-        Answered(
+        KindMeasurement(
             pictures=TOGETHER,
             count=sum(answered.count for answered in rows),
             familiar=statistics.mean(answered.familiar for answered in rows),
@@ -147,7 +147,7 @@ def together(kinds: Sequence[Sequence[Answered]]) -> list[Answered]:
     ]
 
 
-def least_of(model: str, pictures: str, native: Sequence[Answered]) -> list[float | None]:
+def least_of(model: str, pictures: str, native: Sequence[KindMeasurement]) -> list[float | None]:
     """Return what each graph should reach on pictures of a kind, given how it answers test images as they are."""
     if pictures in LEAST_READ:
         least = LEAST_READ[pictures]

@@ -48,7 +48,7 @@ OURS = Server(
     ready="/readyz",
     raw=True,
 )
-FLOOR = Server(
+BASELINE = Server(
     name="bare ASGI handler",
     command=[*UVICORN, "--no-access-log", "benchmarks.peers.floor:app"],
     classify="/",

@@ -15,7 +15,7 @@ from rich.table import Table
 from service.cli.local_model import LocalModel
 from service.cli.prediction_table import ScoringError
 from service.cli.remote_model import RemoteModel, ServerError
-from service.cli.score import Model, Prediction, classify_files, score
+from service.cli.score import Model, PredictionRow, classify_files, score
 from service.problems import UnknownModel
 from service.runtime.session import DeviceError, ModelLoadError
 from service.settings import SettingsError, load_settings
@@ -85,7 +85,7 @@ def _classify(options: argparse.Namespace) -> int:
         raise ScoringError(f"no such file: {', '.join(missing)}")
     if folders := [str(path) for path in options.images if path.is_dir()]:
         raise ScoringError(f"expected images, got folders, which `score` takes: {', '.join(folders)}")
-    failed, shown = False, dict[Path, Prediction]()
+    failed, shown = False, dict[Path, PredictionRow]()
     with closing(_open(options)) as model:
         try:
             for predictions in classify_files(options.images, model):

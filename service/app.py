@@ -62,11 +62,11 @@ class _Classifier:
         worker.close()
 
     async def __is_alive__(self) -> bool:
-        """Answer /livez: only a process that cannot load its models is better restarted."""
+        """Prediction /livez: only a process that cannot load its models is better restarted."""
         return worker.state != "failed"
 
     async def __is_ready__(self) -> bool:
-        """Answer /readyz."""
+        """Prediction /readyz."""
         return worker.state == "ready"
 
     @bentoml.api

@@ -5,7 +5,7 @@ from typing import NamedTuple
 from models.contract import FAMILIAR
 
 
-class Answer(NamedTuple):
+class Prediction(NamedTuple):
     """What the model says of one image."""
 
     probabilities: list[float]  # by class, summing to 1

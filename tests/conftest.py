@@ -115,7 +115,7 @@ def model():
 def make_batcher(model):
     made = []
 
-    def make(*, streams=1, max_batch_size=4, max_queue=100, max_wait_s=10.0, seconds_per_image=0.0):
+    def make(*, concurrency=1, max_batch_size=4, max_queue=100, max_wait_s=10.0, seconds_per_image=0.0):
         metrics = ModelMetrics("batching", "1")
         batcher = Batcher(
             model.run,
@@ -124,7 +124,7 @@ def make_batcher(model):
             max_queue=max_queue,
             max_wait_s=max_wait_s,
             seconds_per_image=seconds_per_image,
-            streams=streams,
+            concurrency=concurrency,
             metrics=metrics,
         )
         made.append(batcher)

@@ -131,23 +131,26 @@ def _add_requantize(commands: Commands, models: Models) -> None:
 
 def _retrain(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
     out = options.out or MODELS_DIR
-    asked = _asked(parser, options)
+    retraining = _make_retraining(parser, options)
     if out.resolve() == MODELS_DIR and options.recipe != DEFAULT_RECIPE:
         parser.error(f"--recipe {options.recipe}: name a folder with --out; models/ holds the recipe {DEFAULT_RECIPE}")
     floor = options.min_accuracy
-    asked = replace(
-        asked,
+    retraining = replace(
+        retraining,
         seed=options.seed,
         out=out,
         resume=options.resume,
-        min_accuracy=asked.model.min_accuracy[options.recipe] if floor is None else floor,
+        min_accuracy=retraining.model.min_accuracy[options.recipe] if floor is None else floor,
     )
     try:
         with Interruption() as interruption:
-            print(f"training {asked.model.name} by recipe {asked.recipe_name} on {asked.device}", file=sys.stderr)
-            published = retrain(asked, stopped=lambda: interruption.requested)
+            print(
+                f"training {retraining.model.name} by recipe {retraining.recipe_name} on {retraining.device}",
+                file=sys.stderr,
+            )
+            published = retrain(retraining, stopped=lambda: interruption.requested)
     except KeyboardInterrupt:
-        path = asked.checkpoint_path
+        path = retraining.checkpoint_path
         kept = f"{path} stays" if path.exists() else "nothing kept"
         print(f"interrupted: nothing published, {kept}", file=sys.stderr)
         return 130
@@ -157,11 +160,11 @@ def _retrain(parser: argparse.ArgumentParser, options: argparse.Namespace) -> in
 
 
 def _train_seeds(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
-    return _experiment(lambda report: train_seeds(_asked(parser, options), options.seeds, report=report))
+    return _experiment(lambda report: train_seeds(_make_retraining(parser, options), options.seeds, report=report))
 
 
 def _ablate(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
-    return _experiment(lambda report: ablate(_asked(parser, options), epochs=options.epochs, report=report))
+    return _experiment(lambda report: ablate(_make_retraining(parser, options), epochs=options.epochs, report=report))
 
 
 def _experiment(run: Callable[[Report], None]) -> int:
@@ -196,7 +199,7 @@ def _describe(run: Run) -> str:
     )
 
 
-def _asked(parser: argparse.ArgumentParser, options: argparse.Namespace) -> Retraining:
+def _make_retraining(parser: argparse.ArgumentParser, options: argparse.Namespace) -> Retraining:
     """Return what the options of every run say; the rest is for the command to fill in."""
     model: TrainableModel = options.models[options.model]
     if options.recipe not in model.recipes:

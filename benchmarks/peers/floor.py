@@ -22,7 +22,7 @@ queue: list[tuple[NDArray[np.uint8], "asyncio.Future[NDArray[np.float32]]"]] = [
 async def app(
     scope: dict[str, Any], receive: Callable[[], Awaitable[Any]], send: Callable[[dict[str, Any]], Awaitable[None]]
 ) -> None:
-    """Answer any POST."""
+    """Prediction any POST."""
     if scope["type"] == "lifespan":
         await answer_lifespan(receive, send)
         return

@@ -10,7 +10,7 @@ model = load_model()
 
 @app.get("/ready")
 async def ready() -> str:
-    """Answer once the model is loaded."""
+    """Prediction once the model is loaded."""
     return "ok"
 
 

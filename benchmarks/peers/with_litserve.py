@@ -30,7 +30,7 @@ class ClassifierAPI(litserve.LitAPI):
         return list(output)
 
     def encode_response(self, output: NDArray[np.float32]) -> dict[str, object]:
-        """Answer one request."""
+        """Prediction one request."""
         return self.model.answer(output)
 
 

@@ -4,7 +4,7 @@ import asyncio
 import math
 from time import monotonic
 
-from service.batching.service_time import Pace
+from service.batching.service_time import ServiceTimeEstimator
 from service.problems import RETRY_AFTER_S, BodyTooLarge, Overloaded
 
 JOINING_S = 0.05  # after the queue was full, in which requests that were given a place still join it
@@ -20,16 +20,18 @@ class Admission:
     be refused more often.
     """
 
-    def __init__(self, pace: Pace, *, max_queue: int, short_queue: int, max_wait_s: float) -> None:
+    def __init__(
+        self, service_time: ServiceTimeEstimator, *, max_queue: int, short_queue: int, max_wait_s: float
+    ) -> None:
         """Bound the queue.
 
         Args:
-            pace: how long each that waits will take.
+            service_time: how long each that waits will take.
             max_queue: requests, and images of large ones.
             short_queue: requests, while it is kept short.
             max_wait_s: a request that would wait longer finds the queue full.
         """
-        self._pace = pace
+        self._service_time = service_time
         self._max_queue = max_queue
         self._short_queue = min(short_queue, max_queue)
         self._max_wait_s = max_wait_s
@@ -92,7 +94,7 @@ class Admission:
         """Return why one more request is too many behind so many; None if it is not."""
         if ahead >= self._max_queue:
             return f"{ahead} requests are waiting, the most that may; try again later"
-        wait_s = ahead * self._pace.seconds_per_image  # of each request, one image goes first
+        wait_s = ahead * self._service_time.seconds_per_image  # of each request, one image goes first
         if wait_s > self._max_wait_s:
             wait = f"{ahead} requests are waiting, for about {wait_s * 1e3:.0f} ms"
             return f"{wait}, at most {self._max_wait_s * 1e3:.0f} ms may be; try again later"

@@ -18,16 +18,16 @@ from numpy.typing import NDArray
 
 from service.batching.admission import Admission
 from service.batching.job import Batch, ClientLeft, Job, ModelFailed
-from service.batching.service_time import Pace
+from service.batching.service_time import ServiceTimeEstimator
 from service.metrics import ModelMetrics
-from service.prediction import Answer
+from service.prediction import Prediction
 
 SHORT_QUEUE = 2  # batches of each stream: the next, and one more for requests that come in gusts
 
 logger = logging.getLogger("classifier")
 
-_Outcome = tuple[Sequence[Answer] | Exception, float]  # an answer an image, seconds of the run
-Run = Callable[[NDArray[np.uint8]], Sequence[Answer]]  # (N, ...) images -> N answers
+_Outcome = tuple[Sequence[Prediction] | Exception, float]  # an answer an image, seconds of the run
+Run = Callable[[NDArray[np.uint8]], Sequence[Prediction]]  # (N, ...) images -> N answers
 
 
 class Batcher:
@@ -42,23 +42,26 @@ class Batcher:
         max_queue: int,
         max_wait_s: float,
         seconds_per_image: float,
-        streams: int,
+        concurrency: int,
         metrics: ModelMetrics,
     ) -> None:
-        """Arrange for ``streams`` batches at once, each on a thread; for one on the event loop if that is 0."""
+        """Arrange for ``concurrency`` batches at once, each on a thread; for one on the event loop if that is 0."""
         self._run = run
         self._metrics = metrics
         self._queue: deque[Job] = deque()
         self._waiting = 0  # images in the queue
         self.max_batch_size = max_batch_size
-        at_once = max(1, streams)
-        self._pace = Pace(seconds_per_image, max_batch_size=max_batch_size, streams=at_once)
+        at_once = max(1, concurrency)
+        self._service_time = ServiceTimeEstimator(seconds_per_image, max_batch_size=max_batch_size, concurrency=at_once)
         self._admission = Admission(
-            self._pace, max_queue=max_queue, short_queue=SHORT_QUEUE * at_once * max_batch_size, max_wait_s=max_wait_s
+            self._service_time,
+            max_queue=max_queue,
+            short_queue=SHORT_QUEUE * at_once * max_batch_size,
+            max_wait_s=max_wait_s,
         )
         self._free = [np.empty((max_batch_size, *image_shape), np.uint8) for _ in range(at_once)]  # buffers
         self._collecting = False  # what this turn of the loop brings will be taken in the next
-        self._threads = ThreadPoolExecutor(streams, thread_name_prefix="inference") if streams else None
+        self._threads = ThreadPoolExecutor(concurrency, thread_name_prefix="inference") if concurrency else None
 
     def check_room(self, count: int = 1) -> None:
         """Refuse early what ``submit`` would refuse after the work of decoding.
@@ -141,10 +144,10 @@ class Batcher:
         self._waiting -= batch.count
         self._metrics.queue_length.set(self._waiting)
         if not batch.count:
-            self._pace.stops()
+            self._service_time.reset()
             return None
         self._free.pop()
-        self._pace.leaves(batch, others_wait=bool(self._queue) and not self._free)
+        self._service_time.on_batch_start(batch, others_wait=bool(self._queue) and not self._free)
         return batch
 
     def _is_dropped(self, job: Job) -> bool:
@@ -161,7 +164,7 @@ class Batcher:
     def _timed(self, batch: Batch) -> _Outcome:
         started = time.perf_counter()
         try:
-            answers: Sequence[Answer] | Exception = self._run(batch.buffer[: batch.count])
+            answers: Sequence[Prediction] | Exception = self._run(batch.buffer[: batch.count])
         except Exception as error:  # whatever the runtime raises is the service's own fault
             logger.exception("a batch of %d images failed", batch.count)
             answers = error
@@ -175,8 +178,8 @@ class Batcher:
         self._metrics.batch_size.observe(batch.count)
         if isinstance(answers, Exception):
             batch.fail(ModelFailed("the model failed on its batch"))
-            self._pace.stops()
+            self._service_time.reset()
             return
         batch.answer(answers, finished)
         self._metrics.images.inc(batch.count)
-        self._pace.answered(batch, finished)
+        self._service_time.on_batch_done(batch, finished)

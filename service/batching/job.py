@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from service.prediction import Answer
+from service.prediction import Prediction
 
 
 class ClientLeft(Exception):
@@ -18,7 +18,7 @@ class ModelFailed(Exception):
     """The model raised on a batch; the log has its traceback."""
 
 
-NO_ANSWER = Answer([])  # in the place of one that has yet to come
+NO_ANSWER = Prediction([])  # in the place of one that has yet to come
 
 
 @dataclass(slots=True, eq=False)
@@ -33,7 +33,7 @@ class Job:
     finished: float = 0.0
     taken: int = 0  # images that have gone into a batch
     answered: int = 0
-    answers: list[Answer] = field(init=False)  # one an image, in order
+    answers: list[Prediction] = field(init=False)  # one an image, in order
 
     def __post_init__(self) -> None:
         self.answers = [NO_ANSWER] * len(self.images)
@@ -59,7 +59,7 @@ class Batch:
             self._slices.append((job, start, end))
             job.taken = end
 
-    def answer(self, answers: Sequence[Answer], finished: float) -> None:
+    def answer(self, answers: Sequence[Prediction], finished: float) -> None:
         """Give each job its answers; other batches with images of it may end before or after this one."""
         offset = 0
         for job, start, end in self._slices:

@@ -13,13 +13,13 @@ from service.cli.prediction_table import Made, PredictionTable, ScoringError
 SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
 BATCH, BATCH_BYTES = 64, 16 * 1024 * 1024  # whichever is reached first
 
-Prediction = dict[str, Any]  # or the problem in its place
+PredictionRow = dict[str, Any]  # or the problem in its place
 
 
 class Model(Made, Protocol):
     """Whatever classifies: local, or behind a server."""
 
-    def classify(self, contents: Sequence[bytes]) -> list[Prediction]:
+    def classify(self, contents: Sequence[bytes]) -> list[PredictionRow]:
         """Return a prediction for each encoded image, or the problem in its place."""
 
     def close(self) -> None:
@@ -63,7 +63,7 @@ def score(folder: Path, out: Path, model: Model) -> Scored:
     return Scored(images=len(table.errors), earlier=earlier, failed=failed)
 
 
-def classify_files(paths: Sequence[Path], model: Model) -> Iterator[dict[Path, Prediction]]:
+def classify_files(paths: Sequence[Path], model: Model) -> Iterator[dict[Path, PredictionRow]]:
     """Classify files, batch after batch; why one cannot be read stands in its place."""
     for batch in _batches(paths):
         contents = [content for content in batch.values() if isinstance(content, bytes)]

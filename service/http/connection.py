@@ -16,7 +16,9 @@ from service.http.responses import render, write_held, write_soon
 from service.inference.worker import Worker
 from service.problems import HeadTooLarge, Overloaded, Problem, RequestTimeout
 
-MAX_HEAD_BYTES = 64 * 1024  # of request line and headers, or of trailers; a head that comes in one piece may have more
+MAX_HEADER_BYTES = (
+    64 * 1024
+)  # of request line and headers, or of trailers; a head that comes in one piece may have more
 LINGER_S = 1.0  # that a client is still heard after its last answer: closed at once, it would see a reset instead
 
 
@@ -26,7 +28,7 @@ class HttpProtocol(HttpToolsProtocol):
     worker: ClassVar[Worker]
 
     # with seven attributes more, uvicorn's would no longer fit what Python lays out alike for all instances (30)
-    __slots__ = "_body_due", "_closes", "_given_up", "_idle_since", "_timer", "_unfinished", "_unread"
+    __slots__ = "_aborted", "_body_due", "_closes", "_idle_since", "_timer", "_unfinished", "_unread"
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Give a client its time for the first request."""
@@ -35,10 +37,10 @@ class HttpProtocol(HttpToolsProtocol):
         self._unfinished = 0  # bytes that came in a row and neither ended a head nor belong to a body
         self._body_due = False  # a head has ended, and its request's end has not come
         self._closes = False  # once the body that is due has come
-        self._given_up = False
+        self._aborted = False
         self._unread = 0  # bytes of answers that the client had not taken at the timer's last look
         self._idle_since = self.loop.time()  # when the last answer was sent, or the connection made
-        self._look_again(self._idle_since + self.timeout_keep_alive)
+        self._schedule_check(self._idle_since + self.timeout_keep_alive)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Let go of the connection, and of the requests on it that were not begun: they would hold it, and it them."""
@@ -48,12 +50,12 @@ class HttpProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Parse what came, and refuse a head that grows too long."""
-        if self._given_up:
+        if self._aborted:
             return
         self._unfinished += len(data)
         super().data_received(data)
-        if self._unfinished > MAX_HEAD_BYTES:
-            self._give_up(HeadTooLarge(f"the head has over {MAX_HEAD_BYTES} bytes; send fewer or shorter headers"))
+        if self._unfinished > MAX_HEADER_BYTES:
+            self._give_up(HeadTooLarge(f"the head has over {MAX_HEADER_BYTES} bytes; send fewer or shorter headers"))
 
     def on_message_begin(self) -> None:
         """Begin a head; uvicorn makes half of its scope here already, which a request that is refused needs not."""
@@ -104,7 +106,7 @@ class HttpProtocol(HttpToolsProtocol):
         if self.pipeline:
             self._start_asgi_task(*self.pipeline.pop())
 
-    def _look(self) -> None:
+    def _check_timeouts(self) -> None:
         """Close a connection whose client is too slow: to send a request, the rest of one, or to read its answers."""
         unread, now = self.transport.get_write_buffer_size(), self.loop.time()
         if unread and unread == self._unread:
@@ -114,19 +116,19 @@ class HttpProtocol(HttpToolsProtocol):
         is_receiving = self._unfinished or self._body_due
         patience = self.worker.settings.body_timeout_ms / 1000 if is_receiving else 0
         deadline = self._idle_since + self.timeout_keep_alive + patience
-        if self._given_up or not self._is_idle():
-            self._look_again(now + self.timeout_keep_alive)
+        if self._aborted or not self._is_idle():
+            self._schedule_check(now + self.timeout_keep_alive)
         elif now < deadline:
-            self._look_again(deadline)
+            self._schedule_check(deadline)
         else:
             if self._unfinished and not self._body_due:
                 self._give_up(RequestTimeout("the head was not received in time; send all of it at once"))
             else:
                 self.transport.close()
-            self._look_again(now + self.timeout_keep_alive)
+            self._schedule_check(now + self.timeout_keep_alive)
 
-    def _look_again(self, when: float) -> None:
-        self._timer = self.loop.call_at(when, self._look)
+    def _schedule_check(self, when: float) -> None:
+        self._timer = self.loop.call_at(when, self._check_timeouts)
 
     def _is_idle(self) -> bool:
         """Return whether no request waits for its answer."""
@@ -156,8 +158,8 @@ class HttpProtocol(HttpToolsProtocol):
         return why
 
     def _give_up(self, problem: Problem) -> None:
-        """Answer for the last time, if no other answer is due, and close the connection soon."""
-        self._given_up = True
+        """Prediction for the last time, if no other answer is due, and close the connection soon."""
+        self._aborted = True
         if self._is_idle():
             self._write(self._render(type(problem), problem.detail))
         self.loop.call_later(LINGER_S, self.transport.close)
@@ -171,7 +173,7 @@ class HttpProtocol(HttpToolsProtocol):
         self.transport.write(answer)
 
 
-@lru_cache(maxsize=64)  # URLs; each is up to MAX_HEAD_BYTES
+@lru_cache(maxsize=64)  # URLs; each is up to MAX_HEADER_BYTES
 def _find_names(url: bytes) -> tuple[str, str | None] | None:
     """Return the names of the model and the version that shall classify; None if that is not what is asked for."""
     found = PATH.fullmatch(url.partition(b"?")[0].decode("latin-1"))

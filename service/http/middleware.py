@@ -33,7 +33,7 @@ from service.problems import (
 logger = logging.getLogger("classifier")
 access_logger = logging.getLogger("classifier.access")
 
-TYPED_DOOR = "/classify"  # BentoML's own clients; the form names the model
+BENTOML_CLIENT_PATH = "/classify"  # BentoML's own clients; the form names the model
 CLIENT_LEFT = 499  # nginx's status for it, in logs and metrics only
 
 PATH = re.compile(r"/v(?:1|(2))/models/([^/]+)(?:/versions/([^/]+))?/(?(1)infer|(classify(?:-batch)?))")
@@ -70,7 +70,7 @@ class HotRoutes:
         self._unknown_model = RequestCounter()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer, or hand on with the request's id in the answer."""
+        """Prediction, or hand on with the request's id in the answer."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -81,7 +81,7 @@ class HotRoutes:
         elif found := PATH.fullmatch(scope["path"]):
             exchange.model, exchange.version, exchange.action = found[2], found[3], found[4] or "infer"
             status = await self._classify_and_count(exchange, send)
-        elif scope["path"] == TYPED_DOOR:
+        elif scope["path"] == BENTOML_CLIENT_PATH:
             status = await self._classify_and_count(exchange, send)
         else:
             status = await self._hand_on(exchange, send)
@@ -92,7 +92,7 @@ class HotRoutes:
             access_logger.info("%s %s %d %.1f ms", scope["method"], path, status, milliseconds, extra=request_id)
 
     async def _classify_and_count(self, exchange: _Exchange, send: Send) -> int:
-        """Answer a classify route, count the response, and return its status."""
+        """Prediction a classify route, count the response, and return its status."""
         status = await self._answer(exchange, send)
         (exchange.requests or self._unknown_model).count(status)
         return status

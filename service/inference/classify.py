@@ -17,7 +17,7 @@ from service.inference.occlusion import cover, draw_saliency
 from service.inference.options import Query
 from service.inference.repository import ServedModel
 from service.inference.worker import Worker
-from service.prediction import Answer
+from service.prediction import Prediction
 from service.problems import BadRequest, Problem, ProblemBody
 
 INLINE_BYTES = INLINE_PIXELS = 64 * 1024  # a larger image is decoded on a thread: it would hold up everybody else
@@ -138,7 +138,7 @@ class Classification:
         self.timing.decode = time.perf_counter() - started
         self.model.metrics.decode_seconds.observe(self.timing.decode)
 
-    async def run(self, images: Sequence[Pixels]) -> list[Answer]:
+    async def run(self, images: Sequence[Pixels]) -> list[Prediction]:
         """Run prepared images through the model's batcher, and record how long they waited and ran."""
         job = self.model.batcher.submit(images, client_left=self.client_left)
         await job.done
@@ -146,7 +146,7 @@ class Classification:
         self.timing.inference += job.finished - job.started
         return job.answers
 
-    async def _run_parts(self, images: Sequence[Pixels]) -> list[Answer]:
+    async def _run_parts(self, images: Sequence[Pixels]) -> list[Prediction]:
         """Run an image and what was made of it, no more at a time than the queue may hold."""
         most = self.worker.settings.max_queue
         if len(images) <= most:
@@ -154,7 +154,7 @@ class Classification:
         parts = [images[start : start + most] for start in range(0, len(images), most)]
         return [answer for part in parts for answer in await self.run(part)]
 
-    def count_unfamiliar(self, answers: Sequence[Answer]) -> None:
+    def count_unfamiliar(self, answers: Sequence[Prediction]) -> None:
         """Count those among a client's own images."""
         if unfamiliar := sum(answer.is_familiar is False for answer in answers):
             self.model.metrics.unfamiliar.inc(unfamiliar)

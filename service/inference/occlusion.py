@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.images.data_url import data_url
-from service.prediction import Answer
+from service.prediction import Prediction
 
 GRID = 7  # patches across and down
 PATCH = 1 / 4  # of the image's side
@@ -38,7 +38,7 @@ def cover(pixels: Pixels) -> list[Pixels]:
     return covered
 
 
-def draw_saliency(pixels: Pixels, whole: Answer, covered: Sequence[Answer]) -> str:
+def draw_saliency(pixels: Pixels, whole: Prediction, covered: Sequence[Prediction]) -> str:
     """Return a grey PNG of the image's size as a data URL: the whiter a pixel, the more the answer rests on it.
 
     A pixel has the mean of how far covering it lowers the logarithm of the answer's probability, over the patches that

@@ -5,7 +5,7 @@ from typing import Any
 
 import orjson
 
-from service.prediction import Answer
+from service.prediction import Prediction
 
 
 class PredictionRenderer:
@@ -15,7 +15,7 @@ class PredictionRenderer:
         self._named = {"model": model, "version": version}
         self._class_names = class_names
 
-    def prediction(self, answer: Answer, top: int | None = None) -> dict[str, Any]:
+    def prediction(self, answer: Prediction, top: int | None = None) -> dict[str, Any]:
         """Return the prediction for one image.
 
         All classes in class order, or the ``top`` likeliest, likeliest first; unrounded.

@@ -93,7 +93,7 @@ def load_model(plan: ServingPlan, settings: Settings, *, gpu: int = 0) -> Served
         max_queue=settings.max_queue,
         max_wait_s=settings.max_wait_ms / 1000,
         seconds_per_image=plan.batch_s / plan.max_batch_size,
-        streams=plan.streams,
+        concurrency=plan.concurrency,
         metrics=metrics,
     )
     return ServedModel(

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from models.contract import FAMILIARITY
 from service.inference.repository import ServedModel
 from service.open_inference.request import InferRequest, Output
-from service.prediction import Answer
+from service.prediction import Prediction
 from service.problems import BadRequest, Problem
 
 PROBABILITIES = "probabilities"
@@ -19,7 +19,7 @@ OUTPUT_TYPE = "FP32"
 Json = dict[str, Any]
 
 
-def render_infer(request: InferRequest, model: ServedModel, answers: Sequence[Answer]) -> tuple[bytes, int | None]:
+def render_infer(request: InferRequest, model: ServedModel, answers: Sequence[Prediction]) -> tuple[bytes, int | None]:
     """Return the answer's body, and the length of its JSON if binary tensors follow.
 
     Raises:

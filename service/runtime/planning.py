@@ -27,7 +27,7 @@ class ServingPlan:
     path: Path  # of the ONNX file
     device: Device
     threads: int  # that a batch is shared out to, on the CPU
-    streams: int  # batches at once, each from a thread of its own; 0 for one, on the event loop
+    concurrency: int  # batches at once, each from a thread of its own; 0 for one, on the event loop
     max_batch_size: int
     batch_s: float  # that a full batch takes, seconds
 
@@ -56,7 +56,7 @@ def make_plan(path: Path, settings: Settings, *, threads: int) -> ServingPlan:
     plan = _make_plan(path, settings, threads=threads)
     if plan.device == "cuda" and settings.device == "auto":
         on_cpu = _make_plan(path, settings.model_copy(update={"device": "cpu"}), threads=threads)
-        return plan if on_cpu.streams else on_cpu
+        return plan if on_cpu.concurrency else on_cpu
     return plan
 
 
@@ -68,17 +68,17 @@ def _make_plan(path: Path, settings: Settings, *, threads: int) -> ServingPlan:
     """
     classifier = choose_classifier(path, settings, threads=1)
     max_batch_size, batch_s = measure_batch(classifier, settings.max_batch_size)
-    streams = 1 if classifier.device == "cuda" else threads
+    concurrency = 1 if classifier.device == "cuda" else threads
     if batch_s < INLINE_BELOW_S:
-        streams = 0
-    elif batch_s / max_batch_size > BATCH_S and streams > 1:
-        classifier, streams = load_classifier(classifier.path, settings, threads=threads), 1
+        concurrency = 0
+    elif batch_s / max_batch_size > BATCH_S and concurrency > 1:
+        classifier, concurrency = load_classifier(classifier.path, settings, threads=threads), 1
         max_batch_size, batch_s = measure_batch(classifier, settings.max_batch_size)
     return ServingPlan(
         path=classifier.path,
         device=classifier.device,
         threads=classifier.threads,
-        streams=streams,
+        concurrency=concurrency,
         max_batch_size=max_batch_size,
         batch_s=batch_s,
     )

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from models.card import ModelCard, ModelCardError
 from models.contract import EXACT_WEIGHT_BITS, FAMILIARITY, FAMILIARITY_DECIMALS, GOLDEN_FILES, golden_tolerance
-from service.prediction import Answer
+from service.prediction import Prediction
 from service.runtime.cuda_binding import BoundBatch
 from service.runtime.hardware import count_gpus
 
@@ -55,14 +55,14 @@ class OnnxClassifier:
         self.tells_familiarity = FAMILIARITY in {output.name for output in self._session.get_outputs()}
         self._outputs = ["probabilities", FAMILIARITY] if self.tells_familiarity else ["probabilities"]
 
-    def run(self, images: Images) -> list[Answer]:
+    def run(self, images: Images) -> list[Prediction]:
         """Return an answer for each of ``images``."""
         outputs = self._run(images)
         probabilities = outputs[0].tolist()
         if not self.tells_familiarity:
-            return [Answer(row) for row in probabilities]
+            return [Prediction(row) for row in probabilities]
         return [
-            Answer(row, round(value, FAMILIARITY_DECIMALS))
+            Prediction(row, round(value, FAMILIARITY_DECIMALS))
             for row, value in zip(probabilities, outputs[1].tolist(), strict=True)
         ]
 

@@ -17,12 +17,12 @@ from benchmarks.pictures import (
     together,
 )
 from training.evaluation.framed import FRAMINGS
-from training.evaluation.robustness import Answered
+from training.evaluation.robustness import KindMeasurement
 from training.metrics import auroc
 
 
 def answered(pictures, *, read=None, auroc=None):
-    return Answered(pictures=pictures, count=40, familiar=0.5, read=read, auroc=auroc)
+    return KindMeasurement(pictures=pictures, count=40, familiar=0.5, read=read, auroc=auroc)
 
 
 @pytest.mark.parametrize("name", ["mnist", "cifar10"])

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 
 import numpy as np
 
-from service.prediction import Answer
+from service.prediction import Prediction
 
 SHAPE = (2, 2)
 
@@ -24,7 +24,7 @@ class GatedModel:
         self.batch_sizes.append(len(images))
         if (images == 255).any():
             raise RuntimeError("boom")
-        return [Answer([float(image[0, 0])]) for image in images]
+        return [Prediction([float(image[0, 0])]) for image in images]
 
 
 def image(value):

@@ -56,7 +56,7 @@ class Service:
             max_queue=settings.max_queue,
             max_wait_s=settings.max_wait_ms / 1000,
             seconds_per_image=0.0,
-            streams=1,
+            concurrency=1,
             metrics=model.metrics,
         )
         model.batcher.close()

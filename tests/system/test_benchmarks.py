@@ -23,17 +23,17 @@ from benchmarks.generators import (
     read_wrk,
     run,
 )
-from benchmarks.servers import FLOOR, OURS, PEERS, Server, ServerError, newest_file, served
+from benchmarks.servers import BASELINE, OURS, PEERS, Server, ServerError, newest_file, served
 from benchmarks.tail import count_errors
 from service.http.multipart import parse
 from training.provenance import LEDGER
 from training.reporting.ledger import read_runs
 
 
-@pytest.mark.parametrize("server", [FLOOR, OURS, *PEERS], ids=lambda server: server.name)
+@pytest.mark.parametrize("server", [BASELINE, OURS, *PEERS], ids=lambda server: server.name)
 def test_every_server_of_the_comparison_reads_the_digit(server):
     bodies = [Body(content=DIGIT.read_bytes())] if server.raw else []
-    bodies += [form(server.field, [DIGIT.read_bytes()])] if server is not FLOOR else []
+    bodies += [form(server.field, [DIGIT.read_bytes()])] if server is not BASELINE else []
     with served(server) as running:
         assert running.cpu_s() > 0
         assert running.memory_mib() > 20

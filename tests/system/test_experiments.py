@@ -33,9 +33,9 @@ def runs_of(repository):
 
 
 def test_every_seed_is_a_line_and_no_seed_is_trained_twice(repository):
-    asked, reported = ask(repository, epochs=1), []
-    train_seeds(asked, [1, 2], report=lambda name, published: reported.append((name, published is None)))
-    train_seeds(asked, [2, 3], report=lambda name, published: reported.append((name, published is None)))
+    options, reported = ask(repository, epochs=1), []
+    train_seeds(options, [1, 2], report=lambda name, published: reported.append((name, published is None)))
+    train_seeds(options, [2, 3], report=lambda name, published: reported.append((name, published is None)))
     assert reported == [("seed 1", False), ("seed 2", False), ("seed 2", True), ("seed 3", False)]
     assert [(run.seed, run.version) for run in runs_of(repository)] == [(1, ""), (2, ""), (3, "")]
     assert not (repository / "models").exists()
@@ -43,7 +43,7 @@ def test_every_seed_is_a_line_and_no_seed_is_trained_twice(repository):
 
 
 def test_an_interrupted_seed_goes_on_from_its_checkpoint(repository, monkeypatch):
-    asked = ask(repository, epochs=3)
+    options = ask(repository, epochs=3)
 
     def stop_after_two(path, checkpoint):
         save(path, checkpoint)
@@ -53,10 +53,10 @@ def test_an_interrupted_seed_goes_on_from_its_checkpoint(repository, monkeypatch
     save = retraining.save_checkpoint
     monkeypatch.setattr(retraining, "save_checkpoint", stop_after_two)
     with pytest.raises(KeyboardInterrupt):
-        train_seeds(asked, [1], report=lambda _name, _published: None)
+        train_seeds(options, [1], report=lambda _name, _published: None)
     epochs = []
     monkeypatch.setattr(retraining, "save_checkpoint", lambda _path, checkpoint: epochs.append(len(checkpoint.history)))
-    train_seeds(asked, [1], report=lambda _name, _published: None)
+    train_seeds(options, [1], report=lambda _name, _published: None)
     assert epochs == [3]
     assert [run.epochs for run in runs_of(repository)] == [3]
 
@@ -74,9 +74,9 @@ def test_an_ablation_changes_one_thing_of_the_recipe_and_takes_a_third_of_its_ep
 
 def test_a_share_of_the_images_is_weighed_against_all_of_them_on_as_many_steps(repository, monkeypatch):
     monkeypatch.setattr(experiments, "ABLATIONS", {"mnist": {"every image": {"hardest": 1.0}}})
-    asked, recipes = ask(repository), []
-    monkeypatch.setattr(experiments, "retrain", lambda asked, stopped: recipes.append(asked.recipe))
-    hard = replace(asked, recipe=replace(asked.recipe, hardest=0.5, epochs=12))
+    options, recipes = ask(repository), []
+    monkeypatch.setattr(experiments, "retrain", lambda options, stopped: recipes.append(options.recipe))
+    hard = replace(options, recipe=replace(options.recipe, hardest=0.5, epochs=12))
     ablate(hard, epochs=None, report=lambda _name, _published: None)
     assert [recipe.epochs for recipe in recipes] == [2]
 
@@ -124,11 +124,11 @@ def test_the_commands_answer_one_line_a_run(repository, monkeypatch, capsys):
 
 
 def test_a_run_that_was_stopped_counts_for_nothing(repository):
-    asked = ask(repository, epochs=3)
-    stop = asked.checkpoint_path.exists
-    assert retrain(asked, stopped=stop).run.stopped
+    options = ask(repository, epochs=3)
+    stop = options.checkpoint_path.exists
+    assert retrain(options, stopped=stop).run.stopped
     reported = []
-    train_seeds(asked, [0], report=lambda _name, published: reported.append(published))
+    train_seeds(options, [0], report=lambda _name, published: reported.append(published))
     assert reported[0] is not None
     first, second = runs_of(repository)
     assert (first.stopped, second.stopped) == (True, False)

@@ -130,20 +130,20 @@ def test_a_run_into_the_repository_adds_one_line_to_the_ledger(tmp_path, monkeyp
 
 
 def test_a_run_that_was_stopped_publishes_and_can_still_be_resumed_to_the_same_end(tmp_path):
-    asked = ask(tmp_path)
+    options = ask(tmp_path)
 
     def after_two_epochs():
-        path = asked.checkpoint_path
+        path = options.checkpoint_path
         return path.exists() and len(torch.load(path, weights_only=True)["history"]) >= 2
 
-    assert len(read_history(retrain(asked, stopped=after_two_epochs).folder)) == 2
+    assert len(read_history(retrain(options, stopped=after_two_epochs).folder)) == 2
     resumed = retrain(ask(tmp_path, resume=True), stopped=lambda: False)
     whole = retrain(ask(tmp_path, out="whole"), stopped=lambda: False)
     assert resumed.folder.name == "2"
     for one, other in zip(read_history(resumed.folder), read_history(whole.folder), strict=True):
         assert one == pytest.approx(other, rel=1e-4)
     assert resumed.card.test.nll == pytest.approx(whole.card.test.nll, rel=1e-3)
-    assert not asked.checkpoint_path.exists()
+    assert not options.checkpoint_path.exists()
 
 
 def test_strength_is_told_by_the_same_images_whatever_was_drawn_before(tmp_path, monkeypatch):
@@ -156,8 +156,8 @@ def test_strength_is_told_by_the_same_images_whatever_was_drawn_before(tmp_path,
             return result
 
         monkeypatch.setattr("training.pipeline.retraining.train", train_and_draw)
-        asked = ask(tmp_path, epochs=1, out=str(drawn), strength_discount=0.25, augmentation=DEFORMATION)
-        folder = retrain(asked, stopped=lambda: False).folder
+        options = ask(tmp_path, epochs=1, out=str(drawn), strength_discount=0.25, augmentation=DEFORMATION)
+        folder = retrain(options, stopped=lambda: False).folder
         logits += run_onnx(folder / "model.onnx", ["logits"], MNIST.load(DATA).test.images.numpy())
     np.testing.assert_allclose(*logits, atol=1e-4)
 
@@ -391,8 +391,8 @@ def test_what_strength_adds_to_logits_is_taken_off_if_the_recipe_says_so_and_no_
     images = MNIST.load(DATA).test.images.numpy()
     outputs = []
     for discount in (0.0, 0.25):
-        asked = ask(tmp_path, epochs=1, out=f"by {discount}", strength_discount=discount)
-        folder = retrain(asked, stopped=lambda: False).folder
+        options = ask(tmp_path, epochs=1, out=f"by {discount}", strength_discount=discount)
+        folder = retrain(options, stopped=lambda: False).folder
         outputs.append(run_onnx(folder / "model.onnx", ["probabilities", "logits"], images))
     (probabilities, logits), (same, discounted) = outputs
     np.testing.assert_allclose(same, probabilities, atol=1e-4)

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from sklearn.datasets import load_digits
 
-OTHER_HANDS: Mapping[str, Collection[int]] = {  # kind of pictures -> digits; a 1 or a 7 is not written alike everywhere
+OPTDIGITS: Mapping[str, Collection[int]] = {  # kind of pictures -> digits; a 1 or a 7 is not written alike everywhere
     "other hands: 13 people in Turkey, scanned to 8x8": range(10),
     "other hands: their 1s": [1],
     "other hands: their 7s": [7],
@@ -15,7 +15,7 @@ OTHER_HANDS: Mapping[str, Collection[int]] = {  # kind of pictures -> digits; a 
 MARGIN, SIDE = 2, 192  # pixels around the 8x8, and of the whole once enlarged
 
 
-def other_hands(count: int, digits: Collection[int]) -> tuple[Iterator[Image.Image], NDArray[np.int64]]:
+def optdigits(count: int, digits: Collection[int]) -> tuple[Iterator[Image.Image], NDArray[np.int64]]:
     """Return pictures, ``count`` at most, of ``digits``, white on black and enlarged as a viewer does it, and labels.
 
     They are the test set of Optical Recognition of Handwritten Digits (Alpaydin and Kaynak 1998), by 13 people of

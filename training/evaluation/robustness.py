@@ -17,7 +17,7 @@ from models.contract import FAMILIARITY, graphs_of
 from models.preparation.preparer import preparer
 from training.data.datasets import Split
 from training.evaluation.framed import choose, framed
-from training.evaluation.optdigits import OTHER_HANDS, other_hands
+from training.evaluation.optdigits import OPTDIGITS, optdigits
 from training.evaluation.outliers import outliers
 from training.export.familiarity import share_familiar
 from training.export.onnx_file import run_onnx
@@ -34,7 +34,7 @@ Labels = NDArray[np.int64]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Answered:
+class KindMeasurement:
     """How a graph answers pictures of one kind."""
 
     pictures: str  # the kind
@@ -49,16 +49,16 @@ class Robustness:
     """How each graph of a version answers pictures of every kind."""
 
     git_commit: str  # of the code that measured
-    graphs: Mapping[str, Sequence[Answered]]  # precision -> the test images, then each kind
+    graphs: Mapping[str, Sequence[KindMeasurement]]  # precision -> the test images, then each kind
 
     @classmethod
     def from_json(cls, text: str) -> "Robustness":
         """Read what :func:`write_robustness` wrote."""
         fields = json.loads(text)
-        graphs = {precision: [Answered(**row) for row in rows] for precision, rows in fields["graphs"].items()}
+        graphs = {precision: [KindMeasurement(**row) for row in rows] for precision, rows in fields["graphs"].items()}
         return cls(git_commit=fields["git_commit"], graphs=graphs)
 
-    def kinds(self) -> list[tuple[Answered, ...]]:
+    def kinds(self) -> list[tuple[KindMeasurement, ...]]:
         """Return each kind as every graph answers it, in the order of ``graphs``."""
         return list(zip(*self.graphs.values(), strict=True))
 
@@ -81,7 +81,7 @@ def measure_robustness(
         count: of pictures of each kind.
     """
     graphs = graphs_of(folder)
-    rows: dict[str, list[Answered]] = {precision: [] for precision in graphs}
+    rows: dict[str, list[KindMeasurement]] = {precision: [] for precision in graphs}
     real: dict[str, NDArray[np.float32]] = {}
     kinds = _pictures(model, test, data_dir, count or default_count(len(test)))
     for title, images, labels in tqdm(kinds, desc="pictures unlike the test images", unit="kind", leave=False):
@@ -89,7 +89,7 @@ def measure_robustness(
             probabilities, familiarity = run_onnx(path, ["probabilities", FAMILIARITY], images)
             known = real.setdefault(precision, familiarity)  # the test images come first
             rows[precision].append(
-                Answered(
+                KindMeasurement(
                     pictures=title,
                     count=len(images),
                     familiar=share_familiar(familiarity),
@@ -121,8 +121,8 @@ def _pictures(
         yield title, images, labels
     if model.class_names == MNIST.class_names:
         prepare = preparer(model.preparation, test.images.shape[1:])
-        for title, digits in OTHER_HANDS.items():
-            pictures, labels = other_hands(count, digits)
+        for title, digits in OPTDIGITS.items():
+            pictures, labels = optdigits(count, digits)
             yield title, np.stack([prepare(picture) for picture in pictures]), labels
     for title, images in outliers(model, test, data_dir, count=count):
         yield title, images, None

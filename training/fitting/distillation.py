@@ -17,7 +17,7 @@ from models.contract import INT8_MODEL_FILE, MODEL_FILE
 from training.data.datasets import Split
 from training.errors import TrainingError
 from training.fitting.outlier_exposure import outliers_of
-from training.fitting.training_batch import Lesson
+from training.fitting.training_batch import TrainingBatch
 
 CPU, CUDA = torch.device("cpu"), "CUDAExecutionProvider"
 
@@ -52,7 +52,7 @@ class Teacher:
         except Exception as error:  # ONNX Runtime's exceptions have no other base class
             raise TeacherError(f"no model in {version_folder} to learn from; retrain it first: {error}") from error
 
-    def label(self, batches: Iterable[Split], *, share: float, outliers: bool = False) -> Iterator[Lesson]:
+    def label(self, batches: Iterable[Split], *, share: float, outliers: bool = False) -> Iterator[TrainingBatch]:
         """Yield a lesson a batch, whose targets, (N, K) float32, are the teacher's probabilities mixed with the labels.
 
         The teacher looks at the next batch while the student learns from this one.
@@ -66,14 +66,14 @@ class Teacher:
             ahead: tuple[Split, Tensor, Future[_Said]] | None = None
             for batch in batches:
                 images = torch.cat([batch.images, outliers_of(batch.images)]) if outliers else batch.images
-                following = batch, images, thread.submit(self._look, images)
+                following = batch, images, thread.submit(self._check_timeouts, images)
                 if ahead:
                     yield _lesson(*ahead, share)
                 ahead = following
             if ahead:
                 yield _lesson(*ahead, share)
 
-    def _look(self, images: Tensor) -> _Said:
+    def _check_timeouts(self, images: Tensor) -> _Said:
         pixels = images.round().to(torch.uint8).cpu().numpy()
         probabilities, logits = self.session.run(["probabilities", "logits"], {"images": pixels})
         return probabilities, logits
@@ -91,8 +91,8 @@ def _open(folder: Path, options: ort.SessionOptions, *, on_gpu: bool) -> ort.Inf
     return ort.InferenceSession(int8 if int8.exists() else float32, options, providers=["CPUExecutionProvider"])
 
 
-def _lesson(batch: Split, images: Tensor, said: Future[_Said], share: float) -> Lesson:
+def _lesson(batch: Split, images: Tensor, said: Future[_Said], share: float) -> TrainingBatch:
     targets, logits = (torch.from_numpy(output).to(images.device) for output in said.result())
     mixed = share * targets[: len(batch)] + (1 - share) * functional.one_hot(batch.labels, targets.shape[1])
     targets = torch.cat([mixed, targets[len(batch) :]])
-    return Lesson(images=images, targets=targets, labels=batch.labels, teacher_logits=logits)
+    return TrainingBatch(images=images, targets=targets, labels=batch.labels, teacher_logits=logits)

@@ -23,7 +23,7 @@ from training.fitting.lookahead import MEETING_STEPS, Lookahead
 from training.fitting.loss import training_loss
 from training.fitting.optimizers import learning_rate, make_optimizer, set_learning_rate
 from training.fitting.prediction import predict_logits, share_correct
-from training.fitting.training_batch import Lesson
+from training.fitting.training_batch import TrainingBatch
 from training.recipes.recipe import Recipe
 
 
@@ -161,12 +161,12 @@ class Fitting:
             )
         )
 
-    def _lessons(self, *, mirrored: Tensor) -> Iterator[Lesson]:
+    def _lessons(self, *, mirrored: Tensor) -> Iterator[TrainingBatch]:
         """Yield every training image once, in a new order and augmented, with what it is to be taken for."""
         batches, recipe = self._augmented(mirrored), self.recipe
         if self.teacher:
             return self.teacher.label(batches, share=recipe.teacher_share, outliers=recipe.outlier_exposure)
-        return (Lesson(images=batch.images, targets=batch.labels, labels=batch.labels) for batch in batches)
+        return (TrainingBatch(images=batch.images, targets=batch.labels, labels=batch.labels) for batch in batches)
 
     def _augmented(self, mirrored: Tensor) -> Iterator[Split]:
         train = self.data.train
@@ -174,7 +174,7 @@ class Fitting:
             images = self.recipe.augmentation(train.images[rows], mirrored=mirrored[rows])
             yield Split(images=images, labels=train.labels[rows])
 
-    def _step(self, lesson: Lesson, lr: float) -> tuple[Tensor, Tensor]:
+    def _step(self, lesson: TrainingBatch, lr: float) -> tuple[Tensor, Tensor]:
         """Learn; return the loss, and the logits of the labelled images."""
         set_learning_rate(self.optimizer, lr)
         with mixed_precision(self.device, enabled=self.recipe.mixed_precision):

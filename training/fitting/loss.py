@@ -4,11 +4,11 @@ from torch import Tensor
 from torch.nn import functional
 
 from training.fitting.outlier_exposure import exposure_loss
-from training.fitting.training_batch import Lesson
+from training.fitting.training_batch import TrainingBatch
 from training.recipes.recipe import Recipe
 
 
-def training_loss(logits: Tensor, lesson: Lesson, recipe: Recipe) -> Tensor:
+def training_loss(logits: Tensor, lesson: TrainingBatch, recipe: Recipe) -> Tensor:
     """Return the loss of a lesson's images, a scalar.
 
     Args:

@@ -6,7 +6,7 @@ from torch import Tensor
 
 
 @dataclass(frozen=True, kw_only=True)
-class Lesson:
+class TrainingBatch:
     """Images and what they are to be taken for; those that were made of others have no label."""
 
     images: Tensor  # (M, ...), augmented
@@ -14,6 +14,6 @@ class Lesson:
     labels: Tensor  # (N,) class ids of the first N images
     teacher_logits: Tensor | None = None  # (M, K), where a teacher taught
 
-    def __getitem__(self, rows: Tensor) -> "Lesson":
+    def __getitem__(self, rows: Tensor) -> "TrainingBatch":
         """Take some of the labelled images."""
-        return Lesson(images=self.images[rows], targets=self.targets[rows], labels=self.labels[rows])
+        return TrainingBatch(images=self.images[rows], targets=self.targets[rows], labels=self.labels[rows])

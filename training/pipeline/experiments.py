@@ -28,29 +28,29 @@ class NothingToRenderError(TrainingError):
     """There is no version, or the ledger does not know it."""
 
 
-def train_seeds(asked: Retraining, seeds: Sequence[int], *, report: Report) -> None:
+def train_seeds(options: Retraining, seeds: Sequence[int], *, report: Report) -> None:
     """Train the same recipe with several seeds.
 
     Raises:
         TrainingError: a run failed; those before it are in the ledger.
     """
     for seed in seeds:
-        report(f"seed {seed}", _record(replace(asked, seed=seed)))
+        report(f"seed {seed}", _record(replace(options, seed=seed)))
 
 
-def ablate(asked: Retraining, *, epochs: int | None, report: Report) -> None:
+def ablate(options: Retraining, *, epochs: int | None, report: Report) -> None:
     """Train the recipe without each of its parts, on a third of its epochs unless told otherwise.
 
     Raises:
         TrainingError: a run failed; those before it are in the ledger.
     """
-    if asked.model.name not in ABLATIONS:
+    if options.model.name not in ABLATIONS:
         raise NoAblationError(f"training/recipes/ablations.py has no rows for it, but for {', '.join(ABLATIONS)}")
-    for name, changes in ABLATIONS[asked.model.name].items():
-        recipe = replace(asked.recipe, **changes)
-        share = (1.0 if epochs else ABLATION_SHARE) * asked.recipe.hardest / recipe.hardest
+    for name, changes in ABLATIONS[options.model.name].items():
+        recipe = replace(options.recipe, **changes)
+        share = (1.0 if epochs else ABLATION_SHARE) * options.recipe.hardest / recipe.hardest
         recipe = replace(recipe, epochs=max(1, round(recipe.epochs * share)))
-        row = replace(asked, model=replace(asked.model, int8=False), recipe=recipe, ablation=name)
+        row = replace(options, model=replace(options.model, int8=False), recipe=recipe, ablation=name)
         report(name, _record(row))
 
 
@@ -73,14 +73,14 @@ def rewrite_card(model: TrainableModel, data_dir: Path) -> Path:
     return version
 
 
-def _record(asked: Retraining) -> Published | None:
+def _record(options: Retraining) -> Published | None:
     """Train and write the run down; None if it has been already."""
-    dataset = asked.model.load(asked.data_dir).md5s
-    asked_for = identify(asked.model.name, asdict(asked.recipe), ablation=asked.ablation, dataset=dataset)
+    dataset = options.model.load(options.data_dir).md5s
+    asked_for = identify(options.model.name, asdict(options.recipe), ablation=options.ablation, dataset=dataset)
     done = [run for run in read_runs(LEDGER) if not run.stopped and run.identity == asked_for]
-    if asked.seed in {run.seed for run in done}:
+    if options.seed in {run.seed for run in done}:
         return None
-    asked = replace(asked, experiment=True)
+    options = replace(options, experiment=True)
     with tempfile.TemporaryDirectory() as out:
-        resume = asked.checkpoint_path.exists()
-        return retrain(replace(asked, out=Path(out), resume=resume), stopped=lambda: False)
+        resume = options.checkpoint_path.exists()
+        return retrain(replace(options, out=Path(out), resume=resume), stopped=lambda: False)

@@ -70,11 +70,11 @@ class Published:
     run: Run
 
 
-def retrain(asked: Retraining, *, stopped: Callable[[], bool]) -> Published:
+def retrain(options: Retraining, *, stopped: Callable[[], bool]) -> Published:
     """Train, calibrate and publish.
 
     Args:
-        asked: the run.
+        options: the run.
         stopped: becomes true when the run shall finish with its best epoch so far.
 
     Raises:
@@ -82,22 +82,22 @@ def retrain(asked: Retraining, *, stopped: Callable[[], bool]) -> Published:
         KeyboardInterrupt: likewise, as the run was stopped before its first epoch was over.
     """
     with (
-        writable_folder(asked.out / asked.model.name, option="--out"),
-        writable_folder(asked.checkpoint_dir, option="--checkpoint-dir"),
-        own_checkpoint(asked.checkpoint_path, resume=asked.resume or asked.experiment),
+        writable_folder(options.out / options.model.name, option="--out"),
+        writable_folder(options.checkpoint_dir, option="--checkpoint-dir"),
+        own_checkpoint(options.checkpoint_path, resume=options.resume or options.experiment),
     ):
-        return _retrain(asked, stopped)
+        return _retrain(options, stopped)
 
 
-def train(asked: Retraining, data: DataSet, *, stopped: Callable[[], bool]) -> tuple[nn.Module, Fit]:
+def train(options: Retraining, data: DataSet, *, stopped: Callable[[], bool]) -> tuple[nn.Module, Fit]:
     """Build the network and fit it, keeping a checkpoint after every epoch."""
-    fitting = make_fitting(asked.model, asked.recipe, data, seed=asked.seed, device=asked.device)
-    run = describe_run(model=asked.model.name, recipe=asked.recipe, seed=asked.seed, md5s=dict(data.md5s))
-    if asked.resume:
-        fitting.restore(load_checkpoint(asked.checkpoint_path, run=run, device=asked.device))
+    fitting = make_fitting(options.model, options.recipe, data, seed=options.seed, device=options.device)
+    run = describe_run(model=options.model.name, recipe=options.recipe, seed=options.seed, md5s=dict(data.md5s))
+    if options.resume:
+        fitting.restore(load_checkpoint(options.checkpoint_path, run=run, device=options.device))
     fit = fitting.run(
         stopped=stopped,
-        after_epoch=lambda: save_checkpoint(asked.checkpoint_path, fitting.checkpoint(run)),
+        after_epoch=lambda: save_checkpoint(options.checkpoint_path, fitting.checkpoint(run)),
     )
     if fit is None:
         raise KeyboardInterrupt
@@ -105,82 +105,84 @@ def train(asked: Retraining, data: DataSet, *, stopped: Callable[[], bool]) -> t
 
 
 def make_card(
-    asked: Retraining, data: DataSet, classifier: CalibratedClassifier, *, version: str, test: Metrics, commit: str
+    options: Retraining, data: DataSet, classifier: CalibratedClassifier, *, version: str, test: Metrics, commit: str
 ) -> ModelCard:
     """Return the card that travels inside the ONNX file."""
     return ModelCard(
-        name=asked.model.name,
+        name=options.model.name,
         version=version,
-        class_names=asked.model.class_names,
-        preparation=asked.model.preparation,
+        class_names=options.model.class_names,
+        preparation=options.model.preparation,
         test=test,
         temperature=classifier.calibration.temperature,
         floor=classifier.calibration.floor,
-        seed=asked.seed,
+        seed=options.seed,
         parameters=count_parameters(classifier),
         multiply_adds=count_multiply_adds(classifier, data.test.images[:1]),
         date=datetime.now(UTC).isoformat(timespec="seconds"),
         git_commit=commit,
-        recipe={"name": asked.recipe_name, **asdict(asked.recipe)},
+        recipe={"name": options.recipe_name, **asdict(options.recipe)},
         dataset=dict(data.md5s),
         libraries=library_versions(),
     )
 
 
-def _retrain(asked: Retraining, stopped: Callable[[], bool]) -> Published:
-    commit, runs, data = git_commit(), read_runs(LEDGER), asked.model.load(asked.data_dir)  # before hours go by
-    network, fit = train(asked, data, stopped=stopped)
+def _retrain(options: Retraining, stopped: Callable[[], bool]) -> Published:
+    commit, runs, data = git_commit(), read_runs(LEDGER), options.model.load(options.data_dir)  # before hours go by
+    network, fit = train(options, data, stopped=stopped)
     centre_logits(network)
-    if asked.recipe.strength_discount:
-        _discount_strength(network, data, asked)
-    val_logits = predict_logits(network, data.val.images.to(asked.device)).cpu()
-    calibration = fit_calibration(val_logits, data.val.labels, smoothed=asked.recipe.is_smoothed)
+    if options.recipe.strength_discount:
+        _discount_strength(network, data, options)
+    val_logits = predict_logits(network, data.val.images.to(options.device)).cpu()
+    calibration = fit_calibration(val_logits, data.val.labels, smoothed=options.recipe.is_smoothed)
     classifier = CalibratedClassifier(network.cpu(), calibration)
     val = measure(calibration(val_logits).numpy(), data.val.labels.numpy())
-    with staged_version(asked.out / asked.model.name) as staged:
+    with staged_version(options.out / options.model.name) as staged:
         card = write_version(
             staged.path,
             classifier,
             test=data.test,
-            min_accuracy=asked.min_accuracy,
-            make_card=lambda test: make_card(asked, data, classifier, version=staged.version, test=test, commit=commit),
-            calibration=data.train.images if asked.model.int8 else None,
+            min_accuracy=options.min_accuracy,
+            make_card=lambda test: make_card(
+                options, data, classifier, version=staged.version, test=test, commit=commit
+            ),
+            calibration=data.train.images if options.model.int8 else None,
         )
         for graph in graphs_of(staged.path).values():
-            add_familiarity(graph, data.val, smoothed=asked.recipe.is_smoothed)
-        if asked.model.float16:
+            add_familiarity(graph, data.val, smoothed=options.recipe.is_smoothed)
+        if options.model.float16:
             add_float16(staged.path, card, data.test)
         write_history(staged.path, fit.history)
-        if not asked.experiment:
-            write_robustness(staged.path, measure_robustness(staged.path, asked.model, data.test, asked.data_dir))
-        run = make_run(asked, staged.path, card, fit, val=val, test=data.test)
-        write_report(staged.path, asked.model, run, runs, data.test)
-    if asked.experiment or asked.out.resolve() == MODELS_DIR:
+        if not options.experiment:
+            write_robustness(staged.path, measure_robustness(staged.path, options.model, data.test, options.data_dir))
+        run = make_run(options, staged.path, card, fit, val=val, test=data.test)
+        write_report(staged.path, options.model, run, runs, data.test)
+    if options.experiment or options.out.resolve() == MODELS_DIR:
         append_run(LEDGER, run)
     if not fit.stopped:  # a run that was stopped can go on with --resume
-        asked.checkpoint_path.unlink(missing_ok=True)
+        options.checkpoint_path.unlink(missing_ok=True)
     return Published(folder=staged.published, card=card, fit=fit, run=run)
 
 
-def _discount_strength(network: nn.Module, data: DataSet, asked: Retraining) -> None:
+def _discount_strength(network: nn.Module, data: DataSet, options: Retraining) -> None:
     """Learn from deformed images, the same for a run that was resumed, what strength is."""
-    torch.manual_seed(asked.seed)
+    torch.manual_seed(options.seed)
     images = data.train.images[:DISCOUNTED]
-    deformed = asked.recipe.augmentation(images, mirrored=torch.zeros(len(images), dtype=torch.bool))
-    train, val = deformed.to(asked.device), data.val.images.to(asked.device)
-    discount_strength(network, train, val, discount=asked.recipe.strength_discount)
+    deformed = options.recipe.augmentation(images, mirrored=torch.zeros(len(images), dtype=torch.bool))
+    train, val = deformed.to(options.device), data.val.images.to(options.device)
+    discount_strength(network, train, val, discount=options.recipe.strength_discount)
 
 
-def make_run(asked: Retraining, folder: Path, card: ModelCard, fit: Fit, *, val: Metrics, test: Split) -> Run:
+def make_run(options: Retraining, folder: Path, card: ModelCard, fit: Fit, *, val: Metrics, test: Split) -> Run:
     """Return the run as the ledger keeps it, with the speed of the files in ``folder``."""
     graphs = graphs_of(folder)
     return Run(
         model=card.name,
-        version="" if asked.experiment else card.version,
+        version="" if options.experiment else card.version,
         date=card.date,
-        recipe=asked.recipe_name,
-        ablation=asked.ablation,
-        seed=asked.seed,
+        recipe=options.recipe_name,
+        ablation=options.ablation,
+        seed=options.seed,
         settings=card.recipe,
         test=card.test,
         val=val,
@@ -193,7 +195,7 @@ def make_run(asked: Retraining, folder: Path, card: ModelCard, fit: Fit, *, val:
         dataset=card.dataset,
         minutes=round(fit.seconds / 60, 2),
         val_accuracies=[round(epoch.val_accuracy, 4) for epoch in fit.history],
-        hardware=describe_hardware(asked.device),
+        hardware=describe_hardware(options.device),
         ms_per_image=milliseconds_per_image(graphs, test.images.cpu().numpy()),
         timed_on=describe_hardware(torch.device("cpu")),
         git_commit=card.git_commit,

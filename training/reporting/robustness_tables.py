@@ -3,8 +3,8 @@
 from collections.abc import Callable, Sequence
 
 from models.contract import FAMILIAR
-from training.evaluation.optdigits import OTHER_HANDS
-from training.evaluation.robustness import Answered, Robustness
+from training.evaluation.optdigits import OPTDIGITS
+from training.evaluation.robustness import KindMeasurement, Robustness
 from training.recipes.recipe import Recipe
 
 ROBUSTNESS = """\
@@ -41,7 +41,7 @@ def describe_robustness(robustness: Robustness, recipe: Recipe) -> str:
     framed = [rows for rows in kinds if rows[0].read is not None]
     others = [rows for rows in kinds if rows[0].auroc is not None]
     return ROBUSTNESS.format(
-        optdigits=OPTDIGITS_NOTE if framed[-1][0].pictures in OTHER_HANDS else "",
+        optdigits=OPTDIGITS_NOTE if framed[-1][0].pictures in OPTDIGITS else "",
         framings=_table(["accuracy", "familiar"], graphs, framed, lambda row: [row.read, row.familiar]),
         score=_score(recipe),
         least=FAMILIAR,
@@ -62,8 +62,8 @@ def _score(recipe: Recipe) -> str:
 def _table(
     figures: Sequence[str],
     graphs: Sequence[str],
-    kinds: Sequence[Sequence[Answered]],
-    choose: Callable[[Answered], Sequence[float | None]],
+    kinds: Sequence[Sequence[KindMeasurement]],
+    choose: Callable[[KindMeasurement], Sequence[float | None]],
 ) -> str:
     """Render the same figures of every graph side by side, a row for each kind of pictures."""
     heads = ["pictures", "n", *(f"{figure}, {graph}" for graph in graphs for figure in figures)]

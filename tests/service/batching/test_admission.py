@@ -58,7 +58,7 @@ def test_a_failed_batch_says_nothing_of_the_time_an_image_takes(make_batcher, mo
 @pytest.mark.parametrize(("first", "refuses"), [(0, True), (255, False)])  # of a batch that fails nothing is learned
 def test_while_others_wait_an_image_takes_what_lies_between_two_batches(make_batcher, monkeypatch, first, refuses):
     async def main():
-        batcher = make_batcher(streams=0, max_wait_s=0.5, seconds_per_image=0.0)
+        batcher = make_batcher(concurrency=0, max_wait_s=0.5, seconds_per_image=0.0)
         jobs = [batcher.submit([image(value)], client_left=stays) for value in [first] + [0] * 11]
         later = time.perf_counter() + 40  # 10 s an image, a tenth of which counts; the batches after it take no time
         clock = "service.batching.batcher.time.perf_counter"
@@ -137,12 +137,12 @@ async def admitted_in_one_turn(batcher):
     return count
 
 
-@pytest.mark.parametrize("streams", [1, 2])
+@pytest.mark.parametrize("concurrency", [1, 2])
 @pytest.mark.parametrize("full", [{"max_queue": 20, "max_wait_s": 100.0}, {"max_wait_s": 19.5}])
-def test_a_queue_that_was_full_is_kept_short_while_others_are_refused(make_batcher, clock, streams, full):
+def test_a_queue_that_was_full_is_kept_short_while_others_are_refused(make_batcher, clock, concurrency, full):
     async def main():
-        batcher = make_batcher(max_batch_size=2, streams=streams, seconds_per_image=float(streams), **full)
-        short = 2 * 2 * streams
+        batcher = make_batcher(max_batch_size=2, concurrency=concurrency, seconds_per_image=float(concurrency), **full)
+        short = 2 * 2 * concurrency
         assert await admitted_in_one_turn(batcher) == 20
         clock.now = 100.04
         assert await admitted_in_one_turn(batcher) == 20  # who was given a place joins first
@@ -177,12 +177,12 @@ def test_who_was_given_a_place_before_the_queue_is_kept_short_has_it(make_batche
     asyncio.run(main())
 
 
-@pytest.mark.parametrize(("streams", "milliseconds"), [(1, 3000), (2, 1500)])
-def test_the_wait_is_that_for_a_turn_however_many_images_are_ahead(make_batcher, model, streams, milliseconds):
+@pytest.mark.parametrize(("concurrency", "milliseconds"), [(1, 3000), (2, 1500)])
+def test_the_wait_is_that_for_a_turn_however_many_images_are_ahead(make_batcher, model, concurrency, milliseconds):
     async def main():
-        batcher = make_batcher(streams=streams, max_wait_s=2.0 / streams, seconds_per_image=1.0)
+        batcher = make_batcher(concurrency=concurrency, max_wait_s=2.0 / concurrency, seconds_per_image=1.0)
         model.gate.clear()
-        jobs = [batcher.submit([image(0)] * streams, client_left=stays)]
+        jobs = [batcher.submit([image(0)] * concurrency, client_left=stays)]
         await asyncio.sleep(0)
         jobs += [batcher.submit([image(0)] * 20, client_left=stays) for _ in range(3)]
         with pytest.raises(Overloaded, match=f"3 requests are waiting, for about {milliseconds} ms"):

@@ -7,13 +7,13 @@ import pytest
 from support.batches import image, one_running, stays, values
 
 from service.batching.job import ClientLeft, ModelFailed
-from service.prediction import Answer
+from service.prediction import Prediction
 
 
-@pytest.mark.parametrize("streams", [0, 1])
-def test_requests_of_one_turn_of_the_loop_share_a_batch_and_get_their_own_rows(make_batcher, model, streams):
+@pytest.mark.parametrize("concurrency", [0, 1])
+def test_requests_of_one_turn_of_the_loop_share_a_batch_and_get_their_own_rows(make_batcher, model, concurrency):
     async def main():
-        batcher = make_batcher(streams=streams)
+        batcher = make_batcher(concurrency=concurrency)
         jobs = [batcher.submit([image(i)], client_left=stays) for i in range(4)]
         await asyncio.gather(*(job.done for job in jobs))
         return [values(job) for job in jobs]
@@ -36,7 +36,7 @@ def test_what_arrives_while_a_batch_runs_goes_together_afterwards(make_batcher, 
 
 def test_a_lone_request_waits_one_turn_of_the_loop_and_for_no_company(make_batcher, model):
     async def main():
-        job = make_batcher(streams=0).submit([image(1)], client_left=stays)
+        job = make_batcher(concurrency=0).submit([image(1)], client_left=stays)
         await asyncio.sleep(0)
         assert job.done.done()
 
@@ -44,10 +44,10 @@ def test_a_lone_request_waits_one_turn_of_the_loop_and_for_no_company(make_batch
     assert model.batch_sizes == [1]
 
 
-@pytest.mark.parametrize("streams", [0, 1])
-def test_a_request_larger_than_a_batch_is_split_and_comes_back_in_order(make_batcher, model, streams):
+@pytest.mark.parametrize("concurrency", [0, 1])
+def test_a_request_larger_than_a_batch_is_split_and_comes_back_in_order(make_batcher, model, concurrency):
     async def main():
-        batcher = make_batcher(streams=streams)
+        batcher = make_batcher(concurrency=concurrency)
         small = batcher.submit([image(100)], client_left=stays)
         large = batcher.submit([image(i) for i in range(10)], client_left=stays)
         last = batcher.submit([image(200)], client_left=stays)
@@ -60,7 +60,7 @@ def test_a_request_larger_than_a_batch_is_split_and_comes_back_in_order(make_bat
 
 def test_what_waits_is_shared_out_to_the_streams_that_are_free(make_batcher, model):
     async def main():
-        batcher = make_batcher(streams=3)
+        batcher = make_batcher(concurrency=3)
         first = await one_running(batcher, model, 1)
         second = batcher.submit([image(i) for i in range(5)], client_left=stays)
         await asyncio.sleep(0)  # all three are at work
@@ -81,12 +81,12 @@ def test_a_request_comes_back_in_order_though_its_last_batch_ends_first(make_bat
             assert first_image_may_end.wait(60)
         elif images[0, 0, 0] == 8:
             others_ended.set()
-        return [Answer([float(image[0, 0])]) for image in images]
+        return [Prediction([float(image[0, 0])]) for image in images]
 
     model.run = run
 
     async def main():
-        batcher = make_batcher(streams=2)
+        batcher = make_batcher(concurrency=2)
         job = batcher.submit([image(i) for i in range(12)], client_left=stays)
         await asyncio.get_running_loop().run_in_executor(None, others_ended.wait, 10)
         await asyncio.sleep(0)
@@ -105,12 +105,12 @@ def test_a_request_whose_batch_failed_fails_though_another_of_its_batches_ends_l
         if images[0, 0, 0] == 0:
             raise RuntimeError("boom")
         assert others_may_end.wait(60)
-        return [Answer([1.0])] * len(images)
+        return [Prediction([1.0])] * len(images)
 
     model.run = run
 
     async def main():
-        batcher = make_batcher(streams=2)
+        batcher = make_batcher(concurrency=2)
         job = batcher.submit([image(i) for i in range(8)], client_left=stays)
         with pytest.raises(ModelFailed):
             await job.done
@@ -157,10 +157,10 @@ def test_requests_that_nobody_waits_for_cost_no_compute(make_batcher, model):
     assert model.batch_sizes == [1, 1]
 
 
-@pytest.mark.parametrize("streams", [0, 1])
-def test_a_failing_batch_fails_its_own_requests_and_no_later_one(make_batcher, streams):
+@pytest.mark.parametrize("concurrency", [0, 1])
+def test_a_failing_batch_fails_its_own_requests_and_no_later_one(make_batcher, concurrency):
     async def main():
-        batcher = make_batcher(streams=streams)
+        batcher = make_batcher(concurrency=concurrency)
         bad = batcher.submit([image(255)], client_left=stays)
         with pytest.raises(ModelFailed):
             await bad.done

@@ -6,7 +6,7 @@ import pytest
 from support.connections import MNIST, running, wait_until
 
 from service.http import connection as connection_module
-from service.http.connection import MAX_HEAD_BYTES
+from service.http.connection import MAX_HEADER_BYTES
 
 
 @pytest.mark.parametrize("name", ["one", "many"])
@@ -18,7 +18,7 @@ def test_a_head_that_grows_too_long_is_431_and_harms_nobody_else(service, digit_
         async with running(service) as connect:
             client, other = await connect(), await connect()
             client.send(b"POST / HTTP/1.1\r\nx: ")
-            for _ in range(3 * MAX_HEAD_BYTES // len(line)):
+            for _ in range(3 * MAX_HEADER_BYTES // len(line)):
                 client.send(line)
                 await asyncio.sleep(0)
             other.post(digit_png)
@@ -49,7 +49,7 @@ def test_a_body_of_any_length_is_no_head(service):
         async with running(service) as connect:
             client = await connect()
             client.post(b"")
-            client.post(b"x" * (20 * MAX_HEAD_BYTES))
+            client.post(b"x" * (20 * MAX_HEADER_BYTES))
             return await client.status(), await client.status()
 
     assert asyncio.run(main()) == (400, 415)

@@ -13,7 +13,7 @@ from support.service import MNIST, MNIST_BATCH, ZOO, encode, images, problem
 
 from models.contract import MODEL_FILE, newest_version
 from service.inference.occlusion import cover, draw_saliency
-from service.prediction import Answer
+from service.prediction import Prediction
 from service.runtime.session import OnnxClassifier
 
 
@@ -45,15 +45,15 @@ def test_a_colour_image_is_covered_by_its_mean():
 @pytest.mark.parametrize("shape", [(1, 1), (5, 3, 3), (7, 7), (224, 160, 3)])
 def test_images_of_any_size_are_covered(shape):
     copies = cover(np.full(shape, 9, np.uint8))
-    whole = Answer([0.5, 0.5])
+    whole = Prediction([0.5, 0.5])
     assert read(draw_saliency(np.zeros(shape, np.uint8), whole, [whole] * len(copies))).shape == shape[:2]
 
 
 def test_the_map_is_white_where_covering_costs_the_answer_most():
-    pixels, whole = np.zeros((28, 28), np.uint8), Answer([0.1, 0.9])
+    pixels, whole = np.zeros((28, 28), np.uint8), Prediction([0.1, 0.9])
     answers = [whole] * 49
-    answers[0], answers[48] = Answer([0.9, 0.1]), Answer([0.4, 0.6])
-    answers[24] = Answer([0.01, 0.99])  # covering it helps
+    answers[0], answers[48] = Prediction([0.9, 0.1]), Prediction([0.4, 0.6])
+    answers[24] = Prediction([0.01, 0.99])  # covering it helps
     saliency = read(draw_saliency(pixels, whole, answers))
     assert saliency[0, 0] == 255
     assert saliency[27, 27] == round(255 * math.log(0.9 / 0.6) / math.log(0.9 / 0.1))
@@ -61,12 +61,12 @@ def test_the_map_is_white_where_covering_costs_the_answer_most():
 
 
 def test_an_answer_that_no_patch_changes_has_a_black_map():
-    whole = Answer([0.0, 1.0])
+    whole = Prediction([0.0, 1.0])
     assert not read(draw_saliency(np.zeros((28, 28), np.uint8), whole, [whole] * 49)).any()
 
 
 def test_what_differs_by_rounding_alone_has_a_black_map():
-    whole, covered = Answer([0.3, 0.7]), [Answer([0.3, 0.7 - 6e-8 * (number % 2)]) for number in range(49)]
+    whole, covered = Prediction([0.3, 0.7]), [Prediction([0.3, 0.7 - 6e-8 * (number % 2)]) for number in range(49)]
     assert not read(draw_saliency(np.zeros((28, 28), np.uint8), whole, covered)).any()
 
 

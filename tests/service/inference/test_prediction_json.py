@@ -3,7 +3,7 @@ import json
 import pytest
 
 from service.inference.prediction_json import PredictionRenderer
-from service.prediction import Answer
+from service.prediction import Prediction
 
 NAMES = ["0", 'a "quoted" %s', "ä\n"]
 ROW = [0.25, 0.7, 0.05]
@@ -11,7 +11,7 @@ ROW = [0.25, 0.7, 0.05]
 
 def render(top=None, familiarity=None):
     renderer = PredictionRenderer("mo%del", "1", NAMES)
-    return json.loads(renderer.one(renderer.prediction(Answer(ROW, familiarity), top)))
+    return json.loads(renderer.one(renderer.prediction(Prediction(ROW, familiarity), top)))
 
 
 def test_an_answer_has_every_class_in_class_order_unrounded():
@@ -40,6 +40,6 @@ def test_top_of_all_classes_or_more_is_all(top):
 
 def test_a_batch_is_a_list_in_order():
     renderer = PredictionRenderer("m", "1", ["a", "b"])
-    answers = [Answer([1.0, 0.0]), Answer([0.0, 1.0])]
+    answers = [Prediction([1.0, 0.0]), Prediction([0.0, 1.0])]
     answer = json.loads(renderer.many([renderer.prediction(one) for one in answers]))
     assert [prediction["label"] for prediction in answer["predictions"]] == ["a", "b"]

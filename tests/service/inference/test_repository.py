@@ -34,10 +34,10 @@ def test_an_unknown_name_is_answered_with_those_that_exist(repository):
         repository.find("a", "1")
 
 
-@pytest.mark.parametrize(("threads", "streams"), [(1, 0), (1, 3), (2, 1)])
-def test_a_version_is_served_as_planned(settings, threads, streams):
+@pytest.mark.parametrize(("threads", "concurrency"), [(1, 0), (1, 3), (2, 1)])
+def test_a_version_is_served_as_planned(settings, threads, concurrency):
     path = settings.models_dir / "b" / "1" / "model.onnx"
-    plan = ServingPlan(path=path, device="cpu", threads=threads, streams=streams, max_batch_size=5, batch_s=0.5)
+    plan = ServingPlan(path=path, device="cpu", threads=threads, concurrency=concurrency, max_batch_size=5, batch_s=0.5)
     model = load_model(plan, settings)
     assert (model.classifier.threads, model.batcher.max_batch_size) == (threads, 5)
     model.batcher.close()

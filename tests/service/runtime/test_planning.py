@@ -84,7 +84,7 @@ def test_a_file_that_is_not_of_the_precision_of_its_name_is_refused(folder):
 
 
 @pytest.mark.parametrize(
-    ("batch_s", "threads", "streams"),
+    ("batch_s", "threads", "concurrency"),
     [
         (0.0005, 1, 0),  # less than a thread costs
         (0.010, 1, 3),
@@ -92,12 +92,12 @@ def test_a_file_that_is_not_of_the_precision_of_its_name_is_refused(folder):
     ],
 )
 def test_each_thread_has_batches_of_its_own_unless_they_are_very_cheap_or_very_dear(
-    tmp_path, monkeypatch, batch_s, threads, streams
+    tmp_path, monkeypatch, batch_s, threads, concurrency
 ):
     monkeypatch.setattr(OnnxClassifier, "run_blank", lambda _self, _count: batch_s)
     path = write_model(tmp_path, "a") / "model.onnx"
     plan = make_plan(path, Settings(models_dir=tmp_path, device="cpu", max_batch_size=1), threads=3)
-    assert (plan.threads, plan.streams) == (threads, streams)
+    assert (plan.threads, plan.concurrency) == (threads, concurrency)
 
 
 @pytest.mark.parametrize(
@@ -112,7 +112,7 @@ def test_a_gpu_is_left_what_the_cpu_does_not_do_at_once(tmp_path, monkeypatch, d
 
     monkeypatch.setattr(plans_module, "choose_classifier", choose_on_a_machine_with_a_gpu)
     plan = make_plan(tmp_path / "model.onnx", Settings(models_dir=tmp_path, device=device), threads=2)
-    assert (plan.device, plan.streams) == planned
+    assert (plan.device, plan.concurrency) == planned
 
 
 def test_a_model_is_served_on_the_device_that_was_planned(tmp_path, monkeypatch):

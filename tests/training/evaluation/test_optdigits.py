@@ -4,11 +4,11 @@ import numpy as np
 from PIL import Image
 from sklearn.datasets import load_digits
 
-from training.evaluation.optdigits import other_hands
+from training.evaluation.optdigits import optdigits
 
 
 def test_they_are_pictures_of_the_digits_that_their_labels_say():
-    pictures, labels = other_hands(50, range(10))
+    pictures, labels = optdigits(50, range(10))
     digits = load_digits()
     for picture, label in zip(pictures, labels, strict=True):
         assert (picture.size, picture.mode) == ((192, 192), "L")
@@ -18,13 +18,13 @@ def test_they_are_pictures_of_the_digits_that_their_labels_say():
 
 
 def test_they_are_the_same_each_time_and_no_more_than_there_are():
-    (first, labels), (second, again) = other_hands(20, range(10)), other_hands(20, range(10))
+    (first, labels), (second, again) = optdigits(20, range(10)), optdigits(20, range(10))
     assert [picture.tobytes() for picture in first] == [picture.tobytes() for picture in second]
     assert labels.tolist() == again.tolist()
-    assert len(other_hands(10_000, range(10))[1]) == 1797
+    assert len(optdigits(10_000, range(10))[1]) == 1797
 
 
 def test_those_of_some_digits_are_of_no_others():
-    _, labels = other_hands(100, [1, 7])
+    _, labels = optdigits(100, [1, 7])
     assert set(labels.tolist()) == {1, 7}
     assert len(labels) == 100

@@ -11,11 +11,11 @@ from support.samples import SAMPLES, split
 from models.contract import graphs_of, newest_version
 from training.data.datasets import Split
 from training.evaluation.framed import FRAMINGS
-from training.evaluation.optdigits import OTHER_HANDS
+from training.evaluation.optdigits import OPTDIGITS
 from training.evaluation.outliers import outliers
 from training.evaluation.robustness import (
     TEST_IMAGES,
-    Answered,
+    KindMeasurement,
     Robustness,
     default_count,
     measure_robustness,
@@ -31,7 +31,7 @@ COUNT = 60
 
 def read_kinds(model):
     """Every kind of pictures that can be read, after the test images themselves."""
-    return [*FRAMINGS[model.preparation], *(OTHER_HANDS if model.preparation == "digit" else [])]
+    return [*FRAMINGS[model.preparation], *(OPTDIGITS if model.preparation == "digit" else [])]
 
 
 @pytest.fixture(scope="module", params=SAMPLES)
@@ -81,7 +81,7 @@ def test_what_is_read_depends_on_the_labels():
     test = split("mnist")
     wrong = Split(images=test.images, labels=(test.labels + 1) % 10)
     found = measure_robustness(newest_version(ROOT / "models" / "mnist"), ZOO["mnist"], wrong, DATA, count=20)
-    own = [row for row in found.graphs["float32"] if row.read is not None and row.pictures not in OTHER_HANDS]
+    own = [row for row in found.graphs["float32"] if row.read is not None and row.pictures not in OPTDIGITS]
     assert max(row.read for row in own) <= 0.1
 
 
@@ -97,7 +97,7 @@ def test_a_thousand_pictures_are_made_of_many_test_images_and_a_tenth_of_few():
 
 def test_it_is_kept_with_the_version(tmp_path):
     assert read_robustness(tmp_path) is None
-    rows = [Answered(pictures=TEST_IMAGES, count=3, familiar=0.9, read=1.0)]
+    rows = [KindMeasurement(pictures=TEST_IMAGES, count=3, familiar=0.9, read=1.0)]
     robustness = Robustness(git_commit="abc", graphs={"float32": rows, "int8": [replace(rows[0], read=0.9)]})
     write_robustness(tmp_path, robustness)
     assert read_robustness(tmp_path) == robustness
