@@ -196,7 +196,7 @@ class Interrupted:
 
     def __init__(self, model, batches):
         self.name, self.version, self.class_names = model.name, model.version, model.class_names
-        self.model, self.left, self.options = model, batches, 0
+        self.model, self.left, self.asked = model, batches, 0
 
     def classify(self, contents):
         if not self.left:
@@ -217,7 +217,7 @@ def test_what_was_interrupted_goes_on(folder, tmp_path, model, monkeypatch):
         file.write("a row that was not fin")
     second = Interrupted(model, 9)
     scored = score(folder, out, second)
-    assert (scored.images, scored.earlier, second.options) == (11, 8, 3)
+    assert (scored.images, scored.earlier, second.asked) == (11, 8, 3)
     assert list(scored.failed) == ["broken.png"]  # though the first run met it
     assert len({row["path"] for row in rows_of(out)}) == len(rows_of(out)) == 11
     assert not partial.exists()

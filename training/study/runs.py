@@ -73,7 +73,7 @@ class Study:
     def open(self) -> optuna.Study:
         """Open the storage file, or begin it; runs of another recipe or grid are another study's there."""
         self.storage.parent.mkdir(parents=True, exist_ok=True)
-        options = hashlib.sha256(repr((self.recipe, self.question.grid)).encode()).hexdigest()[:8]
+        asked = hashlib.sha256(repr((self.recipe, self.question.grid)).encode()).hexdigest()[:8]
         return optuna.create_study(
             study_name=f"{self.question.name}-{asked}",
             storage=optuna.storages.JournalStorage(JournalFileBackend(str(self.storage))),

@@ -80,12 +80,12 @@ def test_a_run_stopped_in_its_first_epoch_has_nothing():
 
 
 def test_an_epoch_that_was_stopped_midway_does_not_count():
-    fitting, options = make_fitting(), 0
+    fitting, asked = make_fitting(), 0
 
     def in_the_third_epoch():
         nonlocal asked
         asked += 1
-        return options == 2 * 7 + 4  # 6 batches an epoch, each asks, and the epoch before it
+        return asked == 2 * 7 + 4  # 6 batches an epoch, each asks, and the epoch before it
 
     assert len(fitting.run(stopped=in_the_third_epoch, after_epoch=lambda: None).history) == 2
 
