@@ -1,9 +1,9 @@
-/** What the server knows and answers. */
+/** Requests to the server. */
 
-/** A refusal, in the server's own words. */
+/** An error response; the message is the server's. */
 export class Problem extends Error {}
 
-/** @returns {Promise<Array<{name: string, default: string}>>} the models that are served */
+/** @returns {Promise<Array<{name: string, default: string}>>} the served models */
 export async function listModels() {
   return (await fetchJson("v1/models")).body.models;
 }
@@ -17,7 +17,7 @@ export function cardOf(name) {
   return `v1/models/${encodeURIComponent(name)}`;
 }
 
-/** Ask a model about an encoded image; `times` are milliseconds by the part of the way they were spent on. */
+/** Classify an encoded image. `times` has milliseconds per stage: those of Server-Timing, and `network`. */
 export async function classify(name, image, { explain }) {
   const started = performance.now();
   const { body, headers } = await fetchJson(`${cardOf(name)}/classify?pixels=true&explain=${explain}`, {
@@ -45,7 +45,7 @@ async function fetchJson(url, options) {
   return { body, headers: response.headers };
 }
 
-/** Read `decode;dur=0.1, queue;dur=0.2` as {decode: 0.1, queue: 0.2}. */
+/** Parse `decode;dur=0.1, queue;dur=0.2` as {decode: 0.1, queue: 0.2}. */
 function readServerTiming(header) {
   const entries = header.matchAll(/(\w+);dur=([\d.]+)/g);
   return Object.fromEntries(Array.from(entries, ([, name, duration]) => [name, Number(duration)]));

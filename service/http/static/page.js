@@ -1,8 +1,10 @@
-/** The page: what is drawn or given goes to the chosen model, one question at a time, and its answer is shown. */
+/** The page: sends the drawing or image to the chosen model, one request at a time, and shows the prediction. */
 
-import { showAnswer, showMessage, showNothing } from "./answer.js";
+import { setModel, showAnswer, showMessage, showNothing, subjectOf } from "./answer.js";
 import { Problem, cardOf, classify, listModels, showModel } from "./api.js";
-import { Drawing } from "./drawing.js";
+import { openCard } from "./card.js";
+import { drawnScenes, partOf, photoScenes, play } from "./demo.js";
+import { Drawing, renderStrokes } from "./drawing.js";
 
 const EXAMPLES = {
   digit: ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"].map((name) => [`mnist-${name}`, name]),
@@ -11,26 +13,31 @@ const EXAMPLES = {
     name,
   ]),
 };
-const INVITATIONS = { digit: "Draw a digit here", photo: "Drop a photograph here" };
+const SHOWN_PHOTOS = ["horse", "ship", "frog", "cat"]; // played as the example
 
 const element = (id) => document.getElementById(id);
-const drawing = new Drawing(element("canvas"), () => {
-  if (file) {
-    file = null;
-    subject++;
-  }
-  refresh();
+const drawing = new Drawing(element("canvas"), {
+  started: act,
+  changed: () => {
+    if (file) {
+      file = null;
+      subject++;
+    }
+    refresh();
+  },
+  picked: () => element("file").click(),
 });
-let file = null; // what was given in place of a drawing
-let preparation = "digit"; // of the chosen model
-let subject = 0; // counts what is asked about: another picture or model, not one more stroke
+let file = null; // an image that was given instead of a drawing
+let card = null; // of the chosen model
+let subject = 0; // counts images and models, not strokes: answers to an earlier one are ignored
 let isBusy = false;
-let isStale = false; // something changed while the server was asked
+let isStale = false; // something changed while a request was running
+let hasActed = false; // the example plays until then
+let round = 0; // counts starts and stops of the example
 
-/** Ask about what is there now; whatever changes meanwhile is asked about afterwards, the latest alone. */
+/** Request a prediction. Changes during a request lead to one more request, for the latest state. */
 async function refresh() {
-  element("undo").disabled = element("clear").disabled = drawing.isEmpty;
-  element("invitation").hidden = !drawing.isEmpty;
+  showTools();
   if (isBusy) {
     isStale = true;
     return;
@@ -42,7 +49,7 @@ async function refresh() {
     if (image) {
       const found = await classify(element("model").value, image, { explain: element("explain").checked });
       asked === subject && showAnswer(found);
-    } else {
+    } else if (hasActed) {
       showNothing();
     }
   } catch (error) {
@@ -55,15 +62,68 @@ async function refresh() {
   }
 }
 
+function showTools() {
+  element("undo").disabled = element("clear").disabled = drawing.isEmpty;
+  element("invitation").hidden = !drawing.isEmpty;
+  element("invitation").classList.toggle("aside", drawing.hasExample);
+  element("stop").hidden = hasActed || !drawing.hasExample;
+}
+
 function showProblem(error) {
   showNothing();
   showMessage(error instanceof Problem ? error.message : `The page failed: ${error}`);
+}
+
+/** End the example: from now on the page belongs to the visitor. */
+function act() {
+  if (!hasActed) {
+    hasActed = true;
+    round++;
+    drawing.showExample(null);
+    showNothing();
+    showTools();
+  }
+}
+
+/** Play the example for the chosen model until the visitor acts or chooses another model. */
+async function playExample() {
+  const current = ++round;
+  const isWanted = () => current === round;
+  const { name, class_names: classNames, preparation } = card;
+  drawing.showExample(null);
+  const photos = SHOWN_PHOTOS.filter((label) => classNames.includes(label));
+  const scenes =
+    preparation === "digit"
+      ? drawnScenes(classNames)
+      : photoScenes(photos, (label) => fetchExample(`static/examples/cifar10-${label}.png`));
+  if (!scenes.length) {
+    return;
+  }
+  try {
+    await play(scenes, {
+      isWanted,
+      isStill: matchMedia("(prefers-reduced-motion: reduce)").matches,
+      settings: () => String(element("explain").checked),
+      paint: ({ strokes, picture }, progress) => {
+        drawing.showExample(picture ?? partOf(strokes, progress));
+        showTools();
+      },
+      ask: async ({ strokes, blob }, progress) =>
+        classify(name, blob ?? (await renderStrokes(partOf(strokes, progress))), {
+          explain: element("explain").checked,
+        }),
+      show: (answer) => showAnswer(answer, { isExample: true }),
+    });
+  } catch (error) {
+    isWanted() && showProblem(error);
+  }
 }
 
 async function give(given) {
   if (!given) {
     return;
   }
+  act();
   file = given;
   subject++;
   const picture = await createImageBitmap(given).catch(() => given.name || "no preview");
@@ -76,21 +136,43 @@ async function give(given) {
 async function chooseModel() {
   const name = element("model").value;
   subject++;
+  round++;
   history.replaceState(null, "", `#${encodeURIComponent(name)}`);
-  element("card").href = cardOf(name);
-  const card = await showModel(name);
+  const found = await showModel(name);
   if (name !== element("model").value) {
-    return; // another was chosen meanwhile
+    return; // Another model was chosen meanwhile.
   }
-  preparation = card.preparation;
-  element("invitation").textContent = INVITATIONS[preparation] ?? "Drop an image here";
-  element("about").textContent =
-    `${card.class_names.length} classes, ${(100 * card.test.accuracy).toFixed(2)} % right on its ` +
-    `${card.test.num_images.toLocaleString("en")} test images; ${card.precision} on ${card.device}.`;
-  const examples = (EXAMPLES[preparation] ?? []).filter(([, label]) => card.class_names.includes(label));
+  card = found;
+  setModel(card);
+  describeInput();
+  const examples = (EXAMPLES[card.preparation] ?? []).filter(([, label]) => card.class_names.includes(label));
   element("examples").replaceChildren(...examples.map(makeExample));
   element("examples-title").hidden = !examples.length;
-  refresh();
+  if (hasActed) {
+    refresh();
+  } else {
+    playExample();
+  }
+}
+
+/** Fit all instructions to the chosen model. */
+function describeInput() {
+  const isDrawn = card.preparation === "digit";
+  drawing.isPaper = isDrawn;
+  document.body.dataset.input = isDrawn ? "draw" : "photo";
+  const subjects = subjectOf(card) === "a digit" ? "a digit" : "something";
+  element("input-title").textContent = isDrawn ? "Your drawing" : "Your photo";
+  element("canvas").setAttribute("aria-label", isDrawn ? "Drawing area" : "Photo: press Enter to open an image");
+  element("invitation").textContent = isDrawn ? `Draw ${subjects} here` : "Drop or open a photo";
+  element("tip").textContent = isDrawn
+    ? "Draw with mouse, finger or pen, large and in one piece. You can also drop, paste or open an image."
+    : `Drop, paste or open a photo of one of these: ${card.class_names.slice(0, 20).join(", ")}` +
+      `${card.class_names.length > 20 ? " and others" : ""}. One clear subject works best.`;
+  element("keys").hidden = !isDrawn;
+  const accuracy = card.test && `${(100 * card.test.accuracy).toFixed(2)} % of`;
+  element("about").textContent = accuracy
+    ? `${card.name} classifies ${accuracy} ${card.test.num_images.toLocaleString("en")} test images correctly.`
+    : "";
 }
 
 function makeExample([name, label]) {
@@ -103,18 +185,26 @@ function makeExample([name, label]) {
 }
 
 async function giveExample(url, name) {
+  act();
   const asked = ++subject;
-  const response = await fetch(url);
-  if (!response.ok) {
-    throw new Problem(`The server answered ${response.status}.`);
-  }
-  const content = await response.blob();
+  const content = await fetchExample(url);
   if (asked === subject) {
     await give(new File([content], `${name}.png`, { type: "image/png" }));
   }
 }
 
+async function fetchExample(url) {
+  const response = await fetch(url).catch(() => {
+    throw new Problem("The server cannot be reached.");
+  });
+  if (!response.ok) {
+    throw new Problem(`The server answered ${response.status}.`);
+  }
+  return response.blob();
+}
+
 function undo() {
+  act();
   drawing.undo();
   file = null;
   subject++;
@@ -122,6 +212,7 @@ function undo() {
 }
 
 function clear() {
+  act();
   drawing.clear();
   file = null;
   subject++;
@@ -129,10 +220,18 @@ function clear() {
 }
 
 function listen() {
+  const panel = element("panel");
   element("undo").addEventListener("click", undo);
   element("clear").addEventListener("click", clear);
-  element("explain").addEventListener("change", refresh);
+  element("stop").addEventListener("click", () => {
+    clear();
+    element("canvas").focus();
+  });
+  element("explain").addEventListener("change", () => hasActed && refresh());
   element("model").addEventListener("change", () => chooseModel().catch(showProblem));
+  element("card").addEventListener("click", () => card && openCard(card, cardOf(card.name)));
+  element("close").addEventListener("click", () => panel.close());
+  panel.addEventListener("click", (event) => event.target === panel && panel.close()); // on the backdrop
   for (const [button, input] of [
     ["choose", "file"],
     ["photograph", "camera"],
@@ -140,10 +239,13 @@ function listen() {
     element(button).addEventListener("click", () => element(input).click());
     element(input).addEventListener("change", (event) => {
       give(event.target.files[0]);
-      event.target.value = ""; // the same file may be chosen again
+      event.target.value = ""; // The same file may be chosen again.
     });
   }
   document.addEventListener("keydown", (event) => {
+    if (panel.open) {
+      return;
+    }
     if ((event.ctrlKey || event.metaKey) && event.key === "z") {
       event.preventDefault();
       undo();
@@ -165,7 +267,7 @@ function listen() {
     if (event.dataTransfer.files.length) {
       give(event.dataTransfer.files[0]);
     } else {
-      showMessage("What was dropped is no file: save the picture first, or copy and paste it.");
+      showMessage("This is not a file. Save the image first, or copy and paste it.");
     }
   });
 }
