@@ -15,7 +15,7 @@ FORBIDDEN = {
 # From top to bottom: a package imports from those below it only. "" is the modules at the root, which are the lowest.
 LAYERS: dict[str, list[set[str]]] = {
     "service": [
-        {"__main__", "app"},
+        {"__main__", "app", "reference"},
         {"http", "cli"},
         {"open_inference"},
         {"inference"},
@@ -38,6 +38,7 @@ LAYERS: dict[str, list[set[str]]] = {
     ],
     "models": [{"preparation"}, {""}],
 }
+ENTRY_POINTS = {"__main__", "app", "reference"}
 VAGUE = {"utils", "helpers", "common", "core", "base", "manager"}
 FILES = [path for package in FORBIDDEN for path in sorted((ROOT / package).rglob("*.py"))]
 
@@ -55,7 +56,7 @@ def imports(path: Path) -> Iterator[tuple[str, str]]:
 def package_of(module: list[str]) -> str:
     """Return the layer's name of a module: its package, an entry point's own name, or "" for others at the root."""
     root, name = module[0], module[1] if len(module) > 1 else ""
-    return name if name in {"__main__", "app"} or ((ROOT / root / name / "__init__.py").exists() and name) else ""
+    return name if name in ENTRY_POINTS or ((ROOT / root / name / "__init__.py").exists() and name) else ""
 
 
 def level(root: str, module: list[str]) -> tuple[int, str]:
@@ -116,7 +117,7 @@ def test_packages_form_no_cycle():
 def test_every_package_has_a_layer():
     for root, layers in LAYERS.items():
         packages = {path.parent.name for path in (ROOT / root).glob("*/__init__.py")}
-        assert packages == {name for names in layers for name in names} - {"", "__main__", "app"}
+        assert packages == {name for names in layers for name in names} - {""} - ENTRY_POINTS
 
 
 def test_the_card_needs_the_standard_library_alone():

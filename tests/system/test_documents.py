@@ -1,9 +1,9 @@
-"""README's blocks, run as printed: only the port, and for training the data, epochs and folder, are replaced.
+"""The code blocks of README and docs/how-to, run as printed, with only ports, data, epochs and folders replaced.
 
-The word after a block's language says what it is: `serve` starts the server that the plain blocks call, `train` is
-training, `experiment` a run that is only recorded, `bench`, `pictures` and `speed` benchmarks of serving, preparation
-and training, `error` a call that is answered with a problem, `score` a table that is written; `bento` is test_bento's,
-`container` needs an engine that CI has not, and `test` would run this very test.
+The word after a block's language says how it is tested: `serve` starts the server that blocks without a word call,
+`train` is training, `experiment` is a training command that is only parsed, `bench`, `pictures`, `processors` and
+`speed` are benchmarks, `error` is a call that returns a problem, and `score` writes a table. `bento` is tested in
+test_bento; `container` needs a container engine.
 """
 
 import json
@@ -18,28 +18,19 @@ from support.served import environment, serve
 from support.tools import needs
 
 from benchmarks.figures import Cost, render_costs
-from service.settings import Settings
+from service.reference import render_pages
 from training.__main__ import make_parser
 from training.reporting.comparisons import describe_repeats
 from training.reporting.ledger import read_runs
 
 BLOCK = re.compile(r"^```(\w+)(?: (\w+))?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-KINDS = {
-    None,
-    "serve",
-    "error",
-    "score",
-    "train",
-    "experiment",
-    "bench",
-    "pictures",
-    "speed",
-    "bento",
-    "container",
-    "test",
-}
+KINDS = {None, *"serve error score train experiment bench pictures processors speed bento container".split()}
+HOW_TO = [
+    path for path in sorted((ROOT / "docs" / "how-to").glob("*.md")) if not path.name.startswith(("add-a", "own"))
+]
 README = (ROOT / "README.md").read_text()
-BLOCKS = [(found[1], found[2], found[3]) for found in BLOCK.finditer(README)]
+TEXTS = [README, *(path.read_text() for path in HOW_TO)]
+BLOCKS = [(found[1], found[2], found[3]) for text in TEXTS for found in BLOCK.finditer(text)]
 
 
 def blocks(kind, *languages):
@@ -154,31 +145,32 @@ def test_a_python_example_works_as_printed(served, script):
     assert done.stdout
 
 
-def test_no_path_that_is_named_is_missing():
-    for path in re.findall(r"\]\(((?!http)[^)#]+)\)", README):
-        assert (ROOT / path).exists(), path
+@pytest.mark.parametrize("script", blocks("processors", "sh"))
+def test_the_processors_benchmark_prints_every_file(script):
+    printed = run(f"{script.strip()} --models mnist --data-dir tests/data")
+    assert "/model.int8.onnx | " in printed
 
 
-def test_the_settings_table_is_the_settings_class():
-    for name, field in Settings.model_fields.items():
-        default = "models" if name == "models_dir" else "" if field.default is None else str(field.default)
-        default = f"`{default.lower()}`" if default else ""
-        row = f"| `CLASSIFIER_{name.upper()}` | {default} | {field.description} |"
-        assert row in README.splitlines()
-
-
-def test_the_metrics_table_is_what_the_service_counts(service):
-    families = re.findall(r"^# HELP (classifier_\w+) (.*)$", service.get("/metrics").text, re.MULTILINE)
-    rows = {f"| `{name}` | {meaning} |" for name, meaning in families if not name.endswith("_created")}
-    assert len(rows) == 10
-    assert rows <= set(README.splitlines())
+@pytest.mark.parametrize("name", render_pages())
+def test_reference_pages_are_up_to_date(name):
+    text = (ROOT / "docs" / "reference" / name).read_text()
+    assert text == render_pages()[name], "run `uv run python -m service.reference`"
 
 
 def test_the_servers_table_is_what_was_measured():
     measured = json.loads((ROOT / "docs" / "serving.json").read_text())
-    table = render_costs([Cost(**cost) for cost in measured["costs"]])
-    assert table in README
-    assert table in (ROOT / "docs" / "serving.md").read_text()
+    costs = [Cost(**cost) for cost in measured["costs"]]
+    assert render_costs(costs) in (ROOT / "docs" / "serving.md").read_text()
+    rows = re.findall(
+        r"^\| (.+), (raw|form)(?: body)? \| (\d+) µs \| ([\d,]+) \| ([\d.]+) ms \|$", README, re.MULTILINE
+    )
+    found = {(name, body, int(us), rate, ms) for name, body, us, rate, ms in rows}
+    expected = {
+        (cost.server.split(",")[0], cost.body, round(cost.cpu_us), f"{cost.rate:,.0f}", f"{cost.p99_ms:.1f}")
+        for cost in costs
+    }
+    assert len(found) == 4
+    assert found <= expected
 
 
 def test_the_results_table_is_what_the_runs_gave():

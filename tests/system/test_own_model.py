@@ -1,4 +1,4 @@
-"""docs/own-model.md, followed to the letter: pictures in folders become a served model; and what its loader refuses."""
+"""Tests of docs/how-to/own-model.md and of the image folder loader."""
 
 import re
 import subprocess
@@ -19,7 +19,7 @@ SIDES = {"square": 4, "triangle": 3}
 
 
 def draw(name, random):
-    """A shape of some colour, size and place, on a ground of another colour."""
+    """Draw a shape of random colour, size and position on another colour."""
     width, height = (int(side) for side in random.integers(60, 140, 2))
     light, dark = (tuple(int(level) for level in random.integers(low, low + 80, 3)) for low in (150, 0))
     picture = Image.new("RGB", (width, height), light)
@@ -42,8 +42,8 @@ def pictures(tmp_path_factory):
     return folder
 
 
-def test_pictures_in_folders_become_a_model_that_is_served(pictures, tmp_path):
-    (script,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "own-model.md").read_text(), re.DOTALL)
+def test_own_model_guide_trains_and_serves_a_model(pictures, tmp_path):
+    (script,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "how-to" / "own-model.md").read_text(), re.DOTALL)
     (tmp_path / "shapes.py").write_text(script)
     places = ["--data-dir", pictures.parent, "--out", tmp_path / "models", "--checkpoint-dir", tmp_path / "checkpoints"]
     done = subprocess.run(
@@ -59,16 +59,16 @@ def test_pictures_in_folders_become_a_model_that_is_served(pictures, tmp_path):
     assert "| triangle | " in card
     with serve(models_dir=tmp_path / "models") as served, httpx.Client(base_url=served.url) as client:
         shape = client.get("/v2/models/shapes").json()["inputs"][0]["shape"]
-        answer = client.post("/v1/models/shapes/classify", content=(pictures / "triangle" / "1.jpg").read_bytes())
+        response = client.post("/v1/models/shapes/classify", content=(pictures / "triangle" / "1.jpg").read_bytes())
     assert shape == [-1, 48, 48, 3]
-    assert answer.json()["label"] == "triangle"
+    assert response.json()["label"] == "triangle"
 
 
 def load(folder, class_names=CLASSES):
     return load_image_folder(folder, class_names=class_names, side=16)
 
 
-def test_the_splits_share_no_picture_and_are_always_the_same(pictures):
+def test_splits_are_disjoint_and_reproducible(pictures):
     first, second = load(pictures), load(pictures)
     assert [len(split) for split in (first.train, first.val, first.test)] == [137, 7, 36]
     assert first.train.images.shape[1:] == (16, 16, 3)
@@ -78,7 +78,7 @@ def test_the_splits_share_no_picture_and_are_always_the_same(pictures):
     assert len(np.unique(every, axis=0)) == 180
 
 
-def test_what_is_wrong_with_a_folder_is_said(pictures, tmp_path):
+def test_invalid_folder_is_reported(pictures, tmp_path):
     with pytest.raises(DataError, match=r"cannot read .*nowhere"):
         load(tmp_path / "nowhere")
     with pytest.raises(DataError, match="has the classes circle, square, triangle, expected circle, square"):
@@ -89,5 +89,5 @@ def test_what_is_wrong_with_a_folder_is_said(pictures, tmp_path):
         load(tmp_path)
     for name in CLASSES:
         (tmp_path / name / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\nbroken")
-    with pytest.raises(DataError, match=r"broken.png: .*; mend or remove it"):
+    with pytest.raises(DataError, match=r"broken.png: .*; repair or remove it"):
         load(tmp_path)
