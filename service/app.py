@@ -1,4 +1,4 @@
-"""The BentoML service: its configuration, its start and stop, and the typed door for BentoML's own clients."""
+"""The BentoML service: configuration, start, stop, and the endpoint that BentoML's generated clients call."""
 
 import atexit
 import os
@@ -11,7 +11,6 @@ from typing import Any
 
 import bentoml
 import PIL.Image
-from bentoml._internal.context import server_context
 
 from service.http.middleware import HotRoutes
 from service.http.request import App
@@ -62,11 +61,11 @@ class _Classifier:
         worker.close()
 
     async def __is_alive__(self) -> bool:
-        """Prediction /livez: only a process that cannot load its models is better restarted."""
+        """Answer /livez: a process that cannot load its models must be restarted."""
         return worker.state != "failed"
 
     async def __is_ready__(self) -> bool:
-        """Prediction /readyz."""
+        """Answer /readyz."""
         return worker.state == "ready"
 
     @bentoml.api
@@ -88,7 +87,7 @@ class _Service(bentoml.Service[_Classifier]):
         if METRICS_DIR in os.environ:
             os.environ[MULTIPROCESS_DIR] = os.environ[METRICS_DIR]
         plans = PLANS.validate_json(os.environ[SERVING_PLANS]) if SERVING_PLANS in os.environ else None
-        worker.begin_loading(plans, gpu=gpu_index(server_context.worker_index or 1))
+        worker.begin_loading(plans, gpu=gpu_index(bentoml.server_context.worker_index or 1))
         serve_for(worker)
         return HotRoutes(super().to_asgi(is_main), worker=worker)
 

@@ -1,12 +1,13 @@
-"""What the service counts, for Prometheus; every label's values are bounded by the models it serves.
+"""Prometheus metrics; the values of every label are bounded by the models that are served.
 
-Metrics are made after the worker has started: in a served process BentoML has by then named the folder that the
-workers share (prometheus_client's multiprocess mode).
+Metrics are created after the worker has started: by then the environment names the folder that the workers share
+(prometheus_client's multiprocess mode).
 """
 
 import asyncio
 import os
 from functools import cache
+from pathlib import Path
 from threading import Lock
 
 from prometheus_client import (
@@ -18,11 +19,11 @@ from prometheus_client import (
     Histogram,
     generate_latest,
 )
-from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 MULTIPROCESS_DIR = "PROMETHEUS_MULTIPROC_DIR"
-NO_MODEL = "none"  # the label of requests that named no model of ours
+NO_MODEL = "none"  # the label of requests that name no known model
 
 _MODEL = ("model", "version")
 _SECONDS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
@@ -30,30 +31,38 @@ _IMAGES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
 
 class _Families:
-    """Every metric of the process, once."""
+    """Every metric of the process, created once."""
 
     def __init__(self) -> None:
-        self.requests = Counter("classifier_requests", "Requests answered.", [*_MODEL, "status"])
-        self.images = Counter("classifier_images", "Images that the model ran on; 50 for an explanation.", _MODEL)
-        self.unfamiliar = Counter("classifier_unfamiliar", "Images that look like none the model knows.", _MODEL)
+        self.requests = Counter("classifier_requests", "Requests by status.", [*_MODEL, "status"])
+        self.images = Counter("classifier_images", "Images that the model ran on; an explanation counts as 50.", _MODEL)
+        self.unfamiliar = Counter("classifier_unfamiliar", "Images with a familiarity below 0.05.", _MODEL)
         self.dropped = Counter(
-            "classifier_dropped", "Requests dropped from the queue: timed out, or the client left.", [*_MODEL, "reason"]
+            "classifier_dropped",
+            "Requests dropped from the queue, because the deadline passed or the client disconnected.",
+            [*_MODEL, "reason"],
         )
-        self.batch_size = Histogram("classifier_batch_size", "Images in a run of the model.", _MODEL, buckets=_IMAGES)
+        self.batch_size = Histogram("classifier_batch_size", "Images per batch.", _MODEL, buckets=_IMAGES)
         self.decode = Histogram(
-            "classifier_decode_seconds", "From bytes to pixels, a request.", _MODEL, buckets=_SECONDS
+            "classifier_decode_seconds", "Time to decode and prepare the images of a request.", _MODEL, buckets=_SECONDS
         )
         self.queue = Histogram(
-            "classifier_queue_seconds", "Wait for the first place in a batch, a request.", _MODEL, buckets=_SECONDS
+            "classifier_queue_seconds",
+            "Time that a request waits in the queue until its first batch starts.",
+            _MODEL,
+            buckets=_SECONDS,
         )
         self.inference = Histogram(
-            "classifier_inference_seconds", "A run of the model, a batch.", _MODEL, buckets=_SECONDS
+            "classifier_inference_seconds", "Time that the model takes for a batch.", _MODEL, buckets=_SECONDS
         )
         self.queue_length = Gauge(
-            "classifier_queue_length", "Images that wait now.", _MODEL, multiprocess_mode="livesum"
+            "classifier_queue_length", "Images currently queued.", _MODEL, multiprocess_mode="livesum"
         )
         self.device = Gauge(
-            "classifier_device_info", "1 for the device in use.", [*_MODEL, "device"], multiprocess_mode="livemax"
+            "classifier_device_info",
+            "1 for the device that the model runs on.",
+            [*_MODEL, "device"],
+            multiprocess_mode="livemax",
         )
 
 
@@ -126,6 +135,16 @@ def render() -> bytes:
     """Return the metrics of all workers in Prometheus' text format."""
     if MULTIPROCESS_DIR not in os.environ:
         return generate_latest(REGISTRY)
+    _remove_gauges_of_dead_workers(Path(os.environ[MULTIPROCESS_DIR]))
     registry = CollectorRegistry()
     MultiProcessCollector(registry)
     return generate_latest(registry)
+
+
+def _remove_gauges_of_dead_workers(folder: Path) -> None:
+    """Remove the gauges of workers that have ended: a killed worker leaves its queue length in the sum."""
+    for pid in {int(path.stem.rpartition("_")[2]) for path in folder.glob("gauge_live*_*.db")}:
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            mark_process_dead(pid, str(folder))

@@ -1,4 +1,4 @@
-"""The errors a client may see, each an RFC 9457 problem: one class a code.
+"""The errors that clients receive: RFC 9457 problems, one class per code.
 
 Problem
 ├── BadRequest            400 bad_request
@@ -24,7 +24,7 @@ from typing import ClassVar, TypedDict
 
 import orjson
 
-RETRY_AFTER_S = 1  # what a refused client is told
+RETRY_AFTER_S = 1  # the Retry-After header of a 503
 CONTENT_TYPE = b"application/problem+json"
 
 
@@ -39,7 +39,7 @@ class ProblemBody(TypedDict):
 
 
 class Problem(Exception):
-    """A request that got no prediction; ``detail`` says what was found and what is right."""
+    """A request without a prediction; ``detail`` says what was found, what is allowed and what to do."""
 
     status: ClassVar[int]
     code: ClassVar[str]
@@ -50,7 +50,7 @@ class Problem(Exception):
         self.headers = headers
 
     def body(self) -> ProblemBody:
-        """Return the JSON object of the answer."""
+        """Return the JSON object of the response."""
         return {
             "type": "about:blank",
             "title": HTTPStatus(self.status).phrase,
@@ -60,24 +60,24 @@ class Problem(Exception):
         }
 
     def render(self) -> bytes:
-        """Return the answer's body."""
+        """Return the body of the response."""
         return orjson.dumps(self.body())
 
 
 class BadRequest(Problem):
-    """The body is empty or malformed, or a query value is not one of those allowed."""
+    """The body is empty or malformed, a form part is missing, or a query value or the path is invalid."""
 
     status, code = 400, "bad_request"
 
 
 class UnknownModel(Problem):
-    """The path names a model that the repository does not hold."""
+    """No model has this name; the message lists the models."""
 
     status, code = 404, "unknown_model"
 
 
 class UnknownVersion(Problem):
-    """The path names a version that the model does not have."""
+    """The model has no such version; the message lists the versions."""
 
     status, code = 404, "unknown_version"
 
@@ -89,7 +89,7 @@ class NotFound(Problem):
 
 
 class MethodNotAllowed(Problem):
-    """The route exists, with another verb."""
+    """The route does not have this method."""
 
     status, code = 405, "method_not_allowed"
 
@@ -100,7 +100,7 @@ class MethodNotAllowed(Problem):
 
 
 class RequestTimeout(Problem):
-    """The head or the body came too slowly."""
+    """The header section or the body did not arrive in time."""
 
     status, code = 408, "timeout"
 
@@ -109,31 +109,31 @@ class RequestTimeout(Problem):
 
 
 class BodyTooLarge(Problem):
-    """The body, or the number of its parts, is over the limit."""
+    """The body has too many bytes or too many parts."""
 
     status, code = 413, "body_too_large"
 
 
 class ImageTooLarge(Problem):
-    """The picture has more pixels than the limit, by its own header."""
+    """The image has too many pixels."""
 
     status, code = 413, "image_too_large"
 
 
 class UnsupportedImage(Problem):
-    """The bytes begin like no format that is read."""
+    """The image format is not supported."""
 
     status, code = 415, "unsupported_image"
 
 
 class UnreadableImage(Problem):
-    """The bytes begin like an image and cannot be decoded."""
+    """The image cannot be decoded, or its decoding would cost too much."""
 
     status, code = 422, "unreadable_image"
 
 
 class HeadTooLarge(Problem):
-    """The request line and the headers are over the limit."""
+    """The header section is too large."""
 
     status, code = 431, "head_too_large"
 
@@ -142,7 +142,7 @@ class HeadTooLarge(Problem):
 
 
 class InternalError(Problem):
-    """The service's own fault."""
+    """A fault of the service; the log has the request id."""
 
     status, code = 500, "internal_error"
 
@@ -151,7 +151,7 @@ class InternalError(Problem):
 
 
 class _Unavailable(Problem):
-    """Not now; the client is told when to come back."""
+    """A temporary refusal with a Retry-After header."""
 
     status = 503
 
@@ -160,24 +160,24 @@ class _Unavailable(Problem):
 
 
 class Overloaded(_Unavailable):
-    """The queue or the budget of bytes in flight is full, or the wait for a turn would be too long."""
+    """The queue is full, the expected wait is too long, or too many uploads are in progress."""
 
     code = "overloaded"
 
 
 class NotReady(_Unavailable):
-    """The service is still starting."""
+    """The models are not loaded yet."""
 
     code = "not_ready"
 
 
 class Draining(_Unavailable):
-    """The service is stopping."""
+    """The worker is stopping."""
 
     code = "draining"
 
 
 class DeadlineExceeded(Problem):
-    """No answer within the time limit."""
+    """The request took too long."""
 
     status, code = 504, "deadline_exceeded"

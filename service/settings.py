@@ -1,4 +1,4 @@
-"""What an operator may set: environment variables with the prefix ``CLASSIFIER_``, read once at the start."""
+"""The settings of the service: environment variables with the prefix ``CLASSIFIER_``, read once at start."""
 
 import os
 import re
@@ -13,16 +13,18 @@ import models
 MIB = 1024 * 1024
 API_VERSION = "1"
 MAX_IMAGES = 256  # in a call of classify-batch
-METRICS_DIR, SERVING_PLANS = "CLASSIFIER_METRICS_DIR", "CLASSIFIER_SERVING_PLANS"  # to the workers, not settings
-_KUBERNETES = re.compile(r"CLASSIFIER_(SERVICE_|PORT)")  # what it sets in every pod beside a Service named classifier
+METRICS_DIR, SERVING_PLANS = "CLASSIFIER_METRICS_DIR", "CLASSIFIER_SERVING_PLANS"  # set for the workers; not settings
+_KUBERNETES = re.compile(
+    r"CLASSIFIER_(SERVICE_|PORT)"
+)  # set in every pod of a namespace with a Service named classifier
 
 
 class SettingsError(ValueError):
-    """A variable has a value that is not allowed; the message names variable, value and rule."""
+    """A variable is unknown or has an invalid value; the message names the variable, the value and the rule."""
 
 
 class Settings(BaseSettings):
-    """The service's settings; each description is what README's table prints."""
+    """The settings; docs/reference/settings.md prints their descriptions."""
 
     model_config = SettingsConfigDict(env_prefix="CLASSIFIER_", frozen=True)
 
@@ -31,45 +33,48 @@ class Settings(BaseSettings):
     )
     device: Literal["auto", "cuda", "cpu"] = Field(
         default="auto",
-        description="`cuda` refuses to start without a working GPU; `auto` falls back to the CPU, and leaves to it "
-        "what it answers within a millisecond a batch",
+        description="`auto`: the GPU if there is one, except for models whose full batch takes under 1 ms on the CPU; "
+        "`cuda`: the GPU for every model, or no start; `cpu`: the CPU",
     )
     precision: Literal["auto", "float32", "int8"] = Field(
         default="auto",
-        description="`auto` serves a model's int8 file on the CPU, its float16 file on a GPU, where that is the faster "
-        "one; `int8` on the CPU wherever there is one",
+        description="`auto`: the int8 file on the CPU or the float16 file on a GPU, if the model has one, it is faster "
+        "on this machine and it passes its golden check; `int8`: the int8 file on the CPU, if the model has one; "
+        "`float32`: always the float32 file",
     )
     workers: PositiveInt | None = Field(
-        default=None, description="processes that share the port; unset: one a GPU, or one a CPU core"
+        default=None, description="worker processes that share the port; unset: one per GPU, or one per CPU core"
     )
     max_batch_size: PositiveInt = Field(
-        default=64, description="images in one run of a model; on the CPU no more than it runs in 20 ms"
+        default=64, description="largest number of images per batch; on the CPU at most what the model runs in 20 ms"
     )
     max_queue: PositiveInt = Field(
         default=1024,
-        description="requests that wait for a model, and images of the large ones, a worker; no more than fill "
-        "two batches while it overflows",
+        description="largest queue per model and worker, in requests, and in images for requests with several; "
+        "while overloaded it shrinks to two batches",
     )
     max_wait_ms: PositiveInt = Field(
-        default=125, description="a request that would wait longer for its turn at a model gets 503"
+        default=125, description="a request whose expected wait in the queue is longer gets 503"
     )
     max_body_bytes: PositiveInt = Field(default=10 * MIB, description="largest image, in bytes")
-    max_batch_body_bytes: PositiveInt = Field(default=64 * MIB, description="largest body of classify-batch, in bytes")
+    max_batch_body_bytes: PositiveInt = Field(default=64 * MIB, description="largest body of a batch request, in bytes")
     max_pixels: PositiveInt = Field(default=50_000_000, description="largest image, in pixels")
-    deadline_ms: PositiveInt = Field(default=10_000, description="a request not answered by then gets 504")
-    body_timeout_ms: PositiveInt = Field(default=10_000, description="a head or a body not received by then gets 408")
-    drain_ms: PositiveInt = Field(default=10_000, description="time that requests in flight get on SIGTERM")
+    deadline_ms: PositiveInt = Field(default=10_000, description="a request that takes longer gets 504")
+    body_timeout_ms: PositiveInt = Field(
+        default=10_000, description="a header section or a body that takes longer to arrive gets 408"
+    )
+    drain_ms: PositiveInt = Field(default=10_000, description="time for requests in flight to finish after SIGTERM")
     log_format: Literal["auto", "text", "json"] = Field(
         default="auto", description="`auto`: text on a terminal, JSON elsewhere"
     )
-    access_log: bool = Field(default=False, description="one log line a request")
+    access_log: bool = Field(default=False, description="write one log line per request")
 
 
 def load_settings() -> Settings:
-    """Read the environment.
+    """Read the settings from the environment.
 
     Raises:
-        SettingsError: naming each variable that is wrong, its value and the rule it breaks; or that is no setting.
+        SettingsError: a variable has an invalid value or is not a setting.
     """
     names = {f"CLASSIFIER_{name.upper()}" for name in Settings.model_fields}
     unknown = {name for name in os.environ if name.startswith("CLASSIFIER_")} - names - {METRICS_DIR, SERVING_PLANS}

@@ -11,7 +11,7 @@ from typing import ClassVar
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from service.http.middleware import PATH
-from service.http.request import find_request_id
+from service.http.request import read_headers
 from service.http.responses import render, write_held, write_soon
 from service.inference.worker import Worker
 from service.problems import HeadTooLarge, Overloaded, Problem, RequestTimeout
@@ -158,14 +158,14 @@ class HttpProtocol(HttpToolsProtocol):
         return why
 
     def _give_up(self, problem: Problem) -> None:
-        """Prediction for the last time, if no other answer is due, and close the connection soon."""
+        """Send a last response, unless another is due, and close the connection soon."""
         self._aborted = True
         if self._is_idle():
             self._write(self._render(type(problem), problem.detail))
         self.loop.call_later(LINGER_S, self.transport.close)
 
     def _render(self, kind: type[Problem], detail: str, *headers: tuple[bytes, bytes]) -> bytes:
-        request_id = find_request_id(self.headers or ())
+        request_id = read_headers({"headers": self.headers or ()}).request_id
         return render(kind, detail, request_id, (*self.server_state.default_headers, *headers))
 
     def _write(self, answer: bytes) -> None:

@@ -92,7 +92,7 @@ class HotRoutes:
             access_logger.info("%s %s %d %.1f ms", scope["method"], path, status, milliseconds, extra=request_id)
 
     async def _classify_and_count(self, exchange: _Exchange, send: Send) -> int:
-        """Prediction a classify route, count the response, and return its status."""
+        """Answer a classify route, count the response, and return its status."""
         status = await self._answer(exchange, send)
         (exchange.requests or self._unknown_model).count(status)
         return status

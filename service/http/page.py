@@ -1,5 +1,6 @@
-"""The page at GET /, the API reference at GET /docs and their files, held by their headers to this server."""
+"""The page at GET /, the API reference at GET /docs, and their files."""
 
+import logging
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
 STATIC = Path(__file__).parent / "static"
-SWAGGER_UI = Path(bentoml.__file__).parent / "_internal" / "server" / "static_content"
+SWAGGER_UI = Path(bentoml.__file__).parent / "_internal" / "server" / "static_content"  # private; may move
 HEADERS = {
     "content-security-policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; connect-src 'self'; "
@@ -25,8 +26,11 @@ HEADERS = {
 }
 
 
-def page_routes() -> list[BaseRoute]:
-    """Return the routes of both pages."""
+logger = logging.getLogger("classifier")
+
+
+def page_routes(swagger_ui: Path = SWAGGER_UI) -> list[BaseRoute]:
+    """Return the routes of both pages; without the files of the Swagger UI, those of the page alone."""
     files = _Files(directory=STATIC)
 
     def show(name: str) -> Callable[[Request], Awaitable[Response]]:
@@ -35,12 +39,12 @@ def page_routes() -> list[BaseRoute]:
 
         return get
 
-    return [
-        Route("/", show("index.html")),
-        Route("/docs", show("docs.html")),
-        Mount("/static", files),
-        Mount("/swagger", _Files(directory=SWAGGER_UI)),
-    ]
+    routes: list[BaseRoute] = [Route("/", show("index.html")), Mount("/static", files)]
+    if swagger_ui.is_dir():
+        routes += [Route("/docs", show("docs.html")), Mount("/swagger", _Files(directory=swagger_ui))]
+    else:
+        logger.warning("no page at /docs: this version of BentoML has no Swagger UI in %s", swagger_ui)
+    return routes
 
 
 class _Files(StaticFiles):

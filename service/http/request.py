@@ -3,7 +3,7 @@
 import itertools
 import re
 import secrets
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,7 +30,10 @@ class Headers:
 
 
 def read_headers(scope: Scope) -> Headers:
-    """Pick our headers out of the request's, in one pass; the id as find_request_id does."""
+    """Parse the headers that the service uses, in one pass.
+
+    The request id is the first valid X-Request-ID, or a new one.
+    """
     headers = Headers(b"")
     for name, value in scope["headers"]:
         if name == b"content-type":
@@ -41,14 +44,6 @@ def read_headers(scope: Scope) -> Headers:
             headers.request_id = value
     headers.request_id = headers.request_id or _new_request_id()
     return headers
-
-
-def find_request_id(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
-    """Return the first X-Request-ID that is fit to be one, or a new one."""
-    for name, value in headers:
-        if name == b"x-request-id" and _REQUEST_ID.fullmatch(value):
-            return value
-    return _new_request_id()
 
 
 def _new_request_id() -> bytes:

@@ -10,7 +10,7 @@ from service.open_inference.response import render_infer
 
 
 async def infer(classification: Classification, body: bytes, json_length: int | None) -> tuple[bytes, int | None]:
-    """Prediction an inference request; see :func:`read_infer` and :func:`render_infer`.
+    """Answer an inference request; see :func:`read_infer` and :func:`render_infer`.
 
     Raises:
         Problem: the request is invalid, or the service cannot answer it now.

@@ -5,7 +5,7 @@ import re
 import pytest
 from support.service import problem
 
-from service.http.page import STATIC
+from service.http.page import STATIC, page_routes
 from service.inference.classify import INLINE_PIXELS
 
 FILES = sorted(f"/static/{path.relative_to(STATIC)}" for path in STATIC.rglob("*") if path.is_file())
@@ -22,6 +22,12 @@ def test_every_file_is_served_and_held_to_this_host(service, path):
     assert response.headers["x-frame-options"] == "DENY"
     assert response.headers["referrer-policy"] == "no-referrer"
     assert response.headers["x-request-id"]
+
+
+def test_without_a_swagger_ui_there_is_no_docs_page_and_a_warning(tmp_path, caplog):
+    paths = {route.path for route in page_routes(tmp_path / "moved")}
+    assert paths == {"/", "/static"}
+    assert "no page at /docs" in caplog.text
 
 
 def test_the_page_names_no_other_host():

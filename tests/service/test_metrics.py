@@ -1,0 +1,37 @@
+"""Metrics of several workers."""
+
+import subprocess
+import sys
+
+from support.paths import ROOT
+
+WORKER = """
+from service.metrics import ModelMetrics
+metrics = ModelMetrics("m", "1")
+metrics.queue_length.inc({count})
+metrics.images.inc({count})
+"""
+READER = """
+from service.metrics import ModelMetrics, render
+ModelMetrics("m", "1").queue_length.inc(2)
+print(render().decode())
+"""
+
+
+def run(script, folder):
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=ROOT,
+        env={"PROMETHEUS_MULTIPROC_DIR": str(folder), "PATH": "/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return done.stdout
+
+
+def test_gauges_of_a_dead_worker_leave_the_sum_and_its_counters_stay(tmp_path):
+    run(WORKER.format(count=5), tmp_path)  # ends without removing its gauges, as a killed worker does
+    text = run(READER, tmp_path)
+    assert 'classifier_queue_length{model="m",version="1"} 2.0' in text
+    assert 'classifier_images_total{model="m",version="1"} 5.0' in text
