@@ -1,1 +1,1 @@
-"""Load against real servers on loopback, and what it cost."""
+"""Benchmarks of the service, its peers and the training, on the local machine."""

@@ -1,4 +1,4 @@
-"""What a request costs: ours against the floor and the peers, two workers, a batch, a large photograph."""
+"""CPU per request against baseline and peers; workers, batches, large photos."""
 
 import io
 import statistics
@@ -23,9 +23,9 @@ BATCH = 256
 
 @dataclass(frozen=True, kw_only=True)
 class Effort:
-    """How long to measure."""
+    """Duration and repeats of a measurement."""
 
-    seconds: int = 10  # a run
+    seconds: int = 10  # per run
     repeats: int = 3
 
 
@@ -34,22 +34,22 @@ class Sample:
     """One run against one server."""
 
     load: ClosedLoop
-    cpu_us: float  # a request
+    cpu_us: float  # per request
     memory_mib: float
     ready_s: float
 
 
 def compare_servers(effort: Effort) -> tuple[list[Cost], list[Figure]]:
-    """Post a digit from 16 connections to each server in turn, and so in every repeat."""
+    """Post a digit from 16 connections to each server, in turns."""
     cases = [(BASELINE, "raw"), (OURS, "raw"), (OURS, "form"), *((peer, "form") for peer in PEERS)]
     samples: dict[tuple[str, str], list[Sample]] = {(server.name, body): [] for server, body in cases}
     for _ in range(effort.repeats):
         for server, body in cases:
             samples[server.name, body].append(sample(server, body, effort))
-            print(f"{server.name}, {body}: {samples[server.name, body][-1].cpu_us:.0f} us CPU a request", flush=True)
+            print(f"{server.name}, {body}: {samples[server.name, body][-1].cpu_us:.0f} us CPU per request", flush=True)
     costs = [summarize(name, body, found) for (name, body), found in samples.items()]
-    floor, raw, ours = (samples[key] for key in ((BASELINE.name, "raw"), (OURS.name, "raw"), (OURS.name, "form")))
-    values = ratios(raw, reference=floor)
+    baseline, raw, ours = (samples[key] for key in ((BASELINE.name, "raw"), (OURS.name, "raw"), (OURS.name, "form")))
+    values = ratios(raw, reference=baseline)
     figures = [Figure(name="CPU a request, raw body, against the bare handler", values=values, target=1.5)]
     for peer in (peer for peer in PEERS if peer.target):
         values = ratios(samples[peer.name, "form"], reference=ours)
@@ -59,7 +59,7 @@ def compare_servers(effort: Effort) -> tuple[list[Cost], list[Figure]]:
 
 
 def sample(server: Server, body: str, effort: Effort) -> Sample:
-    """Start a server, warm it up, load it."""
+    """Start a server, warm it up and measure it under load."""
     with served(server) as running:
         url = running.url(server.classify.format(model="mnist"))
         content = Body(content=DIGIT.read_bytes()) if body == "raw" else form(server.field, [DIGIT.read_bytes()])
@@ -68,16 +68,18 @@ def sample(server: Server, body: str, effort: Effort) -> Sample:
 
 
 def measure(running: Served, url: str, body: Body, seconds: int, *, connections: int = 16) -> tuple[ClosedLoop, float]:
-    """Warm up and load a server; return what the generator saw and the CPU microseconds a request.
+    """Warm up and load a server; return the measurement and the CPU µs per request.
 
     Raises:
-        ServerError: it answered nothing, or not every request.
+        ServerError: a request failed, or no request succeeded.
     """
     load_closed(url, body, connections=connections, seconds=WARM_UP_S)
     before = running.cpu_s()
     load = load_closed(url, body, connections=connections, seconds=seconds)
     if load.errors or not load.answers:
-        raise ServerError(f"{running.server.name} gave {load.answers} answers and {load.errors} errors at {url}")
+        raise ServerError(
+            f"{running.server.name}: {load.answers} responses with status 200 and {load.errors} errors at {url}"
+        )
     return load, (running.cpu_s() - before) / load.answers * 1e6
 
 
@@ -101,12 +103,12 @@ def summarize(server: str, body: str, samples: Sequence[Sample]) -> Cost:
 
 
 def ratios(samples: Sequence[Sample], *, reference: Sequence[Sample]) -> list[float]:
-    """Divide the costs of a server by those of another, run by run."""
+    """Return the CPU ratio of two servers, run by run."""
     return [one.cpu_us / other.cpu_us for one, other in zip(samples, reference, strict=True)]
 
 
 def compare_workers(effort: Effort) -> list[Figure]:
-    """Post a digit from 64 connections to one worker and to two; the generator shares their cores."""
+    """Compare two workers with one at 64 connections; generator on the same cores."""
     gains, shares = [], []
     for _ in range(effort.repeats):
         rates = []
@@ -124,7 +126,7 @@ def compare_workers(effort: Effort) -> list[Figure]:
 
 
 def compare_batch(effort: Effort) -> list[Figure]:
-    """Post 256 digits at once: images a second against decoding and running them in this process."""
+    """Compare requests of 256 digits with this process, in images per second."""
     images, values = [DIGIT.read_bytes()] * BATCH, []
     for _ in range(effort.repeats):
         alone = classify_alone(images, effort.seconds)
@@ -137,17 +139,17 @@ def compare_batch(effort: Effort) -> list[Figure]:
 
 
 def classify_alone(images: Sequence[bytes], seconds: float) -> float:
-    """Decode and classify batches in this process; return the images a second."""
+    """Decode and classify batches in this process; return the images per second."""
     model = OnnxModel(newest_file("mnist", "int8"))
     started, count = time.perf_counter(), 0
-    while (passed := time.perf_counter() - started) < seconds:
+    while (elapsed := time.perf_counter() - started) < seconds:
         model.run(np.stack([model.decode(image) for image in images]))
         count += len(images)
-    return count / passed
+    return count / elapsed
 
 
 def compare_photograph(effort: Effort) -> list[Figure]:
-    """Post a JPEG of 12 megapixels to cifar10: CPU against Pillow's open, convert and resize."""
+    """Compare the CPU of a 12-megapixel JPEG with Pillow's open, convert, resize."""
     jpeg, values = photograph(), []
     for _ in range(effort.repeats):
         started, count = time.process_time(), 0
@@ -163,7 +165,7 @@ def compare_photograph(effort: Effort) -> list[Figure]:
 
 
 def photograph(width: int = 4000, height: int = 3000) -> bytes:
-    """Make a JPEG with as much detail as a camera's: about 2 MB."""
+    """Return a JPEG with the detail of a camera photograph, about 2 MB."""
     random = np.random.default_rng(0)
     coarse = Image.fromarray(random.integers(256, size=(height // 40, width // 40, 3), dtype=np.uint8))
     fine = random.normal(0, 4, (height, width, 1))

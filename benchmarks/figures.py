@@ -1,4 +1,4 @@
-"""Figures with their targets, as a table and as a picture."""
+"""Measurements with their targets, as tables and a plot."""
 
 import statistics
 from collections.abc import Sequence
@@ -15,22 +15,22 @@ from matplotlib import pyplot as plt
 
 @dataclass(frozen=True, kw_only=True)
 class Figure:
-    """What was measured, several times, and what it should be."""
+    """A repeated measurement and its target."""
 
     name: str
-    values: Sequence[float]  # one a repeat
+    values: Sequence[float]  # one per repeat
     target: float | None = None
     unit: str = ""
-    at_least: bool = False  # or at most
+    at_least: bool = False  # the target is a minimum; else a maximum
 
     @property
     def median(self) -> float:
-        """Return what is compared with the target."""
+        """Return the value that is compared with the target."""
         return statistics.median(self.values)
 
     @property
     def is_met(self) -> bool:
-        """Tell whether the target, if there is one, is reached."""
+        """Tell whether the target, if any, is met."""
         if self.target is None:
             return True
         return self.median >= self.target if self.at_least else self.median <= self.target
@@ -38,12 +38,12 @@ class Figure:
 
 @dataclass(frozen=True, kw_only=True)
 class Cost:
-    """What a request cost one server: medians over the repeats."""
+    """Cost of a request to one server: medians over the repeats."""
 
     server: str
     body: str  # "raw" or "form"
     cpu_us: float
-    rate: float  # answers a second
+    rate: float  # responses per second
     p50_ms: float
     p99_ms: float
     errors: int
@@ -52,7 +52,7 @@ class Cost:
 
 
 def render_figures(figures: Sequence[Figure]) -> str:
-    """Return a Markdown table of figures and targets."""
+    """Return a Markdown table of measurements and targets."""
     lines = ["| figure | measured | n, range | target | |", "|---|---|---|---|---|"]
     for figure in figures:
         unit = f" {figure.unit}" if figure.unit else ""
@@ -66,7 +66,7 @@ def render_figures(figures: Sequence[Figure]) -> str:
 
 
 def render_costs(costs: Sequence[Cost]) -> str:
-    """Return a Markdown table of servers, the cheapest first."""
+    """Return a Markdown table of servers, lowest CPU first."""
     lines = [
         "| server | body | CPU a request | requests/s | p50 | p99 | errors | memory | ready after |",
         "|---|---|---|---|---|---|---|---|---|",
@@ -80,7 +80,7 @@ def render_costs(costs: Sequence[Cost]) -> str:
 
 
 def draw_costs(path: Path, costs: Sequence[Cost], *, title: str) -> None:
-    """Draw CPU time and latency of each server, the cheapest on top."""
+    """Plot CPU time and latency per server, lowest CPU on top."""
     costs = sorted(costs, key=lambda cost: -cost.cpu_us)
     names = [f"{cost.server} ({cost.body})" for cost in costs]
     colors = ["tab:orange" if cost.server == OURS.name else "tab:gray" for cost in costs]
@@ -100,7 +100,7 @@ def draw_costs(path: Path, costs: Sequence[Cost], *, title: str) -> None:
 
 
 def as_json(costs: Sequence[Cost], figures: Sequence[Figure]) -> dict[str, object]:
-    """Return what was measured."""
+    """Return the measurements as JSON values."""
     return {"costs": [asdict(cost) for cost in costs], "figures": [asdict(figure) for figure in figures]}
 
 

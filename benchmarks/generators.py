@@ -1,4 +1,4 @@
-"""Load from existing generators, each a process of its own: wrk closed-loop, h2load open-loop."""
+"""Load generators in subprocesses: wrk for closed, h2load for open loops."""
 
 import os
 import re
@@ -11,11 +11,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-PACKAGES = {"wrk": "wrk", "h2load": "nghttp2-client"}  # Debian's
+PACKAGES = {"wrk": "wrk", "h2load": "nghttp2-client"}  # command -> Debian package
 BOUNDARY = "benchmark-boundary"
-GROUPS = 32  # of connections, at most, each opened after the last
-RAMP_S = 3.0  # in which all are opened
-SETTLING_S = 5  # from the first request, not counted
+GROUPS = 32  # maximum number of groups in which connections are opened
+RAMP_S = 3.0  # until all connections are open
+SETTLING_S = 5  # after the first request; not measured
 SCRIPT = """
 wrk.method = "POST"
 local file = io.open("{path}", "rb")
@@ -27,12 +27,12 @@ TIME = r"([\d.]+)(us|ms|s|m|h)"
 
 
 class GeneratorError(Exception):
-    """A load generator is not installed, or printed something unknown."""
+    """A load generator is not installed, failed, or printed unexpected output."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Body:
-    """What every request posts."""
+    """Body of every request."""
 
     content: bytes
     content_type: str = "application/octet-stream"
@@ -40,57 +40,59 @@ class Body:
 
 @dataclass(frozen=True, kw_only=True)
 class ClosedLoop:
-    """What wrk saw: each connection sends its next request when the last was answered."""
+    """Measurement of wrk: a connection sends its next request after a response."""
 
-    answers: int  # with status 200
-    errors: int  # every other request
+    answers: int  # responses with status 200
+    errors: int  # all other requests
     seconds: float
     p50_ms: float
     p99_ms: float
-    own_cpu_s: float = 0.0  # what the generator itself used
+    own_cpu_s: float = 0.0  # of the generator itself
 
     @property
     def rate(self) -> float:
-        """Return the answers a second."""
+        """Return the responses with status 200 per second."""
         return self.answers / self.seconds
 
 
 @dataclass(frozen=True, kw_only=True)
 class OpenLoop:
-    """What h2load saw: requests come at their rate whatever the server does, as long as a connection is free."""
+    """Measurement of h2load: requests at a fixed rate while a connection is free."""
 
-    seconds: float  # in which they were sent
-    milliseconds: Mapping[int, Sequence[float]]  # status -> of each answer, sorted
+    seconds: float  # of sending
+    milliseconds: Mapping[int, Sequence[float]]  # status -> sorted latencies
 
     @property
     def total(self) -> int:
-        """Return the number of requests: less than asked for where connections were wanting."""
+        """Return the number of requests, below the requested rate if connections ran out."""
         return sum(map(len, self.milliseconds.values()))
 
     def count(self, status: int) -> int:
-        """Return the number of answers of a status; -1 is that of requests that got none."""
+        """Return the number of responses with a status; -1: without a response."""
         return len(self.milliseconds.get(status, ()))
 
     def rate(self, status: int) -> float:
-        """Return the answers of a status a second."""
+        """Return the responses with a status per second."""
         return self.count(status) / self.seconds
 
     def p99_ms(self, status: int) -> float:
-        """Return the 99th percentile of a status' latencies."""
+        """Return the 99th percentile of latency for a status; NaN below two responses."""
         times = self.milliseconds.get(status, ())
         return statistics.quantiles(times, n=100)[98] if len(times) > 1 else float("nan")
 
 
 def form(field: str, images: Sequence[bytes]) -> Body:
     """Return images as a multipart form."""
-    head = f'Content-Disposition: form-data; name="{field}"; filename="image.png"\r\nContent-Type: image/png\r\n\r\n'
-    parts = [f"--{BOUNDARY}\r\n{head}".encode() + image + b"\r\n" for image in images]
+    part_header = (
+        f'Content-Disposition: form-data; name="{field}"; filename="image.png"\r\nContent-Type: image/png\r\n\r\n'
+    )
+    parts = [f"--{BOUNDARY}\r\n{part_header}".encode() + image + b"\r\n" for image in images]
     content = b"".join([*parts, f"--{BOUNDARY}--\r\n".encode()])
     return Body(content=content, content_type=f"multipart/form-data; boundary={BOUNDARY}")
 
 
 def load_closed(url: str, body: Body, *, connections: int, seconds: int) -> ClosedLoop:
-    """Run wrk."""
+    """Run wrk for ``seconds`` and parse its output."""
     with as_file(body) as path, tempfile.NamedTemporaryFile("w", suffix=".lua") as script:
         script.write(SCRIPT.format(path=path, content_type=body.content_type))
         script.flush()
@@ -102,20 +104,20 @@ def load_closed(url: str, body: Body, *, connections: int, seconds: int) -> Clos
 
 
 def read_wrk(printed: str) -> ClosedLoop:
-    """Read what wrk prints.
+    """Parse the output of wrk.
 
     Raises:
-        GeneratorError: it is something else.
+        GeneratorError: the output is not wrk's.
     """
     requests = re.search(rf"(\d+) requests in {TIME}", printed)
     percentiles = {found[1]: _seconds(found, 2) for found in re.finditer(rf"(50|99)%\s+{TIME}", printed)}
     if not requests or len(percentiles) < 2:
-        raise GeneratorError(f"wrk printed something unknown:\n{printed}")
-    refused = sum(int(found) for found in re.findall(r"Non-2xx.*: (\d+)", printed))
-    broken = sum(int(found) for found in re.findall(r"(?:connect|read|write|timeout) (\d+)", printed))
+        raise GeneratorError(f"unexpected output of wrk:\n{printed}")
+    non_2xx = sum(int(found) for found in re.findall(r"Non-2xx.*: (\d+)", printed))
+    socket_errors = sum(int(found) for found in re.findall(r"(?:connect|read|write|timeout) (\d+)", printed))
     return ClosedLoop(
-        answers=int(requests[1]) - refused,
-        errors=refused + broken,
+        answers=int(requests[1]) - non_2xx,
+        errors=non_2xx + socket_errors,
         seconds=_seconds(requests, 2),
         p50_ms=percentiles["50"] * 1e3,
         p99_ms=percentiles["99"] * 1e3,
@@ -123,7 +125,7 @@ def read_wrk(printed: str) -> ClosedLoop:
 
 
 def _children_cpu_s() -> float:
-    """Return what ended children have used."""
+    """Return the CPU time of finished child processes."""
     times = os.times()
     return times.children_user + times.children_system
 
@@ -133,9 +135,9 @@ def _seconds(found: re.Match[str], group: int) -> float:
 
 
 def load_open(url: str, body: Body, *, rate: float, connections: int, seconds: int) -> OpenLoop:
-    """Run h2load over HTTP/1.1, ``rate`` requests a second over so many connections, until they are all at it and on.
+    """Run h2load over HTTP/1.1 at ``rate`` requests per second.
 
-    Each connection keeps its own time, so they open one group after another: opened at once, all would send at once.
+    Each connection keeps its own schedule. They open in groups, because connections opened at once would send at once.
     """
     groups, count = min(GROUPS, connections), round(rate * (SETTLING_S + seconds))
     with as_file(body) as path, tempfile.NamedTemporaryFile("r") as log:
@@ -149,15 +151,15 @@ def load_open(url: str, body: Body, *, rate: float, connections: int, seconds: i
 
 
 def read_h2load(rows: Sequence[Sequence[str]], *, seconds: float) -> OpenLoop:
-    """Read the log of h2load: the start of each request in microseconds, the status, how long it took.
+    """Parse the log of h2load: start in µs, status and duration in µs per request.
 
-    What counts are the requests sent in so many seconds once it has settled, each timed from when it was sent.
+    Only requests sent within ``seconds`` after settling count. Latency starts when a request is sent.
 
     Raises:
-        GeneratorError: nothing was sent.
+        GeneratorError: the log is empty.
     """
     if not rows:
-        raise GeneratorError("h2load sent nothing")
+        raise GeneratorError("h2load sent no requests")
     first = min(int(start) for start, _, _ in rows)
     times: dict[int, list[float]] = {}
     for start, status, microseconds in rows:
@@ -168,7 +170,7 @@ def read_h2load(rows: Sequence[Sequence[str]], *, seconds: float) -> OpenLoop:
 
 @contextmanager
 def as_file(body: Body) -> Iterator[Path]:
-    """Yield the body's content in a file."""
+    """Yield a temporary file with the body's content."""
     with tempfile.NamedTemporaryFile() as file:
         file.write(body.content)
         file.flush()
@@ -176,10 +178,10 @@ def as_file(body: Body) -> Iterator[Path]:
 
 
 def check_installed() -> None:
-    """Look for the generators before hours go by.
+    """Check for the generators before hours of measurement.
 
     Raises:
-        GeneratorError: one is not installed.
+        GeneratorError: a generator is not installed.
     """
     for name, package in PACKAGES.items():
         if shutil.which(name) is None:
@@ -187,10 +189,10 @@ def check_installed() -> None:
 
 
 def run(command: list[str]) -> str:
-    """Run a generator and return what it printed.
+    """Run a generator and return its standard output.
 
     Raises:
-        GeneratorError: one is not installed, or this one failed.
+        GeneratorError: a generator is not installed, or this one failed.
     """
     check_installed()
     done = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -1,6 +1,7 @@
-"""The golden differences of model files on this processor, as JSON: {path: largest difference of a probability}.
+"""Golden differences of model files on this processor, as JSON by path.
 
-It imports little, as it also runs under emulation of other processors: qemu-x86_64 -cpu max python -m ...
+The output is {path: largest difference of a probability}. Imports are few, because the script also runs under
+emulation: qemu-x86_64 -cpu max python -m ...
 """
 
 import argparse
@@ -11,7 +12,7 @@ from service.runtime.session import OnnxClassifier
 
 
 def main() -> None:
-    """Load each file as the service does and print its golden difference."""
+    """Load each file as the service does and print the golden differences."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.golden_difference", description=__doc__)
     parser.add_argument("files", type=Path, nargs="+")
     parser.add_argument("--images", type=int, help="golden images per file (default: all)")

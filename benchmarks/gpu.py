@@ -1,9 +1,9 @@
-"""How fast the models run on a GPU, by batch size, precision and way of running, beside what the hardware allows.
+"""Inference speed on a GPU by batch size, precision and execution method.
 
-uv run --extra cuda --group train python -m benchmarks.gpu             # every model, on the GPU
-uv run --group train python -m benchmarks.gpu --device cpu --batch-sizes 1 8    # the same code, without one
+uv run --extra cuda --group train python -m benchmarks.gpu             # every model
+uv run --group train python -m benchmarks.gpu --device cpu --batch-sizes 1 8    # without a GPU
 
-Correctness first: a way whose probabilities differ from the CPU's by more than its tolerance is not timed.
+A method whose probabilities differ from the CPU's by more than the tolerance is not timed.
 """
 
 import argparse
@@ -28,22 +28,22 @@ from training.reporting.report import read_card
 
 TOLERANCE = {"float32": 1e-3, "float16": 1e-2}  # of a probability
 REPEATS = 5
-COPY_BYTES, MATRIX_SIDE = 64 * 1024 * 1024, {"cuda": 8192, "cpu": 1024}  # by which bus and peak are measured
+COPY_BYTES, MATRIX_SIDE = 64 * 1024 * 1024, {"cuda": 8192, "cpu": 1024}  # to measure bus and peak
 
 
 @dataclass(frozen=True, kw_only=True)
 class Speed:
-    """Images a second of one way to run a model."""
+    """Images per second of one execution method."""
 
     model: str
     precision: str
     way: str
     batch_size: int
-    values: list[float]  # of each repeat
-    floor: float  # what the bus or the multiply-adds would allow
+    values: list[float]  # one per repeat
+    floor: float  # limit of the bus or the multiply-adds
 
     def row(self) -> str:
-        """Return it as a row of a Markdown table."""
+        """Return a row of a Markdown table."""
         median, low, high = statistics.median(self.values), min(self.values), max(self.values)
         spread = f"{median:,.0f} ({low:,.0f} to {high:,.0f}, n = {len(self.values)})"
         cells = (self.model, self.precision, self.way, str(self.batch_size), spread, f"{median / self.floor:.1%}")
@@ -51,7 +51,7 @@ class Speed:
 
 
 def main() -> None:
-    """Print one table."""
+    """Measure and print the table."""
     options = parse_arguments()
     if options.device == "cuda":
         ort.preload_dlls()
@@ -64,20 +64,20 @@ def main() -> None:
 
 
 def parse_arguments() -> argparse.Namespace:
-    """Read the command line."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.gpu", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add = parser.add_argument
-    add("--models", nargs="+", help="all, unless named")
+    add("--models", nargs="+", help="default: every published model")
     add("--device", choices=("cuda", "cpu"), default="cuda")
     add("--batch-sizes", type=int, nargs="+", default=[1, 4, 16, 64, 256])
-    add("--seconds", type=float, default=1.0, help="of each of the 5 repeats (default 1)")
+    add("--seconds", type=float, default=1.0, help="per repeat, of 5 repeats (default 1)")
     return parser.parse_args()
 
 
 def measure_model(name: str, options: argparse.Namespace, *, bus: float, peak: float) -> None:
-    """Print a row for each precision, way and batch size."""
+    """Print a row per precision, execution method and batch size."""
     version = newest_version(MODELS_DIR / name)
     assert version
     with np.load(version / GOLDEN_FILES["float32"]) as golden:
@@ -93,13 +93,16 @@ def measure_model(name: str, options: argparse.Namespace, *, bus: float, peak: f
                     try:
                         run = make(path, batch.shape, options.device)
                         found = run(batch)
-                    except Exception as error:  # ONNX Runtime's share no other base; one way is not all
-                        print(f"{name}, {precision}, {way}, {batch_size}: not run: {error}", file=sys.stderr)
+                    except Exception as error:  # no narrower base class in ONNX Runtime; other methods still run
+                        print(f"{name}, {precision}, {way}, {batch_size}: failed: {error}", file=sys.stderr)
                         continue
-                    right = np.resize(expected, (batch_size, expected.shape[1]))
-                    difference = np.abs(found - np.resize(right, found.shape)).max()
+                    repeated = np.resize(expected, (batch_size, expected.shape[1]))
+                    difference = np.abs(found - np.resize(repeated, found.shape)).max()
                     if not difference <= TOLERANCE[precision]:
-                        print(f"{name}, {precision}, {way}: off by {difference:.1e}, not timed", file=sys.stderr)
+                        print(
+                            f"{name}, {precision}, {way}: not timed: probabilities differ by {difference:.1e}",
+                            file=sys.stderr,
+                        )
                         continue
                     values = [images_per_s(run, batch, options.seconds) for _ in range(REPEATS)]
                     speed = Speed(
@@ -109,7 +112,7 @@ def measure_model(name: str, options: argparse.Namespace, *, bus: float, peak: f
 
 
 def images_per_s(run: Run, batch: Images, seconds: float) -> float:
-    """Run the same batch for so long, at least once."""
+    """Run the same batch for ``seconds`` or once; return the images per second."""
     started, count = time.perf_counter(), 0
     while not count or time.perf_counter() - started < seconds:
         count += len(run(batch))
@@ -117,13 +120,13 @@ def images_per_s(run: Run, batch: Images, seconds: float) -> float:
 
 
 def bytes_per_s(device: str) -> float:
-    """Copy pinned memory to the device, the best of several."""
+    """Return the best bytes per second of copies from pinned memory to the device."""
     source = torch.zeros(COPY_BYTES, dtype=torch.uint8, pin_memory=device == "cuda")
     return COPY_BYTES / _best_seconds(lambda: source.to(device, copy=True), device)
 
 
 def multiply_adds_per_s(device: str) -> float:
-    """Multiply two square matrices of half precision, the best of several."""
+    """Return the best multiply-adds per second of square matrix products."""
     side = MATRIX_SIDE[device]
     matrix = torch.ones((side, side), dtype=torch.float16 if device == "cuda" else torch.float32, device=device)
     return side**3 / _best_seconds(lambda: matrix @ matrix, device)

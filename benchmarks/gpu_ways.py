@@ -1,4 +1,4 @@
-"""The ways to run a model on a GPU that are compared: each takes uint8 images and gives their probabilities."""
+"""Execution methods on a GPU: functions from uint8 images to probabilities."""
 
 import asyncio
 import math
@@ -15,25 +15,25 @@ from service.metrics import ModelMetrics
 from service.runtime.cuda_binding import BoundBatch
 from service.runtime.session import OnnxClassifier
 
-SERVED_IMAGES, SERVED_BATCHES = 1024, 16  # that wait at once, at least: what a loop costs to start is little beside
+SERVED_IMAGES, SERVED_BATCHES = 1024, 16  # minimum queued at once, so that starting an event loop is negligible
 
 Images = NDArray[np.uint8]
 Run = Callable[[Images], NDArray[np.float32]]
 
 
 def plain(path: Path, _shape: tuple[int, ...], device: str) -> Run:
-    """Let ONNX Runtime allocate and copy."""
+    """Run with ONNX Runtime's own allocation and copies."""
     session = open_session(path, device)
     return lambda images: session.run(["probabilities"], {"images": images})[0]
 
 
 def bound(path: Path, shape: tuple[int, ...], device: str) -> Run:
-    """Keep input and output in page-locked memory and on the device."""
+    """Run with inputs and outputs bound to page-locked and device memory."""
     return _bind(open_session(path, device), shape, device)
 
 
 def captured(path: Path, shape: tuple[int, ...], device: str) -> Run:
-    """Replay one CUDA graph a run, instead of launching kernel by kernel; on the CPU that is ``bound`` once more."""
+    """Replay one CUDA graph per run; the same as ``bound`` on the CPU."""
     return _bind(open_session(path, device, enable_cuda_graph="1"), shape, device)
 
 
@@ -43,7 +43,7 @@ def _bind(session: ort.InferenceSession, shape: tuple[int, ...], device: str) ->
 
 
 def in_turn(path: Path, shape: tuple[int, ...], device: str) -> Run:
-    """Run a batch of another size, then this one, as the service must: both are timed, this one's images counted."""
+    """Run a batch of another size before each batch; both are timed, one counts."""
     classifier = _classifier(path, max(2, shape[0]), device)
 
     def run(images: Images) -> NDArray[np.float32]:
@@ -54,7 +54,7 @@ def in_turn(path: Path, shape: tuple[int, ...], device: str) -> Run:
 
 
 def batched(path: Path, shape: tuple[int, ...], device: str) -> Run:
-    """Put the images of many batches to the service's batcher, each a request of its own."""
+    """Submit many batches to the service's batcher, one request per image."""
     classifier = _classifier(path, shape[0], device)
     count = max(SERVED_BATCHES, SERVED_IMAGES // shape[0])
     batcher = Batcher(
@@ -96,5 +96,5 @@ def open_session(path: Path, device: str, **more: str) -> ort.InferenceSession:
     providers = ["CPUExecutionProvider"] if device == "cpu" else [cuda, "CPUExecutionProvider"]
     session = ort.InferenceSession(path, providers=providers)
     if device == "cuda" and session.get_providers()[0] != "CUDAExecutionProvider":
-        raise RuntimeError("ONNX Runtime fell back to the CPU: install the extra `cuda`")
+        raise RuntimeError("ONNX Runtime fell back to the CPU; install the `cuda` extra")
     return session

@@ -1,4 +1,4 @@
-"""What a request to a large model costs beyond decoding and ONNX Runtime, against what the floor adds to them."""
+"""CPU overhead of a request to a large model, compared with the baseline server."""
 
 import os
 import shutil
@@ -10,29 +10,29 @@ from benchmarks.figures import Figure
 from benchmarks.generators import Body
 from benchmarks.servers import BASELINE, OURS, served
 
-TURNS = 4  # in each of which both servers are asked
+TURNS = 4  # each measures both servers
 TARGET_US = 60
 
 
 def compare_large_model(effort: Effort) -> list[Figure]:
-    """Post a photograph to cifar10.
+    """Post a photograph to cifar10 on one core and on all cores.
 
-    On one core, as a worker has by default: where one has two, it runs two batches at once, which disturb each other's
-    caches, so that row has no target.
+    One core is a worker's default. With two cores, two batches run at once and share the caches, so that row has no
+    target.
     """
     figures = []
-    for cores, where, target in (one_core(), "on one core", TARGET_US), ("", "on all cores", None):
+    for cores, suffix, target in (one_core(), "on one core", TARGET_US), ("", "on all cores", None):
         values = [beyond_floor_us(cores, effort) for _ in range(effort.repeats)]
-        name = f"CPU a cifar10 request beyond the bare handler's, {where}"
+        name = f"CPU a cifar10 request beyond the bare handler's, {suffix}"
         figures.append(Figure(name=name, values=values, target=target, unit="µs"))
     return figures
 
 
 def beyond_floor_us(cores: str, effort: Effort) -> float:
-    """Return the CPU microseconds by which our request is dearer than the floor's: the median of some turns.
+    """Return our CPU per request minus the baseline's: median over turns, in µs.
 
-    In turns, as a request's cost varies by more than the difference with whatever else a machine does; each server is
-    the first in every other.
+    The servers take turns, because other work on the machine changes the cost by more than the difference. The order
+    alternates.
     """
     body, differences = Body(content=PHOTO.read_bytes()), []
     with ExitStack() as stack:
@@ -50,5 +50,5 @@ def beyond_floor_us(cores: str, effort: Effort) -> float:
 
 
 def one_core() -> str:
-    """Return a core that this process may run on, as taskset has it; none where no process is held to cores."""
+    """Return a core of this process in taskset's format; empty without taskset."""
     return str(min(os.sched_getaffinity(0))) if hasattr(os, "sched_getaffinity") and shutil.which("taskset") else ""

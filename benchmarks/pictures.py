@@ -1,11 +1,11 @@
-"""What becomes of pictures unlike the test images: framed as people send them, or of other things.
+"""Accuracy on images in other framings, and separation of unrelated images.
 
-uv run --group train python -m benchmarks.pictures                      # a table for mnist and cifar10, some minutes
-uv run --group train python -m benchmarks.pictures --out docs           # also pictures.md and pictures.png there
+uv run --group train python -m benchmarks.pictures                      # mnist and cifar10, some minutes
+uv run --group train python -m benchmarks.pictures --out docs           # also writes pictures.md and .png
 
-The first table has the share that the newest version reads of test images framed in each way, the second the area under
-the ROC curve by which familiarity tells pictures of other things from the test images, and the share of both that
-passes for familiar; by each of its graphs, as the service prepares them (training/evaluation/robustness.py).
+The first table has the accuracy of each graph of the newest version on test images in other framings. The second has
+the AUROC of familiarity between test images and unrelated images. Both have the share that counts as familiar. Pictures
+are prepared as in the service (training/evaluation/robustness.py).
 """
 
 import argparse
@@ -24,7 +24,7 @@ from training.recipes.zoo import ZOO
 from training.reporting.plots import draw_examples
 
 MODELS = "mnist", "cifar10"
-LEAST_READ: Mapping[str, float] = {  # share of pictures; below nothing, what may be lost against the test split's own
+LEAST_READ: Mapping[str, float] = {  # minimum accuracy, 0..1; negative: allowed change from the NATIVE accuracy
     "page: dark ink, uneven tinted paper, JPEG": 0.97,
     "white on black, 50 to 2000 px": 0.99,
     "black on white, 50 to 2000 px": 0.99,
@@ -34,45 +34,54 @@ LEAST_READ: Mapping[str, float] = {  # share of pictures; below nothing, what ma
     "in a tall picture": -0.01,
     "between black or white bars": -0.01,
 }
-LEAST_AUROC: Mapping[str, Mapping[str, float]] = {  # by model and kind
+LEAST_AUROC: Mapping[str, Mapping[str, float]] = {  # model -> kind -> 0..1
     "mnist": dict.fromkeys(("letters", "symbols", "scribbles", "two digits", "noise", "photographs"), 0.97),
     "cifar10": dict.fromkeys(("textures", "noise", "digits"), 0.92),
 }
 TOGETHER = "those with a target, together"
-SHOWN = "page", "shadow", "squared", "box", "coloured", "wide", "bars", "enlarged, JPEG"  # what the sheet has
+SHOWN = (
+    "page",
+    "shadow",
+    "squared",
+    "box",
+    "coloured",
+    "wide",
+    "bars",
+    "enlarged, JPEG",
+)  # parts of the titles on the sheet
 
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """How the graphs of a model answer one kind of pictures, and what they should reach."""
+    """Measurements of a model's graphs on one kind of pictures, with their targets."""
 
     model: str
-    answers: Sequence[KindMeasurement]  # of each graph
-    least: Sequence[float | None]  # that each should reach, 0..1; None: nothing is asked
+    answers: Sequence[KindMeasurement]  # one per graph
+    least: Sequence[float | None]  # target per graph, 0..1; None: no target
 
     @property
     def figures(self) -> list[float | None]:
-        """Return what is held to the target: what is read of test images, the AUROC of other things."""
-        return [answered.read if answered.auroc is None else answered.auroc for answered in self.answers]
+        """Return the values to compare with the targets: accuracy or AUROC."""
+        return [measured.read if measured.auroc is None else measured.auroc for measured in self.answers]
 
     @property
     def is_met(self) -> bool:
-        """Tell whether the target, if there is one, is reached by every graph."""
+        """Tell whether every graph meets its target, if any."""
         figures = zip(self.figures, self.least, strict=True)
         return all(least is None or (figure is not None and figure >= least) for figure, least in figures)
 
     def render(self) -> str:
-        """Return it as a row of a Markdown table."""
-        goal = "" if self.least[0] is None else " / ".join(dict.fromkeys(f"{least:.1%}" for least in self.least))
+        """Return a row of a Markdown table."""
+        target = "" if self.least[0] is None else " / ".join(dict.fromkeys(f"{least:.1%}" for least in self.least))
         met = "" if self.least[0] is None else "met" if self.is_met else "MISSED"
-        shares = [*self.figures, *(answered.familiar for answered in self.answers)]
+        shares = [*self.figures, *(measured.familiar for measured in self.answers)]
         figures = " | ".join("" if share is None else f"{share:.1%}" for share in shares)
         kind = self.answers[0]
-        return f"| {self.model} | {kind.pictures} | {kind.count} | {figures} | {goal} | {met} |"
+        return f"| {self.model} | {kind.pictures} | {kind.count} | {figures} | {target} | {met} |"
 
 
 def main() -> int:
-    """Print both tables; return 1 if a figure misses its target."""
+    """Print both tables; return 1 if a measurement misses its target."""
     options, lines, met = parse_arguments(), [], True
 
     def show(*rows: str) -> None:
@@ -94,7 +103,7 @@ def main() -> int:
 
 
 def heads(figure: str) -> tuple[str, str]:
-    """Return the two lines that a table begins with."""
+    """Return the two header lines of a table."""
     names = ["model", "pictures", "n"]
     names += [f"{name}, {graph}" for name in (figure, "familiar") for graph in ("float32", "int8")]
     names += ["at least", ""]
@@ -102,56 +111,56 @@ def heads(figure: str) -> tuple[str, str]:
 
 
 def parse_arguments() -> argparse.Namespace:
-    """Read the command line."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.pictures", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add = parser.add_argument
     add("--models", nargs="+", choices=MODELS, default=list(MODELS))
-    add("--data-dir", type=Path, default=REPOSITORY / "data", help="of the data sets (default data/)")
-    add("--count", type=int, help="of pictures a row (default 1000, or a tenth of the test images)")
-    add("--out", type=Path, help="a folder for the tables and a sheet of examples")
+    add("--data-dir", type=Path, default=REPOSITORY / "data", help="folder of the data sets (default data/)")
+    add("--count", type=int, help="pictures per row (default: the smaller of 1000 and a tenth of the test images)")
+    add("--out", type=Path, help="folder for the tables and a sheet of examples")
     return parser.parse_args()
 
 
 def measure_rows(name: str, data_dir: Path, count: int | None) -> Iterator[Row]:
-    """Ask the newest version of a model about pictures of every kind.
+    """Measure the newest version of a model on pictures of every kind.
 
     Args:
         name: of the model.
-        data_dir: of the data sets.
-        count: of pictures of each kind.
+        data_dir: folder of the data sets.
+        count: pictures per kind.
     """
     test = ZOO[name].load(data_dir).test
     kinds = measure_robustness(newest(name), ZOO[name], test, data_dir, count=count).kinds()
     native = next(answers for answers in kinds if answers[0].pictures == NATIVE)
     for answers in kinds:
         yield Row(model=name, answers=answers, least=least_of(name, answers[0].pictures, native))
-    aimed_at = [answers for answers in kinds if answers[0].pictures in LEAST_AUROC[name]]
-    yield Row(model=name, answers=together(aimed_at), least=[max(LEAST_AUROC[name].values())] * len(native))
+    with_target = [answers for answers in kinds if answers[0].pictures in LEAST_AUROC[name]]
+    yield Row(model=name, answers=together(with_target), least=[max(LEAST_AUROC[name].values())] * len(native))
 
 
 def together(kinds: Sequence[Sequence[KindMeasurement]]) -> list[KindMeasurement]:
-    """Return how each graph answers several kinds of other things at once.
+    """Combine the measurements of several kinds of unrelated images, per graph.
 
-    There are as many pictures of each, so that the area under their common curve is the mean of the areas.
+    Each kind has the same number of pictures, so the AUROC of all is the mean of the AUROCs.
     """
     return [
         KindMeasurement(
             pictures=TOGETHER,
-            count=sum(answered.count for answered in rows),
-            familiar=statistics.mean(answered.familiar for answered in rows),
-            auroc=statistics.mean(answered.auroc for answered in rows if answered.auroc is not None),
+            count=sum(measured.count for measured in rows),
+            familiar=statistics.mean(measured.familiar for measured in rows),
+            auroc=statistics.mean(measured.auroc for measured in rows if measured.auroc is not None),
         )
         for rows in zip(*kinds, strict=True)
     ]
 
 
 def least_of(model: str, pictures: str, native: Sequence[KindMeasurement]) -> list[float | None]:
-    """Return what each graph should reach on pictures of a kind, given how it answers test images as they are."""
+    """Return each graph's target on a kind; ``native``: on unchanged test images."""
     if pictures in LEAST_READ:
         least = LEAST_READ[pictures]
-        return [answered.read + least if least < 0 and answered.read is not None else least for answered in native]
+        return [measured.read + least if least < 0 and measured.read is not None else least for measured in native]
     return [LEAST_AUROC[model].get(pictures)] * len(native)
 
 
@@ -163,7 +172,7 @@ def newest(name: str) -> Path:
 
 
 def draw_sheet(path: Path, data_dir: Path) -> None:
-    """Draw some pictures, below them the pixels that the model saw, and its answer."""
+    """Draw examples: picture, pixels that the model received, and prediction."""
     shown = []
     for model in (ZOO[name] for name in MODELS):
         test = model.load(data_dir).test

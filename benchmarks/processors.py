@@ -1,9 +1,9 @@
-"""Accuracy, golden difference and speed of every published file on this processor, and golden differences on others.
+"""Accuracy, golden difference and speed of published files per processor.
 
 uv run --group train python -m benchmarks.processors                         # this processor
-uv run --group train python -m benchmarks.processors --emulate max Nehalem   # and emulated ones; needs qemu-user
+uv run --group train python -m benchmarks.processors --emulate max Nehalem   # also emulated; needs qemu-user
 
-Speed is the median time per image on one core, the files of a model taking turns. Emulated processors are not timed:
+Speed is the median time per image on one core; the files of a model take turns. Emulated processors are not timed:
 `max` runs ONNX Runtime's AVX2 kernels, without VNNI, and `Nehalem` the SSE4.1 ones.
 """
 
@@ -86,9 +86,9 @@ def parse_arguments() -> argparse.Namespace:
     )
     add = parser.add_argument
     add("--models", nargs="+", choices=ZOO, default=list(ZOO), metavar="MODEL", help="default: every published model")
-    add("--data-dir", type=Path, default=REPOSITORY / "data", help="of the data sets (default data/)")
-    add("--emulate", nargs="+", default=[], metavar="CPU", help="QEMU's names of processors, e.g. max Nehalem")
-    add("--images", type=int, default=EMULATED_IMAGES, help=f"per emulated file (default {EMULATED_IMAGES})")
+    add("--data-dir", type=Path, default=REPOSITORY / "data", help="folder of the data sets (default data/)")
+    add("--emulate", nargs="+", default=[], metavar="CPU", help="QEMU's processor names, e.g. max Nehalem")
+    add("--images", type=int, default=EMULATED_IMAGES, help=f"images per emulated file (default {EMULATED_IMAGES})")
     return parser.parse_args()
 
 
@@ -139,7 +139,7 @@ def emulate(processor: str, paths: Sequence[Path], num_images: int) -> dict[str,
     command += ["--images", str(num_images), *map(str, paths)]
     done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise EmulatorError(f"{QEMU} -cpu {processor} ended with {done.returncode}:\n{done.stderr[-2000:]}")
+        raise EmulatorError(f"{QEMU} -cpu {processor} exited with status {done.returncode}:\n{done.stderr[-2000:]}")
     differences: dict[str, float] = json.loads(done.stdout)
     return differences
 

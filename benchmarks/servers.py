@@ -1,4 +1,4 @@
-"""Servers under measurement: how each is started, what its whole process tree costs, how it is stopped."""
+"""Servers under measurement: start, CPU and memory of the process tree, stop."""
 
 import os
 import socket
@@ -25,7 +25,7 @@ UVICORN = [*PYTHON, "uvicorn", "--loop", "uvloop", "--http", "httptools", "--por
 
 
 class ServerError(Exception):
-    """A server did not start."""
+    """A server did not start, or did not respond as expected."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,11 +34,11 @@ class Server:
 
     name: str
     command: Sequence[str]
-    classify: str  # path that takes an image by POST
-    ready: str  # path that answers 200 when it can
-    field: str = "image"  # of the form
-    raw: bool = False  # it takes the image as the body itself, too
-    target: float | None = None  # by how many times ours should be cheaper
+    classify: str  # path for POST with an image
+    ready: str  # path that responds with 200 once ready
+    field: str = "image"  # form field of the image
+    raw: bool = False  # also accepts the image as the request body
+    target: float | None = None  # minimum ratio of its CPU per request to ours
 
 
 OURS = Server(
@@ -93,40 +93,43 @@ class Served:
     def __init__(self, server: Server, process: subprocess.Popen[bytes], port: int) -> None:
         self.server, self.process, self.port = server, process, port
         self.ready_s = 0.0
-        self._head = psutil.Process(process.pid)
+        self._root = psutil.Process(process.pid)
 
     def url(self, path: str) -> str:
-        """Return the address of a path."""
+        """Return the URL of a path."""
         return f"http://127.0.0.1:{self.port}{path}"
 
     def cpu_s(self) -> float:
-        """Return the CPU time that the whole tree has used, user and system."""
+        """Return the CPU time of the process tree, user and system."""
         return sum(sum(process.cpu_times()[:2]) for process in self._tree())
 
     def memory_mib(self) -> float:
-        """Return the tree's memory: pages that processes share are counted once on Linux, and elsewhere not at all."""
+        """Return the process tree's memory.
+
+        Shared pages count once on Linux and do not count elsewhere.
+        """
         found = [process.memory_full_info() for process in self._tree()]
         return sum(getattr(memory, "pss", memory.uss) for memory in found) / 2**20
 
     def _tree(self) -> list[psutil.Process]:
-        return [self._head, *self._head.children(recursive=True)]
+        return [self._root, *self._root.children(recursive=True)]
 
 
 @contextmanager
 def served(
     server: Server, *, model: str = "mnist", precision: str = "int8", workers: int = 1, cores: str = ""
 ) -> Iterator[Served]:
-    """Serve until the block ends; ready when it begins.
+    """Run a server during the block, which starts once the server is ready.
 
     Args:
-        server: what to start.
-        model: whose newest version the peers serve; ours serves all.
-        precision: of the file; int8 is what ours serves by itself on a CPU of today.
-        workers: of ours; the peers have one.
-        cores: that it may run on, as taskset has it; all, unless given.
+        server: the server to start.
+        model: the peers serve its newest version; our service serves all models.
+        precision: of the file; int8 is our service's default on current CPUs.
+        workers: of our service; the peers have one.
+        cores: allowed CPU cores in taskset's format; empty for all.
 
     Raises:
-        ServerError: it ended before it was ready, or was not ready in time.
+        ServerError: the server exited before it was ready, or was not ready in time.
     """
     port = free_port()
     environment = os.environ | {
@@ -146,7 +149,7 @@ def served(
         try:
             while not is_ready(running.url(server.ready)):
                 if process.poll() is not None:
-                    raise ServerError(f"{server.name} ended with {process.returncode}:\n{_tail(log)}")
+                    raise ServerError(f"{server.name} exited with status {process.returncode}:\n{_tail(log)}")
                 if time.perf_counter() > started + READY_WITHIN_S:
                     raise ServerError(f"{server.name} was not ready within {READY_WITHIN_S} s:\n{_tail(log)}")
                 time.sleep(0.01)
@@ -169,7 +172,7 @@ def newest_file(model: str, precision: str) -> Path:
 
 
 def stop(process: subprocess.Popen[bytes]) -> None:
-    """End a process and all that it started."""
+    """Stop a process and its descendants."""
     tree = psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []
     process.terminate()
     try:
@@ -177,7 +180,7 @@ def stop(process: subprocess.Popen[bytes]) -> None:
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
-    for child in tree:  # LitServe's outlive it
+    for child in tree:  # LitServe leaves its workers running
         try:
             child.kill()
         except psutil.NoSuchProcess:
@@ -185,16 +188,16 @@ def stop(process: subprocess.Popen[bytes]) -> None:
 
 
 def is_ready(url: str) -> bool:
-    """Ask once."""
+    """Tell whether a GET request to the URL returns 200."""
     try:
-        with urllib.request.urlopen(url, timeout=1) as answer:
-            return bool(answer.status == 200)
+        with urllib.request.urlopen(url, timeout=1) as response:
+            return bool(response.status == 200)
     except OSError:
         return False
 
 
 def free_port() -> int:
-    """Return a port that nothing listens on."""
+    """Return an unused TCP port."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

@@ -1,11 +1,11 @@
-"""Measure the service on loopback, beside its peers, and hold it to its targets: one table, one plot.
+"""Benchmark of the service on loopback, against its targets and other servers.
 
     uv run --group bench python -m benchmarks.serving                     # everything, about an hour
     uv run --group bench python -m benchmarks.serving --only servers tail --repeats 1
 
 Every server runs one worker on the CPU. The load comes from wrk and h2load (Debian: apt-get install wrk
-nghttp2-client), processes of their own that share the machine's cores with the server: trust CPU a request, user and
-system of the server's whole process tree, and ratios within one run more than requests a second.
+nghttp2-client), which share the machine's cores with the server. CPU per request (user and system time of the server's
+process tree) and ratios within one run are therefore more reliable than requests per second.
 """
 
 import argparse
@@ -39,7 +39,7 @@ SERVERS = "servers"
 
 
 def main() -> int:
-    """Measure, print and write down."""
+    """Run the suites; print and write the results."""
     options = parse_arguments()
     effort = Effort(seconds=options.seconds, repeats=options.repeats)
     costs: list[Cost] = []
@@ -52,37 +52,37 @@ def main() -> int:
             if name in options.only:
                 print(f"measuring: {name}", file=sys.stderr, flush=True)
                 measured = suite(effort)
-                print(render_figures(measured), file=sys.stderr, flush=True)  # whatever ends the run later
+                print(render_figures(measured), file=sys.stderr, flush=True)  # kept even if a later suite fails
                 figures += measured
     except (GeneratorError, ServerError, KeyboardInterrupt) as error:
         print("Interrupted." if isinstance(error, KeyboardInterrupt) else f"Error: {error}", file=sys.stderr)
-        report(None, describe_setting(), costs, figures)  # of the suites that ended; the servers' runs were printed
+        report(None, describe_setting(), costs, figures)  # complete suites only
         return 1
     report(options.out, describe_setting(), costs, figures)
     return 0 if all(figure.is_met for figure in figures) else 2
 
 
 def describe_setting() -> str:
-    """Say what is measured, and on what."""
+    """Describe the machine, the date and the versions."""
     commit, version = git_commit()[:7], newest_file("mnist", "int8").parent.name
     return f"{available_cores()} cores of {describe_processor()}, {datetime.now(UTC).date()}, {commit}, mnist {version}"
 
 
 def parse_arguments() -> argparse.Namespace:
-    """Read the command line."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.serving", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     suites = [SERVERS, *SUITES]
     parser.add_argument("--only", nargs="+", choices=suites, default=suites, help="default: all")
-    parser.add_argument("--seconds", type=int, default=10, help="a run, default: %(default)s")
-    parser.add_argument("--repeats", type=int, default=3, help="of everything, default: %(default)s")
-    parser.add_argument("--out", type=Path, help="a folder for serving.md, serving.json and serving.png")
+    parser.add_argument("--seconds", type=int, default=10, help="per run, default: %(default)s")
+    parser.add_argument("--repeats", type=int, default=3, help="of every measurement, default: %(default)s")
+    parser.add_argument("--out", type=Path, help="folder for serving.md, serving.json and serving.png")
     return parser.parse_args()
 
 
 def report(out: Path | None, machine: str, costs: Sequence[Cost], figures: Sequence[Figure]) -> None:
-    """Print the tables, and write them where asked to."""
+    """Print the tables; write them and the plot to ``out`` if given."""
     tables = [render_costs(costs), render_figures(figures)] if costs else [render_figures(figures)]
     text = "\n\n".join([f"Measured on {machine}.", *tables])
     print(text)

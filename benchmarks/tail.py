@@ -1,4 +1,4 @@
-"""How ours behaves near its limits: the tail, many connections, more than it can answer, minutes of load."""
+"""Tail latency, errors, overload, start and memory of the service."""
 
 import resource
 import time
@@ -14,21 +14,21 @@ from service.problems import RETRY_AFTER_S
 CONNECTIONS = (1, 16, 64, 256)
 TAIL_CONNECTIONS = (16, 64)
 ANSWERED, REFUSED = 200, 503
-PAUSE_S = 2 * RETRY_AFTER_S  # until a queue that was full may grow again
-OVERLOADS_A_REPEAT = 2  # a machine's peak varies by a tenth within a minute, and the share answered by more
+PAUSE_S = 2 * RETRY_AFTER_S  # until a full queue accepts requests again
+OVERLOADS_A_REPEAT = 2  # a machine's peak varies by 10 % within a minute, the successful share by more
 
 
 @dataclass(frozen=True, kw_only=True)
 class Overload:
-    """More than a model can answer, from so many connections that requests are refused before one is wanting."""
+    """A load above a model's peak, with enough connections to cause rejections."""
 
     model: str
-    precision: str  # of the file
+    precision: str  # of the model file
     image: Path
-    factor: float  # of its peak
+    factor: float  # times the peak rate
     connections: int
-    peak_connections: int  # that keep the model busy, and so few that none is refused
-    target: float | None = None  # answers a second, per cent of the peak
+    peak_connections: int  # enough to keep the model busy, too few for rejections
+    target: float | None = None  # responses per second, per cent of the peak
 
 
 OVERLOADS = (
@@ -45,7 +45,7 @@ OVERLOADS = (
 
 
 def measure_tail(effort: Effort, *, seconds: int = 60) -> list[Figure]:
-    """Post a digit for a minute: by how much the slowest hundredth is slower than the median."""
+    """Compare the 99th percentile of latency with the median over a minute."""
     tails: dict[int, list[float]] = {connections: [] for connections in TAIL_CONNECTIONS}
     for _ in range(effort.repeats):
         with served(OURS) as running:
@@ -60,7 +60,7 @@ def measure_tail(effort: Effort, *, seconds: int = 60) -> list[Figure]:
 
 
 def count_errors(effort: Effort) -> list[Figure]:
-    """Post a digit from few and from many connections."""
+    """Count errors for a digit from few and many connections."""
     figures = []
     with served(OURS) as running:
         url, body = running.url("/v1/models/mnist/classify"), Body(content=DIGIT.read_bytes())
@@ -69,21 +69,21 @@ def count_errors(effort: Effort) -> list[Figure]:
                 load_closed(url, body, connections=connections, seconds=effort.seconds) for _ in range(effort.repeats)
             ]
             if not all(load.answers for load in loads):
-                raise ServerError(f"{running.server.name} answered nothing at {connections} connections")
+                raise ServerError(f"{running.server.name} had no response with status 200 at {connections} connections")
             name = f"errors at {connections} connections"
             figures.append(Figure(name=name, values=[sum(load.errors for load in loads)], target=0))
     return figures
 
 
 def overload(effort: Effort, *, seconds: int = 30) -> list[Figure]:
-    """Send more than can be answered: what is answered still, and how soon, and how soon the rest is refused."""
-    allow_connections(max(asked.connections for asked in OVERLOADS))
+    """Send more than the peak; measure rate and latency of responses and rejections."""
+    allow_connections(max(scenario.connections for scenario in OVERLOADS))
     figures = []
-    for asked in OVERLOADS:
-        runs = [overload_once(asked, seconds=seconds) for _ in range(OVERLOADS_A_REPEAT * effort.repeats)]
+    for scenario in OVERLOADS:
+        runs = [overload_once(scenario, seconds=seconds) for _ in range(OVERLOADS_A_REPEAT * effort.repeats)]
         loads = [load for _, load in runs]
-        name = f"{asked.model}, {asked.precision}, at {asked.factor:g}x its peak over {seconds} s"
-        name += f" from {asked.connections:,} connections"
+        name = f"{scenario.model}, {scenario.precision}, at {scenario.factor:g}x its peak over {seconds} s"
+        name += f" from {scenario.connections:,} connections"
         answered = [100 * load.rate(ANSWERED) / peak for peak, load in runs]
         sent = [100 * load.total / load.seconds / peak for peak, load in runs]
         refused = [100 * load.count(REFUSED) / load.total for load in loads]
@@ -92,7 +92,7 @@ def overload(effort: Effort, *, seconds: int = 30) -> list[Figure]:
             Figure(
                 name=f"{name}: answers a second against the peak",
                 values=answered,
-                target=asked.target,
+                target=scenario.target,
                 unit="%",
                 at_least=True,
             ),
@@ -116,9 +116,9 @@ def overload(effort: Effort, *, seconds: int = 30) -> list[Figure]:
 
 
 def overload_once(asked: Overload, *, seconds: int) -> tuple[float, OpenLoop]:
-    """Return the peak, and what came of ``factor`` times as many requests.
+    """Return the peak rate and the measurement at ``factor`` times this rate.
 
-    The peak is the mean of what a closed loop was answered before and after, since machines are not always as fast.
+    The peak is the mean of closed loops before and after, because the speed of machines varies.
     """
     with served(OURS, model=asked.model, precision=asked.precision) as running:
         url, body = running.url(f"/v1/models/{asked.model}/classify"), Body(content=asked.image.read_bytes())
@@ -133,14 +133,14 @@ def overload_once(asked: Overload, *, seconds: int) -> tuple[float, OpenLoop]:
 
 
 def allow_connections(count: int) -> None:
-    """Let this process and those that it starts open as many files, if the machine lets it."""
+    """Raise the limit of open files for this process and its children."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = max(soft, count + 1000)
     resource.setrlimit(resource.RLIMIT_NOFILE, (wanted if hard == resource.RLIM_INFINITY else min(wanted, hard), hard))
 
 
 def measure_start(effort: Effort) -> list[Figure]:
-    """Start it several times."""
+    """Measure the time from start to readiness."""
     values = []
     for _ in range(max(3, effort.repeats)):
         with served(OURS) as running:
@@ -149,7 +149,7 @@ def measure_start(effort: Effort) -> list[Figure]:
 
 
 def measure_memory(effort: Effort, *, seconds: int = 300) -> list[Figure]:
-    """Load it for minutes and look at the whole tree's memory."""
+    """Measure the memory of the process tree after minutes of load."""
     values = []
     for _ in range(effort.repeats):
         with served(OURS) as running:

@@ -1,8 +1,8 @@
-"""How fast a recipe trains on the machine at hand, where the time goes, and how long it takes to an accuracy.
+"""Training speed of a recipe, its profile, and its time to an accuracy.
 
 uv run --group train python -m benchmarks.training                        # images/s and a profile, on random images
-uv run --group train python -m benchmarks.training --until 0.94 --seeds 0 1 2 3 4    # by training
-uv run --group train python -m benchmarks.training --until 0.94 --recorded            # by docs/runs.jsonl
+uv run --group train python -m benchmarks.training --until 0.94 --seeds 0 1 2 3 4    # trains
+uv run --group train python -m benchmarks.training --until 0.94 --recorded            # from docs/runs.jsonl
 """
 
 import argparse
@@ -24,13 +24,13 @@ from training.recipes.zoo import ZOO, TrainableModel
 from training.reporting.ledger import read_runs
 
 DEFAULT_UNTIL = 0.94
-ROWS = 12  # of the profile
+ROWS = 12  # rows of the profile
 PRODUCTS = ("conv", "mm", "gemm", "cudnn", "cutlass")
 WAITS = ("aten::item", "cudaStreamSynchronize", "cudaDeviceSynchronize")
 
 
 def main() -> None:
-    """Print the figures that were asked for."""
+    """Print the requested measurements."""
     options = parse_arguments()
     keep_freed_memory()
     device, model = choose_device(options.device), ZOO[options.model]
@@ -44,28 +44,31 @@ def main() -> None:
 
 
 def parse_arguments() -> argparse.Namespace:
-    """Read the command line."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.training", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add = parser.add_argument
     add("--model", choices=ZOO, default="cifar10")
     add("--device", choices=("auto", "cpu", "cuda"), default="auto")
-    add("--steps", type=int, default=20, help="that are timed, and again profiled (default 20)")
-    add("--until", type=float, help="train until this accuracy on the validation images, 0..1, and tell the time")
+    add("--steps", type=int, default=20, help="steps to time, and to profile (default 20)")
+    add("--until", type=float, help="train to this validation accuracy, 0..1, and print the time")
     add("--seeds", type=int, nargs="+", default=[0])
-    add("--recorded", action="store_true", help="train nothing: take the runs that docs/runs.jsonl has")
-    add("--data-dir", type=Path, default=REPOSITORY / "data", help="of the data sets, for --until")
+    add("--recorded", action="store_true", help="use the runs in docs/runs.jsonl instead of training")
+    add("--data-dir", type=Path, default=REPOSITORY / "data", help="folder of the data sets, for --until")
     return parser.parse_args()
 
 
 def measure_speed(model: TrainableModel, *, steps: int, device: torch.device) -> None:
-    """Time an epoch of so many steps on random images, which cost as much as real ones, and profile another."""
+    """Time and profile epochs of ``steps`` steps on random images.
+
+    Random images cost as much as real ones.
+    """
     recipe = replace(model.recipes["published"], epochs=2, patience=2)
     data = random_data(model, num_images=steps * recipe.batch_size)
     fit = make_fitting(model, recipe, data, seed=0, device=device).run(stopped=never, after_epoch=nothing)
     assert fit is not None
-    speed = fit.history[-1].images_per_s  # the first epoch warms up
+    speed = fit.history[-1].images_per_s  # the first epoch is the warm-up
     print(f"{speed:,.0f} images/s over {steps} steps of {recipe.batch_size} images")
     activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if device.type == "cuda" else [])]
     with profile(activities=activities) as profiler:
@@ -74,7 +77,7 @@ def measure_speed(model: TrainableModel, *, steps: int, device: torch.device) ->
 
 
 def print_profile(profiler: profile, device: torch.device) -> None:
-    """Print the operations that took most of the device's own time, and how often the host waited for a GPU."""
+    """Print the operations with the most device time, and the waits for a GPU."""
     events = profiler.key_averages()
     kind = "device" if device.type == "cuda" else "cpu"
     times = {event.key: getattr(event, f"self_{kind}_time_total") for event in events}
@@ -91,7 +94,7 @@ def print_profile(profiler: profile, device: torch.device) -> None:
 def measure_time_to(
     model: TrainableModel, accuracy: float, seeds: Sequence[int], *, data_dir: Path, device: torch.device
 ) -> None:
-    """Train each seed until an epoch reaches the accuracy on the validation images."""
+    """Train each seed until an epoch reaches the validation accuracy."""
     data = model.load(data_dir)
     found: list[float] = []
     for seed in seeds:
@@ -112,7 +115,7 @@ def measure_time_to(
 
 
 def print_recorded(model: TrainableModel, accuracy: float) -> None:
-    """Print after how many minutes the recorded runs of the recipe reached an accuracy on validation."""
+    """Print the minutes that recorded runs took to a validation accuracy."""
     recipe = model.recipes["published"]
     for run in read_runs(LEDGER):
         is_this = (run.model, run.ablation) == (model.name, "") and read_recipe(run.settings) == recipe
@@ -123,7 +126,7 @@ def print_recorded(model: TrainableModel, accuracy: float) -> None:
 
 
 def random_data(model: TrainableModel, *, num_images: int) -> DataSet:
-    """Make images of the model's size, the few that are validated among them."""
+    """Return random images at the model's size; 64 for validation and test each."""
     shape = (28, 28) if model.preparation == "digit" else (32, 32, 3)
 
     def make(count: int) -> Split:
@@ -134,12 +137,12 @@ def random_data(model: TrainableModel, *, num_images: int) -> DataSet:
 
 
 def never() -> bool:
-    """Let a run go on."""
+    """Never stop a run."""
     return False
 
 
 def nothing() -> None:
-    """Keep no checkpoint."""
+    """Save no checkpoint."""
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What the work inside a request takes on one core, without a server: preparation, familiarity, an explanation."""
+"""Time per request of preparation, familiarity and explanation on one core."""
 
 import statistics
 import time
@@ -22,20 +22,20 @@ from service.inference.occlusion import cover, draw_saliency
 from service.runtime.session import OnnxClassifier
 from training.export.timing import open_on_one_core
 
-CANVAS = 280  # pixels a side, as a page to draw on sends them
+CANVAS = 280  # side in pixels, as the drawing page sends it
 SIDE = 32
-MANY = 64  # images in a batch
+MANY = 64  # images per batch
 MAX_PIXELS = 12_000_000
 
 
 def measure_work(effort: Effort) -> list[Figure]:
-    """Time the parts of a request; of an inference, what its familiarity takes."""
+    """Time the parts of a request, and the share of familiarity in an inference."""
     shares = [time_familiarity(name, count, effort) for name in ("mnist", "cifar10") for count in (1, MANY)]
     return [*time_preparation(effort), *shares, *(time_explanation(graph, effort) for graph in ("int8", "float32"))]
 
 
 def time_preparation(effort: Effort) -> list[Figure]:
-    """Prepare a digit on a drawing page, and a photograph of 12 megapixels."""
+    """Time the preparation of a drawn digit and of a 12-megapixel photograph."""
     canvas = Image.open(DIGIT).resize((CANVAS, CANVAS), Image.Resampling.BICUBIC)
     jpeg, side = photograph(), draft_side("photo", (SIDE, SIDE, 3))
 
@@ -60,7 +60,7 @@ def time_preparation(effort: Effort) -> list[Figure]:
 
 
 def time_familiarity(name: str, count: int, effort: Effort) -> Figure:
-    """Run the int8 graph with familiarity and without: what it takes of an inference, in per cent."""
+    """Time the int8 graph with and without familiarity; difference in per cent."""
     path, values = newest_file(name, "int8"), []
     whole = open_on_one_core(path)
     without = open_on_one_core(without_familiarity(path))
@@ -75,7 +75,7 @@ def time_familiarity(name: str, count: int, effort: Effort) -> Figure:
 
 
 def time_explanation(precision: str, effort: Effort) -> Figure:
-    """Explain an answer of cifar10."""
+    """Time the explanation of a cifar10 prediction."""
     classifier = OnnxClassifier(newest_file("cifar10", precision), device="cpu", threads=1)
     pixels = image_of("cifar10")
 
@@ -84,12 +84,12 @@ def time_explanation(precision: str, effort: Effort) -> Figure:
         draw_saliency(pixels, whole, covered)
 
     values = [seconds_of(explain, seconds=effort.seconds / 4)[0] * 1e3 for _ in range(effort.repeats)]
-    target = 50 if precision == "int8" else None  # int8 is what a CPU serves
+    target = 50 if precision == "int8" else None  # the service uses int8 on a CPU
     return Figure(name=f"explaining an answer of cifar10, {precision}", values=values, target=target, unit="ms")
 
 
 def seconds_of(*functions: Callable[[], object], seconds: float) -> list[float]:
-    """Return the median time of each function, which take turns, as other work disturbs all of them."""
+    """Return the median time per function; they take turns to share disturbances."""
     times: list[list[float]] = [[] for _ in functions]
     until = time.perf_counter() + seconds * len(functions)
     while not times[0] or time.perf_counter() < until:
@@ -101,12 +101,12 @@ def seconds_of(*functions: Callable[[], object], seconds: float) -> list[float]:
 
 
 def image_of(model: str) -> NDArray[np.uint8]:
-    """Return an image of the test split."""
+    """Return an image of the model's test split."""
     return np.asarray(Image.open(DIGIT if model == "mnist" else PHOTO))
 
 
 def without_familiarity(path: Path) -> bytes:
-    """Return the content of a graph without what makes its familiarity."""
+    """Return the content of a graph without the nodes of its familiarity."""
     model = onnx.load(path)
     for part in (model.graph.node, model.graph.output, model.graph.initializer):
         kept = [entry for entry in part if not entry.name.startswith(FAMILIARITY)]

@@ -1,1 +1,1 @@
-"""Trains the classifiers in models/, from data set to published version; the only package that knows torch."""
+"""Training of the classifiers in models/; the only package that imports torch."""

@@ -1,4 +1,4 @@
-"""The command line: ``python -m training retrain mnist``."""
+"""Command line of the training package: ``python -m training retrain mnist``."""
 
 import argparse
 import sys
@@ -20,19 +20,19 @@ from training.recipes.zoo import DEFAULT_RECIPE, ZOO, TrainableModel
 from training.reporting.ledger import Run
 
 RETRAIN_EPILOG = """\
-Ctrl-C once: the best epoch so far is calibrated, checked and published; --resume can still continue the run.
-Ctrl-C twice: nothing is published; the checkpoint that --resume took up stays, a new run's own is deleted.
+Ctrl-C once: calibrate, check and publish the best epoch so far; --resume can still continue the run.
+Ctrl-C twice: publish nothing; a resumed run keeps its checkpoint, a new run deletes its own.
 
-exit codes: 0 published; 1 nothing published, and one line says why; 2 wrong usage; 130 interrupted
+exit codes: 0 published; 1 nothing published, the reason is printed in one line; 2 wrong usage; 130 interrupted
 """
 EXPERIMENT_EPILOG = """\
-Nothing is published: each run becomes one line of docs/runs.jsonl, from which `card` renders the model card. Runs that
-are in there already are not repeated. Ctrl-C ends the command; the next one goes on where it was.
+Nothing is published. Each run adds one line to docs/runs.jsonl, from which `card` renders the model card. Runs that are
+already in this file are skipped. Ctrl-C ends the command; run it again to continue.
 """
 
 
 def main(arguments: Sequence[str] | None = None, *, models: Models = ZOO) -> int:
-    """Run a command on one of ``models`` and return its exit code."""
+    """Run a command on one of ``models`` and return the exit code."""
     parser = make_parser(models)
     options = parser.parse_args(arguments)
     keep_freed_memory()
@@ -47,8 +47,8 @@ def main(arguments: Sequence[str] | None = None, *, models: Models = ZOO) -> int
 
 
 def make_parser(models: Models = ZOO) -> argparse.ArgumentParser:
-    """Return the parser of every command."""
-    parser = argparse.ArgumentParser(prog="python -m training", description="Train the models that the service serves.")
+    """Create the parser with all commands."""
+    parser = argparse.ArgumentParser(prog="python -m training", description="Train the models of the service.")
     commands = parser.add_subparsers(required=True, metavar="command")
     _add_retrain(commands, models)
     _add_experiments(commands, models)
@@ -71,10 +71,10 @@ def _add_retrain(commands: Commands, models: Models) -> None:
         epilog=RETRAIN_EPILOG,
     )
     add_run_options(add, models)
-    add("--seed", type=seed, default=0, help="of initialisation, order and augmentation (default 0)")
-    add("--out", type=Path, help="where versions are published (models/; only the recipe published may go there)")
-    add("--min-accuracy", type=share, metavar="0..1", help="publish nothing worse (default: the model's own floor)")
-    add("--resume", action="store_true", help="go on with an interrupted run of the same settings")
+    add("--seed", type=seed, default=0, help="seed of initialization, image order and augmentation (default 0)")
+    add("--out", type=Path, help="folder to publish to (default models/, which accepts only the recipe published)")
+    add("--min-accuracy", type=share, metavar="0..1", help="test accuracy required to publish (default: the model's)")
+    add("--resume", action="store_true", help="continue an interrupted run with the same settings")
 
 
 def _add_experiments(commands: Commands, models: Models) -> None:
@@ -83,8 +83,8 @@ def _add_experiments(commands: Commands, models: Models) -> None:
         "seeds",
         models=models,
         run=_train_seeds,
-        help="train a recipe with several seeds, for its spread",
-        description="Train a recipe with several seeds, one after the other.",
+        help="train a recipe with several seeds to measure its spread",
+        description="Train a recipe with several seeds, one after another.",
         epilog=EXPERIMENT_EPILOG,
     )
     add_run_options(add, models)
@@ -95,8 +95,8 @@ def _add_experiments(commands: Commands, models: Models) -> None:
         "ablate",
         models=models,
         run=_ablate,
-        help="train the published recipe without each of its parts",
-        description="Train the published recipe, and the same without each of its parts in turn, on a third of its "
+        help="train the published recipe with one part removed at a time",
+        description="Train the published recipe, complete and with one part removed at a time, for a third of its "
         "epochs (training/recipes/ablations.py).",
         epilog=EXPERIMENT_EPILOG,
     )
@@ -109,8 +109,8 @@ def _add_card(commands: Commands, models: Models) -> None:
         "card",
         models=models,
         run=_card,
-        help="render the newest version's model card again, with the runs that came after it",
-        description="Render README.md and the figures of the newest version in models/ again, from its files, the "
+        help="render the newest version's model card again, including later runs",
+        description="Render README.md and the plots of the newest version in models/ again, from its files, the "
         "test images and docs/runs.jsonl.",
     )
     add_data_dir(add)
@@ -124,7 +124,7 @@ def _add_requantize(commands: Commands, models: Models) -> None:
         run=_requantize,
         help="publish the newest version again with a new int8 graph",
         description="Quantize the float32 graph of the newest version in models/ again, measure it, and publish the "
-        "result as the next version. Nothing is trained.",
+        "result as the next version, without training.",
     )
     add_data_dir(add)
 
@@ -133,7 +133,7 @@ def _retrain(parser: argparse.ArgumentParser, options: argparse.Namespace) -> in
     out = options.out or MODELS_DIR
     retraining = _make_retraining(parser, options)
     if out.resolve() == MODELS_DIR and options.recipe != DEFAULT_RECIPE:
-        parser.error(f"--recipe {options.recipe}: name a folder with --out; models/ holds the recipe {DEFAULT_RECIPE}")
+        parser.error(f"--recipe {options.recipe}: --out is required; models/ accepts only the recipe {DEFAULT_RECIPE}")
     floor = options.min_accuracy
     retraining = replace(
         retraining,
@@ -145,16 +145,16 @@ def _retrain(parser: argparse.ArgumentParser, options: argparse.Namespace) -> in
     try:
         with Interruption() as interruption:
             print(
-                f"training {retraining.model.name} by recipe {retraining.recipe_name} on {retraining.device}",
+                f"training {retraining.model.name} with recipe {retraining.recipe_name} on {retraining.device}",
                 file=sys.stderr,
             )
             published = retrain(retraining, stopped=lambda: interruption.requested)
     except KeyboardInterrupt:
         path = retraining.checkpoint_path
-        kept = f"{path} stays" if path.exists() else "nothing kept"
-        print(f"interrupted: nothing published, {kept}", file=sys.stderr)
+        kept = f"checkpoint kept at {path}" if path.exists() else "no checkpoint kept"
+        print(f"interrupted: nothing published; {kept}", file=sys.stderr)
         return 130
-    stopped = ", stopped early by Ctrl-C: its best epoch so far" if published.fit.stopped else ""
+    stopped = " (best epoch so far; stopped by Ctrl-C)" if published.fit.stopped else ""
     print(f"published {published.folder}{stopped}: {_describe(published.run)}")
     return 0
 
@@ -169,18 +169,18 @@ def _ablate(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int
 
 def _experiment(run: Callable[[Report], None]) -> int:
     def report(name: str, published: Published | None) -> None:
-        print(f"{name}: {_describe(published.run) if published else 'in docs/runs.jsonl already'}", flush=True)
+        print(f"{name}: {_describe(published.run) if published else 'skipped, already in docs/runs.jsonl'}", flush=True)
 
     try:
         run(report)
     except KeyboardInterrupt:
-        print("interrupted; the same command goes on where it was", file=sys.stderr)
+        print("interrupted; run the same command again to continue", file=sys.stderr)
         return 130
     return 0
 
 
 def _card(_parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
-    print(f"wrote {rewrite_card(options.models[options.model], options.data_dir) / 'README.md'} and its figures")
+    print(f"wrote {rewrite_card(options.models[options.model], options.data_dir) / 'README.md'} and its plots")
     return 0
 
 
@@ -192,15 +192,15 @@ def _requantize(_parser: argparse.ArgumentParser, options: argparse.Namespace) -
 
 def _describe(run: Run) -> str:
     test, int8 = run.test, run.int8
-    eight_bits = f"; in 8 bits {int8.accuracy:.2%}" if int8 else ""
+    int8_accuracy = f"; int8 accuracy {int8.accuracy:.2%}" if int8 else ""
     return (
         f"accuracy {test.accuracy:.2%}, nll {test.nll:.4f}, ece {test.ece:.2%} on {test.num_images:,} test images"
-        f"{eight_bits}"
+        f"{int8_accuracy}"
     )
 
 
 def _make_retraining(parser: argparse.ArgumentParser, options: argparse.Namespace) -> Retraining:
-    """Return what the options of every run say; the rest is for the command to fill in."""
+    """Create the settings common to all runs; the caller sets the others."""
     model: TrainableModel = options.models[options.model]
     if options.recipe not in model.recipes:
         parser.error(f"--recipe: {model.name} has {', '.join(model.recipes)}; got {options.recipe!r}")

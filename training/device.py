@@ -1,4 +1,4 @@
-"""The device of a training run and its precision."""
+"""Device, threads and numerical precision of a training run."""
 
 import ctypes
 import platform
@@ -18,37 +18,40 @@ DeviceChoice = Literal["auto", "cpu", "cuda"]
 
 
 class DeviceError(TrainingError):
-    """The device that was asked for is not there."""
+    """The requested device is unavailable."""
 
 
 def choose_device(choice: DeviceChoice) -> torch.device:
-    """Return the device; ``auto`` is the GPU where torch sees one.
+    """Return the device; ``auto`` is the GPU if torch sees one, else the CPU.
 
     Raises:
-        DeviceError: ``cuda`` was asked for and is not there.
+        DeviceError: ``cuda`` was requested and torch sees no GPU.
     """
     available = torch.cuda.is_available()
     if choice == "cuda" and not available:
-        raise DeviceError(f"--device cuda: torch {torch.__version__} sees no GPU here; use --device auto or cpu")
+        raise DeviceError(f"--device cuda: torch {torch.__version__} sees no GPU; use --device auto or cpu")
     return torch.device("cuda" if available and choice != "cpu" else "cpu")
 
 
 def has_bfloat16(device: torch.device) -> bool:
-    """Tell whether the device multiplies bfloat16 in hardware; elsewhere it is emulated and slower than float32."""
+    """Tell whether the hardware multiplies bfloat16.
+
+    Emulated bfloat16 is slower than float32.
+    """
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    return bool(torch.cpu._is_avx512_bf16_supported())  # torch 2.11 has no public way to ask
+    return bool(torch.cpu._is_avx512_bf16_supported())  # torch 2.11 has no public function for this
 
 
 def mixed_precision(device: torch.device, *, enabled: bool = True) -> AbstractContextManager[None]:
-    """Compute convolutions and products in bfloat16 where the hardware can."""
+    """Compute convolutions and matrix products in bfloat16 if supported."""
     return torch.autocast(device.type, torch.bfloat16, enabled=enabled and has_bfloat16(device))
 
 
 def keep_freed_memory() -> None:
-    """Let glibc keep what tensors free instead of asking the kernel for new, zeroed pages at every step.
+    """Make glibc reuse freed memory instead of requesting zeroed pages at each step.
 
-    On the CPU a step of the CIFAR-10 network took a fifth less time for it (`benchmarks/training.py`).
+    This shortens a step of the CIFAR-10 network on the CPU by a fifth (`benchmarks/training.py`).
     """
     if sys.platform == "linux" and platform.libc_ver()[0] == "glibc":
         libc = ctypes.CDLL(None)
@@ -57,16 +60,16 @@ def keep_freed_memory() -> None:
 
 
 def half_of_threads() -> int:
-    """Return half of torch's threads, at least one: the student's, or its teacher's.
+    """Return half of torch's threads, at least one, for the student or its teacher.
 
-    Two threads each on two cores were slower than one each.
+    On two cores, two threads for each were slower than one for each.
     """
     return max(1, torch.get_num_threads() // 2)
 
 
 @contextmanager
 def threads(count: int) -> Iterator[None]:
-    """Let torch compute with so many threads for as long as the block takes."""
+    """Limit torch to ``count`` threads within the block."""
     before = torch.get_num_threads()
     torch.set_num_threads(count)
     try:
@@ -76,7 +79,7 @@ def threads(count: int) -> Iterator[None]:
 
 
 def describe_hardware(device: torch.device) -> str:
-    """Name the processor or the GPU, as a table of results would."""
+    """Return the name of the GPU, or the core count and name of the processor."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     return f"{available_cores()} cores of {describe_processor()}"

@@ -1,18 +1,20 @@
-"""The failures a training run reports in one line and answers with exit code 1.
+"""Base class of the failures that a command reports in one line (exit code 1).
 
 TrainingError
-├── DataError          data.py: the data set is not there, or not readable
-├── DeviceError        device.py: the device that was asked for is not there
-├── TeacherError       distillation.py: the model that shall teach is not published
-├── FolderError        folders.py: a folder of the run cannot be written to
-├── CheckpointError    checkpoints.py: nothing to resume, it belongs to another run, or it cannot be written
-├── ExportError        export.py: the ONNX file is not valid, or computes something else
-├── LedgerError        ledger.py: docs/runs.jsonl is spoiled
-├── NoAblationError    experiments.py: nobody has said which parts the recipe has
-├── NothingToRenderError  experiments.py: no version to render a card of
-└── GateError          gate.py: the model does not earn a version
+├── DataError             data/datasets.py: the data set is missing or unreadable
+├── DeviceError           device.py: the requested device is unavailable
+├── TeacherError          fitting/distillation.py: the teacher is not published
+├── FolderError           pipeline/folders.py: a folder of the run is not writable
+├── CheckpointError       fitting/checkpoints.py: missing, unreadable, not writable, or of another run
+├── ExportError           export/onnx_file.py: the ONNX file is invalid or differs from PyTorch
+├── GateError             evaluation/gate.py: the model failed a release gate
+├── LedgerError           reporting/ledger.py: docs/runs.jsonl is corrupt
+├── NoAblationError       pipeline/experiments.py: the model has no list of ablations
+├── NothingToRenderError  pipeline/experiments.py: the model has no published version
+├── RequantizationError   pipeline/requantization.py: no version that can be quantized again
+└── NoConvolutionError    study/filters.py: the model has no convolution to draw
 """
 
 
 class TrainingError(Exception):
-    """A run cannot go on; the message says what was found, what is right and what to do."""
+    """A run cannot continue; the message says what happened and what to do."""

@@ -1,4 +1,7 @@
-"""How good probabilities are: NumPy alone, so that the ONNX file is measured by the formulas of the training run."""
+"""Metrics of predicted probabilities.
+
+They use only NumPy, so that PyTorch and ONNX results share the formulas.
+"""
 
 from dataclasses import dataclass
 
@@ -7,12 +10,15 @@ from numpy.typing import NDArray
 
 from models.card import Metrics
 
-NUM_BINS = 15  # of the calibration error, as Guo et al. (2017) count
+NUM_BINS = 15  # of the calibration error, as in Guo et al. (2017)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Reliability:
-    """Answers by confidence, in :data:`NUM_BINS` bins of equal width; a mean of nothing is 0."""
+    """Predictions in :data:`NUM_BINS` confidence bins of equal width.
+
+    The mean of an empty bin is 0.
+    """
 
     counts: NDArray[np.int64]
     confidences: NDArray[np.float64]  # mean
@@ -35,24 +41,24 @@ def measure(probabilities: NDArray[np.floating], labels: NDArray[np.integer]) ->
 
 
 def accuracy(probabilities: NDArray[np.floating], labels: NDArray[np.integer]) -> float:
-    """Return the share of images whose likeliest class is theirs, 0..1."""
+    """Return the fraction of images classified correctly, 0..1."""
     return float(np.mean(probabilities.argmax(axis=1) == labels))
 
 
 def negative_log_likelihood(probabilities: NDArray[np.floating], labels: NDArray[np.integer]) -> float:
-    """Return the mean of -log p(label), in nats; a probability that underflowed counts as the least float32."""
-    own = probabilities[np.arange(len(labels)), labels].astype(np.float64)
-    return float(-np.log(np.maximum(own, np.finfo(np.float32).tiny)).mean())
+    """Return the mean of -log p(label), in nats; p >= the smallest normal float32."""
+    of_labels = probabilities[np.arange(len(labels)), labels].astype(np.float64)
+    return float(-np.log(np.maximum(of_labels, np.finfo(np.float32).tiny)).mean())
 
 
 def expected_calibration_error(probabilities: NDArray[np.floating], labels: NDArray[np.integer]) -> float:
-    """Return the mean gap between confidence and accuracy over equal-width bins of confidence, 0..1."""
+    """Return the mean gap between confidence and accuracy over the bins, 0..1."""
     bins = reliability(probabilities, labels)
     return float((bins.counts * np.abs(bins.accuracies - bins.confidences)).sum() / len(labels))
 
 
 def reliability(probabilities: NDArray[np.floating], labels: NDArray[np.integer]) -> Reliability:
-    """Sort answers into bins (0, 1/15], (1/15, 2/15], ... of their confidence."""
+    """Group predictions by confidence, in bins (0, 1/15], (1/15, 2/15], ..."""
     confidences = probabilities.max(axis=1).astype(np.float64)
     correct = probabilities.argmax(axis=1) == labels
     bins = np.clip(np.ceil(confidences * NUM_BINS).astype(int) - 1, 0, NUM_BINS - 1)
@@ -63,20 +69,23 @@ def reliability(probabilities: NDArray[np.floating], labels: NDArray[np.integer]
 
 
 def auroc(inliers: NDArray[np.floating], outliers: NDArray[np.floating]) -> float:
-    """Return the area under the ROC curve: how likely one of ``inliers`` has the higher score, ties counting half."""
+    """Return P(inlier score > outlier score), ties counting half.
+
+    This is the area under the ROC curve, 0..1.
+    """
     ordered = np.sort(outliers)
     below, up_to = np.searchsorted(ordered, inliers, "left"), np.searchsorted(ordered, inliers, "right")
     return float((below + up_to).mean() / 2 / len(ordered))
 
 
 def confusion_matrix(probabilities: NDArray[np.floating], labels: NDArray[np.integer]) -> NDArray[np.int64]:
-    """Count images by class (row) and answer (column): (K, K)."""
+    """Count images by label (row) and predicted class (column): (K, K)."""
     num_classes = probabilities.shape[1]
     pairs = labels * num_classes + probabilities.argmax(axis=1)
     return np.bincount(pairs, minlength=num_classes**2).reshape(num_classes, num_classes)
 
 
 def worst_mistakes(probabilities: NDArray[np.floating], labels: NDArray[np.integer]) -> NDArray[np.intp]:
-    """Return the rows of wrong answers, the surest first."""
+    """Return the indices of misclassified images, by decreasing confidence."""
     (wrong,) = np.nonzero(probabilities.argmax(axis=1) != labels)
     return wrong[np.argsort(-probabilities.max(axis=1)[wrong], kind="stable")]

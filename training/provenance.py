@@ -1,4 +1,4 @@
-"""Where a model comes from: the commit of the code, and the versions of the libraries."""
+"""Provenance of a model: commit of the code and versions of the libraries."""
 
 import subprocess
 from importlib import import_module
@@ -11,7 +11,7 @@ LIBRARIES = ("numpy", "onnx", "onnxruntime", "onnxscript", "torch", "torchvision
 
 
 def git_commit() -> str:
-    """Return the commit of this code, with `-dirty` if its files differ from it; `unknown` outside git."""
+    """Return the commit, with `-dirty` if files differ; `unknown` outside git."""
     try:
         commit = _git("rev-parse", "HEAD")
         changes = _git("status", "--porcelain", "--", "training", "models/*.py")
@@ -21,7 +21,7 @@ def git_commit() -> str:
 
 
 def library_versions() -> dict[str, str]:
-    """Return the versions of what trains and exports."""
+    """Return the versions of the libraries used to train and export."""
     return {library: str(import_module(library).__version__) for library in LIBRARIES}
 
 

@@ -1,1 +1,1 @@
-"""The servers that ours is measured against, each as its own documentation writes it, on our own ONNX file."""
+"""Servers for comparison, after their documentation, with the same ONNX file."""

@@ -1,7 +1,7 @@
-"""The floor: a bare ASGI handler that decodes, batches naturally, runs the model and answers, and nothing else.
+"""Baseline: a bare ASGI handler that decodes, batches, predicts and responds.
 
-No limits, no errors, no metrics, no multipart: what one would write by hand to have it as cheap as can be. Run by
-uvicorn with uvloop and httptools.
+It has no limits, error handling, metrics or multipart forms: the lowest practical cost. Run by uvicorn with uvloop and
+httptools.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ queue: list[tuple[NDArray[np.uint8], "asyncio.Future[NDArray[np.float32]]"]] = [
 async def app(
     scope: dict[str, Any], receive: Callable[[], Awaitable[Any]], send: Callable[[dict[str, Any]], Awaitable[None]]
 ) -> None:
-    """Prediction any POST."""
+    """Respond with a prediction, or with `{}` to a request without a body."""
     if scope["type"] == "lifespan":
         await answer_lifespan(receive, send)
         return
@@ -31,13 +31,13 @@ async def app(
         message = await receive()
         body, more = body + message.get("body", b""), message.get("more_body", False)
     answer = model.answer_json(await classify(model.decode(body))) if body else b"{}"
-    head = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(answer))]
-    await send({"type": "http.response.start", "status": 200, "headers": head})
+    headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(answer))]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
     await send({"type": "http.response.body", "body": answer})
 
 
 def classify(image: NDArray[np.uint8]) -> "asyncio.Future[NDArray[np.float32]]":
-    """Queue an image for the batch that runs once all requests of this turn of the loop are read."""
+    """Queue an image for the batch of this event loop iteration."""
     loop = asyncio.get_running_loop()
     done = loop.create_future()
     if not queue:
@@ -47,7 +47,7 @@ def classify(image: NDArray[np.uint8]) -> "asyncio.Future[NDArray[np.float32]]":
 
 
 def run_queue() -> None:
-    """Run what is queued."""
+    """Run all queued images in batches."""
     while queue:
         batch = queue[:MAX_BATCH_SIZE]
         del queue[:MAX_BATCH_SIZE]
@@ -59,7 +59,7 @@ def run_queue() -> None:
 async def answer_lifespan(
     receive: Callable[[], Awaitable[Any]], send: Callable[[dict[str, Any]], Awaitable[None]]
 ) -> None:
-    """Say yes to start and stop."""
+    """Complete the ASGI lifespan events."""
     while True:
         message = await receive()
         await send({"type": f"{message['type']}.complete"})

@@ -1,4 +1,4 @@
-"""What every peer does with an image: decode it with Pillow, run our ONNX file, answer with the probabilities."""
+"""Model code of the peers: Pillow decoding, ONNX Runtime, response."""
 
 import io
 import os
@@ -12,15 +12,15 @@ from PIL import Image
 
 from models.card import ModelCard
 
-MODEL = "PEER_MODEL"  # environment variable: the ONNX file
+MODEL = "PEER_MODEL"  # environment variable: path of the ONNX file
 
 
 class OnnxModel:
-    """Our file in ONNX Runtime, with the options that our service sets."""
+    """An ONNX file in ONNX Runtime, with the options of the service."""
 
     def __init__(self, path: Path) -> None:
         options = ort.SessionOptions()
-        options.intra_op_num_threads = 1  # a batch
+        options.intra_op_num_threads = 1  # per batch
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         self.session = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
         self.labels = ModelCard.from_metadata(self.session.get_modelmeta().custom_metadata_map).class_names
@@ -31,7 +31,7 @@ class OnnxModel:
         return self.prepare(Image.open(io.BytesIO(body)))
 
     def prepare(self, picture: Image.Image) -> NDArray[np.uint8]:
-        """Make a picture the pixels that the model takes: (H, W) or (H, W, 3)."""
+        """Convert and resize a picture for the model: (H, W) or (H, W, 3)."""
         picture = picture.convert("RGB" if self.channels else "L")
         if picture.size != (self.width, self.height):
             picture = picture.resize((self.width, self.height))
@@ -43,17 +43,17 @@ class OnnxModel:
         return probabilities
 
     def answer(self, probabilities: NDArray[np.float32]) -> dict[str, object]:
-        """Return what a client gets for one image of (K,) probabilities."""
+        """Return the response for one image's probabilities, (K,)."""
         values = probabilities.tolist()
         confidence = max(values)
         label = self.labels[values.index(confidence)]
         return {"label": label, "confidence": confidence, "probabilities": dict(zip(self.labels, values, strict=True))}
 
     def answer_json(self, probabilities: NDArray[np.float32]) -> bytes:
-        """Return the same as JSON."""
+        """Return the response of :meth:`answer` as JSON."""
         return orjson.dumps(self.answer(probabilities))
 
 
 def load_model() -> OnnxModel:
-    """Load the file that the environment names."""
+    """Load the file that the environment variable `PEER_MODEL` names."""
     return OnnxModel(Path(os.environ[MODEL]))

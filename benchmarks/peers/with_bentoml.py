@@ -1,4 +1,4 @@
-"""BentoML's typed image API, as its quickstart writes a service."""
+"""A BentoML service with the typed image API, after its quickstart."""
 
 import bentoml
 from PIL.Image import Image
@@ -8,7 +8,7 @@ from benchmarks.peers.onnx_model import load_model
 
 @bentoml.service(workers=1)
 class TypedClassifier:
-    """One image a call."""
+    """Classifier of one image per call."""
 
     def __init__(self) -> None:
         self.model = load_model()

@@ -1,4 +1,4 @@
-"""BentoML's adaptive batching, as its page "Adaptive batching" writes a service."""
+"""A BentoML service with adaptive batching, after its page "Adaptive batching"."""
 
 import bentoml
 import numpy as np
@@ -9,7 +9,7 @@ from benchmarks.peers.onnx_model import load_model
 
 @bentoml.service(workers=1)
 class BatchableClassifier:
-    """Images of concurrent calls in one batch."""
+    """Classifier that batches the images of concurrent calls."""
 
     def __init__(self) -> None:
         self.model = load_model()

@@ -1,4 +1,4 @@
-"""FastAPI, as its page "Request Files" takes an upload; run by uvicorn with uvloop and httptools."""
+"""A FastAPI service after its page "Request Files", on uvloop and httptools."""
 
 from fastapi import FastAPI, UploadFile
 
@@ -10,7 +10,7 @@ model = load_model()
 
 @app.get("/ready")
 async def ready() -> str:
-    """Prediction once the model is loaded."""
+    """Respond once the model is loaded."""
     return "ok"
 
 

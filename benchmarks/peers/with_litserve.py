@@ -1,4 +1,4 @@
-"""LitServe with batching, as its page "Batching" writes an API."""
+"""A LitServe API with batching, after its page "Batching"."""
 
 import argparse
 
@@ -11,26 +11,26 @@ from benchmarks.peers.onnx_model import load_model
 
 
 class ClassifierAPI(litserve.LitAPI):
-    """Decode, batch, predict, encode."""
+    """Classifier API with batched predictions."""
 
     def setup(self, device: str) -> None:  # noqa: ARG002
-        """Load the model in the process that predicts."""
+        """Load the model in the worker process."""
         self.model = load_model()
 
     def decode_request(self, request: Request) -> NDArray[np.uint8]:
-        """Take the upload out of the form, which LitServe has made of the request by then."""
+        """Decode the upload; LitServe has parsed the form already."""
         return self.model.decode(request["image"].file.read())
 
     def predict(self, x: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Run a batch."""
+        """Classify a batch."""
         return self.model.run(x)
 
     def unbatch(self, output: NDArray[np.float32]) -> list[NDArray[np.float32]]:
-        """Give each request its row."""
+        """Split a batch into one row per request."""
         return list(output)
 
     def encode_response(self, output: NDArray[np.float32]) -> dict[str, object]:
-        """Prediction one request."""
+        """Build the response of one request."""
         return self.model.answer(output)
 
 

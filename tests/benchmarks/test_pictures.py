@@ -1,4 +1,4 @@
-"""The tables of benchmarks/pictures.py, on the committed samples."""
+"""Tests of benchmarks/pictures.py on the committed samples."""
 
 import numpy as np
 import pytest
@@ -21,52 +21,54 @@ from training.evaluation.robustness import KindMeasurement
 from training.metrics import auroc
 
 
-def answered(pictures, *, read=None, auroc=None):
+def measurement(pictures, *, read=None, auroc=None):
     return KindMeasurement(pictures=pictures, count=40, familiar=0.5, read=read, auroc=auroc)
 
 
 @pytest.mark.parametrize("name", ["mnist", "cifar10"])
-def test_every_target_is_of_a_row(name):
+def test_every_target_has_a_row(name):
     rows = list(measure_rows(name, DATA, 2))
-    wanted = {title for framings in FRAMINGS.values() for title in framings}
-    assert set(LEAST_READ) <= wanted
-    aimed_at = {row.answers[0].pictures for row in rows if row.least[0] is not None}
-    assert aimed_at == {*LEAST_AUROC[name], TOGETHER, *(row.answers[0].pictures for row in rows) & LEAST_READ.keys()}
+    titles = {title for framings in FRAMINGS.values() for title in framings}
+    assert set(LEAST_READ) <= titles
+    with_target = {row.answers[0].pictures for row in rows if row.least[0] is not None}
+    assert with_target == {*LEAST_AUROC[name], TOGETHER, *(row.answers[0].pictures for row in rows) & LEAST_READ.keys()}
 
 
 @pytest.mark.parametrize(("kind", "figure", "least"), [("letters", "auroc", 0.97), ("page", "read", 0.9)])
-def test_a_row_is_held_to_its_target_in_every_graph(kind, figure, least):
-    good, bad = (answered(kind, **{figure: value}) for value in (least, least - 0.01))
+def test_row_meets_its_target_only_if_every_graph_does(kind, figure, least):
+    good, bad = (measurement(kind, **{figure: value}) for value in (least, least - 0.01))
     assert Row(model="mnist", answers=[good, good], least=[least] * 2).is_met
     assert not Row(model="mnist", answers=[good, bad], least=[least] * 2).is_met
     assert Row(model="mnist", answers=[bad, bad], least=[None] * 2).is_met
 
 
-def test_a_row_says_what_was_found_and_what_was_asked():
+def test_row_renders_measurements_and_target():
     row = Row(
-        model="mnist", answers=[answered("letters", auroc=0.98), answered("letters", auroc=0.96)], least=[0.97] * 2
+        model="mnist",
+        answers=[measurement("letters", auroc=0.98), measurement("letters", auroc=0.96)],
+        least=[0.97] * 2,
     )
     assert row.render() == "| mnist | letters | 40 | 98.0% | 96.0% | 50.0% | 50.0% | 97.0% | MISSED |"
     assert row.render().count("|") == heads("AUROC")[0].count("|") == heads("AUROC")[1].count("|")
 
 
-def test_an_enlarged_photograph_may_lose_a_point_against_the_same_graphs_own():
-    native = [answered("as in the test split", read=read) for read in (0.95, 0.94)]
+def test_enlarged_photo_target_is_relative_to_the_same_graph():
+    native = [measurement("as in the test split", read=read) for read in (0.95, 0.94)]
     assert least_of("cifar10", "enlarged, JPEG", native) == [0.94, pytest.approx(0.93)]
     assert least_of("mnist", "white on black, 50 to 2000 px", native) == [0.99, 0.99]
     assert least_of("mnist", "shapes", native) == [None, None]
 
 
-def test_kinds_together_are_told_by_the_area_under_their_common_curve():
+def test_together_gives_the_auroc_of_the_combined_images():
     random = np.random.default_rng(0)
     real, *others = (random.normal(mean, 1, 200) for mean in (0, -1, -2))
-    kinds = [[answered("some", auroc=auroc(real, other))] for other in others]
+    kinds = [[measurement("some", auroc=auroc(real, other))] for other in others]
     (both,) = together(kinds)
     assert both.auroc == pytest.approx(auroc(real, np.concatenate(others)))
     assert (both.count, both.pictures) == (80, TOGETHER)
 
 
-def test_the_sheet_shows_pictures_and_answers(tmp_path):
+def test_sheet_is_drawn(tmp_path):
     draw_sheet(tmp_path / "sheet.png", DATA)
     with Image.open(tmp_path / "sheet.png") as sheet:
         assert sheet.width > 900

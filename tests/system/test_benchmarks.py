@@ -1,4 +1,4 @@
-"""Every server of the comparison answers, and the generators see what is sent; how fast is no test's business."""
+"""Tests of the benchmarks: servers, generators and tables, but no speeds."""
 
 import re
 import sys
@@ -31,7 +31,7 @@ from training.reporting.ledger import read_runs
 
 
 @pytest.mark.parametrize("server", [BASELINE, OURS, *PEERS], ids=lambda server: server.name)
-def test_every_server_of_the_comparison_reads_the_digit(server):
+def test_every_server_classifies_the_digit(server):
     bodies = [Body(content=DIGIT.read_bytes())] if server.raw else []
     bodies += [form(server.field, [DIGIT.read_bytes()])] if server is not BASELINE else []
     with served(server) as running:
@@ -39,12 +39,12 @@ def test_every_server_of_the_comparison_reads_the_digit(server):
         assert running.memory_mib() > 20
         for body in bodies:
             url = running.url(server.classify.format(model="mnist"))
-            answer = httpx.post(url, content=body.content, headers={"content-type": body.content_type}, timeout=60)
-            found = answer.raise_for_status().json()
+            response = httpx.post(url, content=body.content, headers={"content-type": body.content_type}, timeout=60)
+            found = response.raise_for_status().json()
             assert (found[0] if isinstance(found, list) else found)["label"] == "7"
 
 
-def test_the_work_inside_a_request_is_timed():
+def test_work_times_every_part_of_a_request():
     figures = work.measure_work(Effort(seconds=0, repeats=2))
     assert [figure.name.split(",")[0].split(" of ")[0] for figure in figures] == [
         "preparing a digit",
@@ -55,7 +55,7 @@ def test_the_work_inside_a_request_is_timed():
     assert {len(figure.values) for figure in figures} == {2}
 
 
-def test_a_graph_without_its_familiarity_answers_the_same():
+def test_graph_without_familiarity_predicts_the_same():
     path, image = newest_file("mnist", "int8"), work.image_of("mnist")[None]
     whole, without = (work.open_on_one_core(graph) for graph in (path, work.without_familiarity(path)))
     assert [output.name for output in without.get_outputs()] == ["probabilities", "logits"]
@@ -74,7 +74,7 @@ WRK_PRINTED = """
 
 
 @needs("wrk", "h2load")
-def test_the_generators_count_answers_and_errors(monkeypatch):
+def test_generators_count_responses_and_errors(monkeypatch):
     monkeypatch.setattr("benchmarks.generators.SETTLING_S", 1)
     monkeypatch.setattr("benchmarks.generators.RAMP_S", 0.5)
     good, bad = Body(content=DIGIT.read_bytes()), Body(content=b"no image")
@@ -92,23 +92,23 @@ def test_the_generators_count_answers_and_errors(monkeypatch):
     assert opened.total == pytest.approx(50, abs=10)  # of the 100 sent
 
 
-def test_a_long_run_of_wrk_is_read_in_its_own_units():
+def test_read_wrk_converts_units():
     load = read_wrk(WRK_PRINTED)
     assert (load.answers, load.errors) == (90, 14 + 3)
     assert load.seconds == pytest.approx(52.2)
     assert (load.p50_ms, load.p99_ms) == (pytest.approx(0.5), pytest.approx(1200))
-    with pytest.raises(GeneratorError, match="unknown"):
+    with pytest.raises(GeneratorError, match="unexpected"):
         read_wrk("no such thing")
 
 
-def test_of_an_open_loop_those_count_that_were_sent_once_it_had_settled(monkeypatch):
+def test_read_h2load_counts_requests_sent_after_settling(monkeypatch):
     monkeypatch.setattr("benchmarks.generators.SETTLING_S", 1)
     rows = [
         ("1000000", "200", "1000"),
         ("1900000", "503", "9000000"),  # too early
         ("2000000", "503", "2000"),
         ("3500000", "-1", "9"),
-        ("5900000", "200", "1000000"),  # it may be answered late
+        ("5900000", "200", "1000000"),  # a late response counts
         ("6000000", "200", "1000"),  # too late
     ]
     load = read_h2load(rows, seconds=4)
@@ -116,48 +116,48 @@ def test_of_an_open_loop_those_count_that_were_sent_once_it_had_settled(monkeypa
     assert (load.milliseconds[503], load.milliseconds[200]) == ([2.0], [1000.0])
 
 
-def test_a_model_that_refuses_nothing_past_its_limit_has_missed_the_target_for_refusals():
+def test_rejection_target_is_missed_when_nothing_is_rejected():
     none = read_h2load([("0", "200", "1"), *[("20000000", "200", "1000")] * 2], seconds=30)
     assert not Figure(name="p99 of the refusals", values=[none.p99_ms(503)], target=50).is_met
 
 
-def test_a_server_that_does_not_start_is_named():
+def test_served_reports_a_server_that_does_not_start():
     broken = Server(name="broken", command=["sh", "-c", "echo why >&2; false"], classify="/", ready="/")
-    with pytest.raises(ServerError, match="broken ended with 1:\nwhy"), served(broken):
+    with pytest.raises(ServerError, match="broken exited with status 1:\nwhy"), served(broken):
         pass
 
 
-def test_a_server_that_is_never_ready_is_stopped(monkeypatch):
+def test_served_stops_a_server_that_is_never_ready(monkeypatch):
     monkeypatch.setattr("benchmarks.servers.READY_WITHIN_S", 0.1)
     idle = Server(name="idle", command=["sleep", "60"], classify="/", ready="/")
     with pytest.raises(ServerError, match="idle was not ready within"), served(idle):
         pass
 
 
-def test_a_server_that_answers_with_errors_is_not_measured(monkeypatch):
+def test_measure_raises_when_requests_fail(monkeypatch):
     load = ClosedLoop(answers=5, errors=1, seconds=1, p50_ms=1, p99_ms=1)
     monkeypatch.setattr("benchmarks.cost.load_closed", lambda *_, **__: load)
     running = SimpleNamespace(server=OURS, cpu_s=lambda: 1.0)
-    with pytest.raises(ServerError, match="5 answers and 1 errors"):
+    with pytest.raises(ServerError, match="5 responses with status 200 and 1 errors"):
         measure(running, "http://x", Body(content=b""), 1)
 
 
-def test_a_server_that_answers_nothing_has_not_answered_without_errors(monkeypatch):
+def test_count_errors_raises_without_successful_responses(monkeypatch):
     load = ClosedLoop(answers=0, errors=0, seconds=1, p50_ms=1, p99_ms=1)
     monkeypatch.setattr("benchmarks.tail.load_closed", lambda *_, **__: load)
     running = SimpleNamespace(server=OURS, url=lambda path: path)
     monkeypatch.setattr("benchmarks.tail.served", lambda _server: nullcontext(running))
-    with pytest.raises(ServerError, match="answered nothing at 1 connections"):
+    with pytest.raises(ServerError, match="no response with status 200 at 1 connections"):
         count_errors(Effort(seconds=1, repeats=1))
 
 
-def test_a_generator_that_is_missing_is_named_with_its_package(monkeypatch):
+def test_missing_generator_is_reported_with_its_package(monkeypatch):
     monkeypatch.setenv("PATH", "")
     with pytest.raises(GeneratorError, match="wrk is not installed; on Debian: apt-get install wrk"):
         run(["wrk"])
 
 
-def test_what_was_measured_is_not_lost_with_the_rest(monkeypatch, capsys):
+def test_serving_prints_complete_suites_when_interrupted(monkeypatch, capsys):
     def interrupt(_effort):
         raise KeyboardInterrupt
 
@@ -173,13 +173,13 @@ def test_what_was_measured_is_not_lost_with_the_rest(monkeypatch, capsys):
     )
 
 
-def test_a_form_is_read_back_as_it_was_made():
+def test_form_is_parsed_to_the_same_parts():
     body = form("images", [b"one", b"two"])
     parts = parse(body.content, body.content_type.encode(), max_parts=2)
     assert [(part.name, bytes(part.content)) for part in parts] == [("images", b"one"), ("images", b"two")]
 
 
-def test_a_figure_is_met_or_missed_by_its_median():
+def test_figure_compares_its_median_with_the_target():
     most = Figure(name="at most", values=[1.0, 3.0, 1.2], target=2)
     least = Figure(name="at least", values=[1.0, 3.0, 1.2], target=2, at_least=True)
     free = Figure(name="free", values=[7.0])
@@ -190,23 +190,23 @@ def test_a_figure_is_met_or_missed_by_its_median():
     assert "| at least | 1.2 | 3, 1 to 3 | ≥ 2 | MISSED |" in table
 
 
-def test_servers_are_shown_from_the_cheapest(tmp_path):
+def test_costs_are_sorted_by_cpu(tmp_path):
     costs = [
         Cost(server=name, body="raw", cpu_us=us, rate=1e6 / us, p50_ms=1, p99_ms=2, errors=0, memory_mib=9, ready_s=1)
-        for name, us in (("dear", 900.0), ("this service", 150.0))
+        for name, us in (("slow", 900.0), ("this service", 150.0))
     ]
     lines = render_costs(costs).splitlines()
     assert lines[2].startswith("| this service | raw | 150 µs | 6,667 | 1.0 ms | 2.0 ms | 0 | 9 MiB |")
-    assert lines[3].startswith("| dear | raw | 900 µs |")
-    draw_costs(tmp_path / "costs.png", costs, title="made up")
+    assert lines[3].startswith("| slow | raw | 900 µs |")
+    draw_costs(tmp_path / "costs.png", costs, title="example")
     assert (tmp_path / "costs.png").stat().st_size > 10_000
 
 
-def test_the_photograph_is_as_large_as_a_cameras():
+def test_photograph_has_the_size_of_a_camera_file():
     assert 1_000_000 < len(photograph()) < 4_000_000
 
 
-def test_every_way_to_run_on_a_gpu_gives_the_probabilities_of_the_cpu(monkeypatch, capsys):
+def test_every_gpu_method_gives_the_probabilities_of_the_cpu(monkeypatch, capsys):
     options = ["--device", "cpu", "--models", "mnist", "--batch-sizes", "1", "5", "--seconds", "0"]
     monkeypatch.setattr(sys, "argv", ["gpu", *options])
     gpu.main()
@@ -221,7 +221,7 @@ def test_every_way_to_run_on_a_gpu_gives_the_probabilities_of_the_cpu(monkeypatc
     }
 
 
-def test_the_time_to_an_accuracy_is_read_off_the_recorded_runs(monkeypatch, capsys):
+def test_recorded_runs_give_the_time_to_an_accuracy(monkeypatch, capsys):
     run = next(run for run in read_runs(LEDGER) if run.version and run.val_accuracies)
     highest = max(run.val_accuracies)
     epoch = run.val_accuracies.index(highest) + 1

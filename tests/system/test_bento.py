@@ -1,4 +1,4 @@
-"""The built Bento, served from another folder by an environment that holds what requirements.txt pins, and no more."""
+"""Tests of the built Bento in an environment with only the pinned packages."""
 
 import os
 import re
@@ -24,7 +24,7 @@ def pins(requirements):
 
 @pytest.fixture(scope="module")
 def python(tmp_path_factory):
-    """An interpreter with what requirements.txt pins, and no more."""
+    """An interpreter with only the packages that requirements.txt pins."""
     folder = tmp_path_factory.mktemp("venv")
     run("uv", "venv", "--quiet", "--allow-existing", "--python", "3.11", str(folder))
     install = ("uv", "pip", "install", "--quiet", "--require-hashes", "-r", "requirements.txt")
@@ -39,35 +39,37 @@ def bento_environment(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def bento(bento_environment):
-    """What README's command builds."""
+    """The Bento that README's command builds."""
     command = re.search(r"^```sh bento\n(.*)\n```$", (ROOT / "README.md").read_text(), re.MULTILINE)
     run(*command[1].split(), cwd=ROOT, env=bento_environment)
     (bento,) = Path(bento_environment["BENTOML_HOME"]).glob("bentos/classifier/*/bento.yaml")
     return bento.parent
 
 
-def test_the_bento_holds_service_and_models_and_nothing_else(bento):
+def test_bento_has_only_service_and_models(bento):
     assert {path.name for path in (bento / "src").iterdir()} == {"service", "models", "bentofile.yaml"}
     models = sorted(path.parts[-3] for path in bento.glob("src/models/*/*/model.onnx"))
     assert models == ["cifar10", "mnist", "mnist-cnn", "mnist-resnet"]
     assert not list(bento.rglob("__pycache__"))
 
 
-def test_its_container_installs_the_pinned_packages_by_hash_and_names_no_index(bento):
+def test_bento_requirements_are_pinned_by_hash_without_an_index(bento):
     requirements = bento / "env" / "python" / "requirements.txt"
     assert pins(requirements) == pins(ROOT / "requirements.txt")
     assert requirements.read_text().count("--hash=sha256:") >= len(pins(requirements))
     assert "://" not in requirements.read_text()
 
 
-def test_it_serves_from_another_folder_without_torch(bento, python, bento_environment, tmp_path):
+def test_bento_serves_from_another_folder_without_torch(bento, python, bento_environment, tmp_path):
     missing = "import importlib.util as u; print([m for m in ('torch', 'onnx', 'training') if u.find_spec(m)])"
     assert run(python, "-c", missing, cwd=tmp_path).strip() == "[]"
     command = (python, "-m", "bentoml", "serve", f"classifier:{bento.name}")
     with serve(*command, cwd=tmp_path, env=bento_environment) as served, httpx.Client(base_url=served.url) as client:
         assert "Image classifier" in client.get("/").raise_for_status().text
         assert client.get("/static/examples/mnist-7.png").raise_for_status().headers["content-type"] == "image/png"
-        answer = client.post("/v1/models/mnist/classify", content=(IMAGES / "mnist-7.png").read_bytes())
-        assert (answer.status_code, answer.json()["label"]) == (200, "7")
-        answer = client.post("/v1/models/cifar10/classify", files={"image": (IMAGES / "cifar10-ship.png").read_bytes()})
-        assert (answer.status_code, answer.json()["label"]) == (200, "ship")
+        response = client.post("/v1/models/mnist/classify", content=(IMAGES / "mnist-7.png").read_bytes())
+        assert (response.status_code, response.json()["label"]) == (200, "7")
+        response = client.post(
+            "/v1/models/cifar10/classify", files={"image": (IMAGES / "cifar10-ship.png").read_bytes()}
+        )
+        assert (response.status_code, response.json()["label"]) == (200, "ship")

@@ -1,4 +1,4 @@
-"""Seeds and ablations: each becomes a line of the ledger, once, and the card is rendered from them."""
+"""Tests of seeds, ablations and the cards rendered from their ledger lines."""
 
 import json
 from dataclasses import replace
@@ -21,7 +21,7 @@ from training.reporting.ledger import LedgerError, read_runs
 
 @pytest.fixture
 def repository(tmp_path, monkeypatch):
-    """A repository of the test's own: its ledger and its models/."""
+    """A temporary repository with a ledger and models/."""
     for module in (retraining, experiments):
         monkeypatch.setattr(module, "LEDGER", tmp_path / "docs" / "runs.jsonl")
         monkeypatch.setattr(module, "MODELS_DIR", tmp_path / "models")
@@ -32,7 +32,7 @@ def runs_of(repository):
     return read_runs(repository / "docs" / "runs.jsonl")
 
 
-def test_every_seed_is_a_line_and_no_seed_is_trained_twice(repository):
+def test_seeds_append_one_line_each_and_skip_known_seeds(repository):
     options, reported = ask(repository, epochs=1), []
     train_seeds(options, [1, 2], report=lambda name, published: reported.append((name, published is None)))
     train_seeds(options, [2, 3], report=lambda name, published: reported.append((name, published is None)))
@@ -42,7 +42,7 @@ def test_every_seed_is_a_line_and_no_seed_is_trained_twice(repository):
     assert list((repository / "checkpoints").iterdir()) == []
 
 
-def test_an_interrupted_seed_goes_on_from_its_checkpoint(repository, monkeypatch):
+def test_interrupted_seed_resumes_from_its_checkpoint(repository, monkeypatch):
     options = ask(repository, epochs=3)
 
     def stop_after_two(path, checkpoint):
@@ -61,7 +61,7 @@ def test_an_interrupted_seed_goes_on_from_its_checkpoint(repository, monkeypatch
     assert [run.epochs for run in runs_of(repository)] == [3]
 
 
-def test_an_ablation_changes_one_thing_of_the_recipe_and_takes_a_third_of_its_epochs(repository, monkeypatch):
+def test_ablation_changes_one_setting_and_a_third_of_the_epochs(repository, monkeypatch):
     rows = {"as published": {}, "half dropped out": {"drop_rate": 0.5}}
     monkeypatch.setitem(ABLATIONS, "mnist", rows)
     ablate(ask(repository, epochs=3), epochs=None, report=lambda _name, _published: None)
@@ -72,7 +72,7 @@ def test_an_ablation_changes_one_thing_of_the_recipe_and_takes_a_third_of_its_ep
     assert changed == {"drop_rate"}
 
 
-def test_a_share_of_the_images_is_weighed_against_all_of_them_on_as_many_steps(repository, monkeypatch):
+def test_ablation_of_hard_examples_keeps_the_number_of_images(repository, monkeypatch):
     monkeypatch.setattr(experiments, "ABLATIONS", {"mnist": {"every image": {"hardest": 1.0}}})
     options, recipes = ask(repository), []
     monkeypatch.setattr(experiments, "retrain", lambda options, stopped: recipes.append(options.recipe))
@@ -81,14 +81,14 @@ def test_a_share_of_the_images_is_weighed_against_all_of_them_on_as_many_steps(r
     assert [recipe.epochs for recipe in recipes] == [2]
 
 
-def test_every_ablation_is_of_a_model_and_changes_its_recipe():
+def test_every_ablation_changes_the_recipe_of_a_model():
     assert set(ABLATIONS) <= set(ZOO)
     for name, rows in ABLATIONS.items():
         published = ZOO[name].recipes["published"]
         assert [row for row, changes in rows.items() if replace(published, **changes) == published] == ["as published"]
 
 
-def test_the_card_gains_spread_and_ablations_when_it_is_rendered_again(repository, monkeypatch):
+def test_rewritten_card_has_spread_and_ablations(repository, monkeypatch):
     folder = retrain(ask(repository, epochs=1), stopped=lambda: False).folder
     before = (folder / "README.md").read_text()
     assert "Only one seed was trained." in before
@@ -106,24 +106,24 @@ def test_the_card_gains_spread_and_ablations_when_it_is_rendered_again(repositor
 
 
 @pytest.mark.usefixtures("repository")
-def test_a_card_of_nothing_is_one_clear_error(capsys):
+def test_card_reports_a_missing_version(capsys):
     assert main(["card", "mnist", "--data-dir", str(DATA)]) == 1
     assert capsys.readouterr().err.startswith("mnist: no version in ")
 
 
-def test_the_commands_answer_one_line_a_run(repository, monkeypatch, capsys):
+def test_seeds_command_prints_one_line_per_run(repository, monkeypatch, capsys):
     monkeypatch.setitem(ZOO, "mnist", replace(MNIST, recipes={"published": Recipe(epochs=1)}))
     places = ["--data-dir", str(DATA), "--checkpoint-dir", str(repository / "checkpoints")]
     for _ in range(2):
         assert main(["seeds", "mnist", "--seeds", "4", *places]) == 0
     first, again = capsys.readouterr().out.splitlines()
     assert first.startswith("seed 4: accuracy ")
-    assert again == "seed 4: in docs/runs.jsonl already"
+    assert again == "seed 4: skipped, already in docs/runs.jsonl"
     (line,) = Path(repository / "docs" / "runs.jsonl").read_text().splitlines()
     assert json.loads(line)["seed"] == 4
 
 
-def test_a_run_that_was_stopped_counts_for_nothing(repository):
+def test_stopped_run_does_not_count_as_done(repository):
     options = ask(repository, epochs=3)
     stop = options.checkpoint_path.exists
     assert retrain(options, stopped=stop).run.stopped
@@ -135,7 +135,7 @@ def test_a_run_that_was_stopped_counts_for_nothing(repository):
     assert not first.is_repeat_of(second)
 
 
-def test_other_data_are_another_run(repository):
+def test_is_repeat_of_compares_data_model_ablation_and_recipe(repository):
     train_seeds(ask(repository, epochs=1), [1], report=lambda _name, _published: None)
     (run,) = runs_of(repository)
     assert run.is_repeat_of(replace(run, seed=5, minutes=9.0))
@@ -148,14 +148,14 @@ def test_other_data_are_another_run(repository):
         assert not run.is_repeat_of(replace(run, **change))
 
 
-def test_a_setting_that_came_later_leaves_earlier_runs_comparable(repository):
+def test_is_repeat_of_ignores_settings_added_later(repository):
     train_seeds(ask(repository, epochs=1), [1], report=lambda _name, _published: None)
     (run,) = runs_of(repository)
     older = {name: value for name, value in run.settings.items() if name != "teacher"}
     assert run.is_repeat_of(replace(run, settings=older))
 
 
-def test_the_table_of_parts_has_one_row_each_of_the_same_effort_and_recipe(repository, monkeypatch):
+def test_ablation_table_has_one_row_per_comparable_ablation(repository, monkeypatch):
     monkeypatch.setitem(ABLATIONS, "mnist", {"as published": {}, "half dropped out": {"drop_rate": 0.5}})
     train_seeds(ask(repository, epochs=4), [0], report=lambda _name, _published: None)
     (whole,) = runs_of(repository)
@@ -166,13 +166,13 @@ def test_the_table_of_parts_has_one_row_each_of_the_same_effort_and_recipe(repos
         return replace(whole, ablation=ablation, epochs=epochs, settings=settings, val=val)
 
     rows = [
-        row("as published", epochs=1, accuracy=0.1),  # a trial of the command
+        row("as published", epochs=1, accuracy=0.1),  # fewer images
         row("half dropped out", epochs=1, accuracy=0.1, drop_rate=0.5),
         row("as published", accuracy=0.4),
         row("half dropped out", drop_rate=0.5),
         row("half dropped out", accuracy=0.6, drop_rate=0.5),
-        row("half dropped out", accuracy=0.7, drop_rate=0.5, lr=0.5),  # of another recipe,
-        row("forgotten", accuracy=0.7, drop_rate=0.6),  # and of none that is known
+        row("half dropped out", accuracy=0.7, drop_rate=0.5, lr=0.5),  # another recipe
+        row("forgotten", accuracy=0.7, drop_rate=0.6),  # an unknown ablation
     ]
     table = describe_ablations(whole, rows)
     assert [line.split(" | ")[:3] for line in table.splitlines() if "%" in line] == [
@@ -182,27 +182,27 @@ def test_the_table_of_parts_has_one_row_each_of_the_same_effort_and_recipe(repos
     assert describe_ablations(replace(whole, settings={**whole.settings, "lr": 0.5}), rows) == ""
 
 
-def test_parts_of_a_recipe_that_nobody_named_are_one_clear_error(repository, capsys):
+def test_ablate_reports_a_model_without_ablations(repository, capsys):
     places = ["--data-dir", str(DATA), "--checkpoint-dir", str(repository / "checkpoints")]
     assert main(["ablate", "mnist-resnet", *places]) == 1
-    assert "training/recipes/ablations.py has no rows for it" in capsys.readouterr().err
+    assert "no ablations in training/recipes/ablations.py" in capsys.readouterr().err
 
 
-def test_ctrl_c_ends_the_command_and_keeps_the_checkpoint(repository, monkeypatch, capsys):
-    def save_and_press(path, checkpoint):
+def test_ctrl_c_ends_seeds_and_keeps_the_checkpoint(repository, monkeypatch, capsys):
+    def save_and_interrupt(path, checkpoint):
         save(path, checkpoint)
         raise KeyboardInterrupt
 
     save = retraining.save_checkpoint
-    monkeypatch.setattr(retraining, "save_checkpoint", save_and_press)
+    monkeypatch.setattr(retraining, "save_checkpoint", save_and_interrupt)
     places = ["--data-dir", str(DATA), "--checkpoint-dir", str(repository / "checkpoints")]
     assert main(["seeds", "mnist", "--recipe", "course", "--seeds", "4", "--epochs", "2", *places]) == 130
-    assert "the same command goes on where it was" in capsys.readouterr().err
+    assert "run the same command again to continue" in capsys.readouterr().err
     assert len(list((repository / "checkpoints").iterdir())) == 1
 
 
-def test_a_spoiled_ledger_is_reported_before_the_run_begins(repository):
+def test_invalid_ledger_is_reported_before_training(repository):
     (repository / "docs").mkdir()
-    (repository / "docs" / "runs.jsonl").write_text("no run\n")
-    with pytest.raises(LedgerError, match="restore it from git"):
+    (repository / "docs" / "runs.jsonl").write_text("not a run\n")
+    with pytest.raises(LedgerError, match="restore the file from git"):
         retrain(ask(repository), stopped=lambda: False)

@@ -1,4 +1,4 @@
-"""The committed models, served: real test images over the wire score what their cards lead one to expect."""
+"""Tests of the committed models over HTTP: accuracy on real test images."""
 
 import socket
 from concurrent.futures import ThreadPoolExecutor
@@ -25,31 +25,31 @@ def load(name):
 
 
 def score(client, model, labels, requests):
-    """Post the requests, 16 at a time; return the share of right answers."""
+    """Post the requests, 16 at a time; return the accuracy."""
     class_names = client.get(f"/v1/models/{model}").json()["class_names"]
     with ThreadPoolExecutor(16) as pool:
-        answers = list(pool.map(lambda arguments: client.post(f"/v1/models/{model}/classify", **arguments), requests))
-    assert {answer.status_code for answer in answers} == {200}
-    for answer in answers:
-        assert sum(answer.json()["probabilities"].values()) == pytest.approx(1, abs=1e-6)
-    found = [answer.json()["label"] for answer in answers]
+        responses = list(pool.map(lambda arguments: client.post(f"/v1/models/{model}/classify", **arguments), requests))
+    assert {response.status_code for response in responses} == {200}
+    for response in responses:
+        assert sum(response.json()["probabilities"].values()) == pytest.approx(1, abs=1e-6)
+    found = [response.json()["label"] for response in responses]
     return np.mean([class_names[label] == name for label, name in zip(labels, found, strict=True)])
 
 
-def test_500_digits_posted_raw_score_98_per_cent(client):
+def test_500_raw_digits_score_98_per_cent(client):
     images, labels = load("mnist-test-500.npz")
     assert len(images) == 500
     assert score(client, "mnist", labels, [{"content": encode(image)} for image in images]) >= 0.98
 
 
-def test_200_photos_posted_as_forms_score_90_per_cent(client):
+def test_200_photos_in_forms_score_90_per_cent(client):
     images, labels = load("cifar10-test-200.npz")
     assert len(images) == 200
     requests = [{"files": {"image": ("photo.png", encode(image), "image/png")}} for image in images]
     assert score(client, "cifar10", labels, requests) >= 0.90
 
 
-def test_a_batch_of_digits_answers_as_one_at_a_time(client):
+def test_batch_predicts_as_single_requests(client):
     images, _ = load("mnist-test-500.npz")
     contents = [encode(image) for image in images[:100]]
     files = [("images", (f"{number}.png", content)) for number, content in enumerate(contents)]
@@ -62,24 +62,24 @@ def test_a_batch_of_digits_answers_as_one_at_a_time(client):
         )
 
 
-def test_the_cards_claim_what_was_measured_on_all_10000_test_images(client):
-    for name, least in (("mnist", 0.995), ("cifar10", 0.949)):
+def test_cards_have_the_accuracy_on_all_10000_test_images(client):
+    for name, min_accuracy in (("mnist", 0.995), ("cifar10", 0.949)):
         test = client.get(f"/v1/models/{name}").json()["test"]
         assert test["num_images"] == 10_000
-        assert test["accuracy"] >= least
+        assert test["accuracy"] >= min_accuracy
 
 
-def test_pictures_of_other_things_are_unfamiliar(client):
+def test_unrelated_image_is_unfamiliar(client):
     images, _ = load("cifar10-test-200.npz")
     photo = Image.fromarray(images[0]).resize((320, 320), Image.Resampling.BICUBIC)
-    answer = client.post("/v1/models/mnist/classify", content=encode(np.asarray(photo))).json()
-    assert (answer["familiar"], answer["familiarity"] < 0.05) == (False, True)
+    response = client.post("/v1/models/mnist/classify", content=encode(np.asarray(photo))).json()
+    assert (response["familiar"], response["familiarity"] < 0.05) == (False, True)
     images, _ = load("mnist-test-500.npz")
-    answers = [client.post("/v1/models/mnist/classify", content=encode(image)).json() for image in images[:100]]
-    assert sum(answer["familiar"] for answer in answers) >= 85
+    responses = [client.post("/v1/models/mnist/classify", content=encode(image)).json() for image in images[:100]]
+    assert sum(response["familiar"] for response in responses) >= 85
 
 
-def test_requests_of_clients_that_left_are_dropped_from_the_queue(client):
+def test_requests_of_disconnected_clients_are_dropped(client):
     images, _ = load("cifar10-test-200.npz")
     files = [("images", (f"{number}.png", encode(image))) for number, image in enumerate(images)]
     body = encode(images[0])
@@ -93,6 +93,6 @@ def test_requests_of_clients_that_left_are_dropped_from_the_queue(client):
             with closing(socket.create_connection(address)) as connection:
                 connection.sendall(head + body)
         statuses = {batch.result().status_code for batch in batches}
-    assert statuses <= {200, 503, 504}  # a busy machine may refuse a batch or answer it too late
+    assert statuses <= {200, 503, 504}  # a busy machine may reject a batch or time out
     lines = client.get("/metrics").text.splitlines()
     assert float(next(line for line in lines if line.startswith(name)).removeprefix(name)) > 0

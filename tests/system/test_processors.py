@@ -1,4 +1,4 @@
-"""The same probabilities on every processor: int8 files under QEMU's emulation of processors without VNNI."""
+"""Tests of int8 files on processors without VNNI, emulated by QEMU."""
 
 import sys
 from dataclasses import replace
@@ -46,7 +46,7 @@ def test_published_int8_files_cannot_saturate(name):
 
 @pytest.fixture
 def saturating(tmp_path):
-    """A version whose int8 file has 8-bit weights, and golden probabilities of exact arithmetic."""
+    """A version with 8-bit weights and golden probabilities of exact arithmetic."""
     classifier = tiny_classifier()
     linear = nn.Linear(784, 10, bias=False)
     with torch.no_grad():  # class k sums its first 40 (k + 1) pixels: in 8 bits, every pair of products saturates
@@ -74,13 +74,13 @@ def saturating(tmp_path):
 
 
 @NEEDS_QEMU
-def test_an_8_bit_file_is_served_exactly_without_vnni(saturating):
+def test_8_bit_file_is_exact_without_vnni(saturating):
     assert emulate("max", [saturating], 4)[str(saturating)] <= INT8_GOLDEN_TOLERANCE
-    write_card(saturating, replace(read_card(saturating), weight_bits=7))  # a false claim: the exact option is left out
+    write_card(saturating, replace(read_card(saturating), weight_bits=7))  # false, so the exact option is not set
     assert emulate("max", [saturating], 4)[str(saturating)] > 10 * INT8_GOLDEN_TOLERANCE
 
 
-def test_a_file_with_8_bit_weights_is_refused(saturating):
+def test_check_weight_range_rejects_8_bit_weights(saturating):
     with pytest.raises(ExportError, match=r"weight .* has values up to 127, expected at most 64"):
         check_weight_range(saturating)
 
@@ -91,7 +91,7 @@ def test_quantization_keeps_weights_in_7_bits(saturating, tmp_path):
     check_weight_range(path)
 
 
-def test_golden_images_pass_on_this_processor_in_full():
+def test_all_golden_images_pass_on_this_processor():
     for name in ("mnist", "mnist-resnet", "cifar10"):
         path = find_graphs(name)["int8"]
         with np.load(path.with_name(INT8_GOLDEN_FILE)) as golden:
@@ -99,19 +99,19 @@ def test_golden_images_pass_on_this_processor_in_full():
         assert OnnxClassifier(path, device="cpu", threads=2).golden_difference() <= INT8_GOLDEN_TOLERANCE
 
 
-def test_the_benchmark_prints_every_file(monkeypatch, capsys):
+def test_benchmark_prints_every_file(monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["processors", "--models", "mnist", "--data-dir", "tests/data"])
     assert processors.main() == 0
     rows = [line for line in capsys.readouterr().out.splitlines() if line.startswith("| mnist/")]
     assert [row.split("|")[1].strip().rsplit("/", 1)[1] for row in rows] == ["model.onnx", "model.int8.onnx"]
 
 
-def test_a_missing_emulator_is_named_with_its_package(monkeypatch):
+def test_missing_emulator_is_reported_with_its_package(monkeypatch):
     monkeypatch.setenv("PATH", "")
     with pytest.raises(EmulatorError, match="apt-get install qemu-user"):
         emulate("max", [], 1)
 
 
-def test_the_probabilities_of_an_int8_file_carry_no_float_weights_of_a_layer():
+def test_int8_file_has_no_float_weight_matrices():
     matrices = [t for t in onnx.load(find_graphs("mnist")["int8"]).graph.initializer if len(t.dims) == 2]
     assert {tensor.data_type for tensor in matrices} == {onnx.TensorProto.INT8}

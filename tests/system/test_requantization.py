@@ -1,4 +1,4 @@
-"""A new version with a new int8 graph: the float32 graph, its history and its training run stay."""
+"""Requantization: a new version with a new int8 graph and the same float32 graph."""
 
 from dataclasses import replace
 
@@ -19,8 +19,8 @@ from training.reporting.ledger import append_run, read_runs
 
 @pytest.fixture
 def requantized(tmp_path, monkeypatch):
-    """(first version, second version, ledger)."""
-    monkeypatch.setattr("training.evaluation.gate.MAX_LOSS", 1.0)  # sixty images are too few to tell
+    """Publish and requantize a model; return both folders and the ledger."""
+    monkeypatch.setattr("training.evaluation.gate.MAX_LOSS", 1.0)  # 60 images are too few for this gate
     ledger = tmp_path / "runs.jsonl"
     published = retrain(ask(tmp_path, epochs=1), stopped=lambda: False)
     append_run(ledger, published.run)
@@ -32,7 +32,7 @@ def weights(folder):
     return [tensor.raw_data for tensor in onnx.load(folder / "model.onnx").graph.initializer]
 
 
-def test_requantize_publishes_the_same_float32_graph_with_a_new_int8_graph(requantized):
+def test_requantize_keeps_the_float32_graph(requantized):
     first, second, ledger = requantized
     assert second == first.with_name("2")
     assert sorted(path.name for path in second.iterdir()) == sorted(path.name for path in first.iterdir())
@@ -51,16 +51,16 @@ def test_requantize_publishes_the_same_float32_graph_with_a_new_int8_graph(requa
     assert "training requantize mnist" in (second / "README.md").read_text()
 
 
-def test_requantize_refuses_a_float32_graph_that_fails_its_golden_check(requantized):
+def test_requantize_rejects_a_graph_that_fails_its_golden_check(requantized):
     first, second, ledger = requantized
     with np.load(second / "golden.npz") as golden:
         wrong = np.roll(golden["probabilities"], 1, axis=1)
         np.savez(second / "golden.npz", images=golden["images"], probabilities=wrong)
-    with pytest.raises(GateError, match="golden images differ"):
+    with pytest.raises(GateError, match="golden images: probabilities differ"):
         requantize(MNIST, DATA, models_dir=first.parents[1], ledger=ledger)
     assert sorted(path.name for path in first.parent.iterdir()) == ["1", "2"]
 
 
-def test_requantize_names_a_model_that_is_not_published(tmp_path):
-    with pytest.raises(RequantizationError, match=r"no version in .*mnist is of a run in"):
+def test_requantize_rejects_a_model_that_is_not_published(tmp_path):
+    with pytest.raises(RequantizationError, match=r"no version in .*mnist has a run in"):
         requantize(MNIST, DATA, models_dir=tmp_path, ledger=tmp_path / "runs.jsonl")

@@ -1,4 +1,4 @@
-"""The command: what it publishes, what it answers, and what Ctrl-C leaves."""
+"""`retrain` command: published files, messages, and the effect of Ctrl-C."""
 
 import json
 import os
@@ -30,7 +30,7 @@ from training.recipes.zoo import MNIST, ZOO
 
 @pytest.fixture
 def places(tmp_path):
-    """Options that keep a run inside the test's own folder."""
+    """Return options that keep a run inside the test's own folder."""
     return ["--out", str(tmp_path / "models"), "--checkpoint-dir", str(tmp_path / "checkpoints")]
 
 
@@ -41,27 +41,27 @@ def read_history(folder):
 
 @pytest.fixture(scope="module")
 def published(tmp_path_factory):
-    """Two epochs of the course's recipe, through the command line: (version folder, ledger before)."""
+    """Run two epochs; return the version folder and the ledger before the run."""
     tmp_path, ledger = tmp_path_factory.mktemp("published"), LEDGER.read_bytes() if LEDGER.exists() else b""
     command = ["retrain", "mnist", "--recipe", "course", "--epochs", "2", "--seed", "3", "--min-accuracy", "0.2"]
     command += ["--data-dir", str(DATA), "--out", str(tmp_path / "models")]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("training.evaluation.gate.MAX_LOSS", 1.0)  # sixty images are too few to tell
+        patch.setattr("training.evaluation.gate.MAX_LOSS", 1.0)  # 60 images are too few for this gate
         assert main([*command, "--checkpoint-dir", str(tmp_path / "checkpoints")]) == 0
-    assert list((tmp_path / "checkpoints").iterdir()) == []  # a finished run needs none
+    assert list((tmp_path / "checkpoints").iterdir()) == []  # a finished run deletes its checkpoint
     return tmp_path / "models" / "mnist" / "1", ledger
 
 
-def test_a_version_holds_the_model_its_golden_images_and_its_report(published):
+def test_version_has_the_model_golden_images_and_report(published):
     folder, _ = published
-    figures = ["confusion.png", "curves.png", "mistakes.png", "pictures.png", "reliability.png"]
+    plots = ["confusion.png", "curves.png", "mistakes.png", "pictures.png", "reliability.png"]
     int8 = ["golden.int8.npz", "model.int8.onnx"]
-    names = sorted(["README.md", "golden.npz", "history.json", "model.onnx", "robustness.json", *figures, *int8])
+    names = sorted(["README.md", "golden.npz", "history.json", "model.onnx", "robustness.json", *plots, *int8])
     assert sorted(entry.name for entry in folder.iterdir()) == names
     assert [entry.name for entry in folder.parent.iterdir()] == ["1"]
 
 
-def test_the_card_says_how_the_model_was_made(published):
+def test_card_describes_the_training_run(published):
     card = read_card(published[0])
     assert (card.name, card.version, card.class_names, card.preparation) == ("mnist", "1", MNIST.class_names, "digit")
     assert (card.seed, card.recipe["name"], card.recipe["epochs"]) == (3, "course", 2)
@@ -72,7 +72,7 @@ def test_the_card_says_how_the_model_was_made(published):
     assert re.fullmatch(r"([0-9a-f]{40}(-dirty)?|unknown)", card.git_commit)
 
 
-def test_the_readme_says_what_the_card_says(published):
+def test_readme_agrees_with_the_card(published):
     text, card = (published[0] / "README.md").read_text(), read_card(published[0])
     assert f"| float32 | test | 60 | {card.test.accuracy:.2%} | {card.test.nll:.4f} | {card.test.ece:.2%} |" in text
     assert f"| int8 | test | 60 | {read_card(published[0], 'model.int8.onnx').test.accuracy:.2%} |" in text
@@ -81,7 +81,7 @@ def test_the_readme_says_what_the_card_says(published):
     assert "{" not in text
 
 
-def test_the_graphs_tell_familiarity_and_the_readme_how_well(published):
+def test_graphs_have_familiarity_and_the_readme_its_accuracy(published):
     for graph in ("model.onnx", "model.int8.onnx"):
         assert [output.name for output in open_session(published[0] / graph).get_outputs()][-1] == "familiarity"
     text = (published[0] / "README.md").read_text()
@@ -89,21 +89,21 @@ def test_the_graphs_tell_familiarity_and_the_readme_how_well(published):
         assert re.search(rf"\| {kind} \| [\d,]+( \| [\d.]+%){{4}} \|", text)
 
 
-def test_the_history_has_every_epoch(published):
+def test_history_has_every_epoch(published):
     history = json.loads((published[0] / "history.json").read_text())
     assert [epoch["epoch"] for epoch in history] == [1, 2]
     assert {"train_loss", "val_loss", "train_accuracy", "val_accuracy", "lr", "images_per_s"} < set(history[0])
 
 
 @pytest.mark.parametrize("name", ["confusion", "curves", "mistakes", "reliability"])
-def test_every_figure_of_the_card_is_a_picture_and_shown(published, name):
+def test_every_plot_of_the_card_is_an_image_and_shown(published, name):
     assert f"]({name}.png)" in (published[0] / "README.md").read_text()
-    with Image.open(published[0] / f"{name}.png") as figure:
-        assert figure.width > 500
-        assert len(np.unique(np.asarray(figure.convert("L")))) > 20
+    with Image.open(published[0] / f"{name}.png") as plot:
+        assert plot.width > 500
+        assert len(np.unique(np.asarray(plot.convert("L")))) > 20
 
 
-def test_the_int8_file_has_its_own_card_and_golden_images(published):
+def test_int8_file_has_its_own_card_and_golden_images(published):
     card, int8 = read_card(published[0]), read_card(published[0], "model.int8.onnx")
     assert (card.precision, int8.precision) == ("float32", "int8")
     assert replace(int8, test=card.test, precision="float32", weight_bits=None) == card
@@ -113,11 +113,11 @@ def test_the_int8_file_has_its_own_card_and_golden_images(published):
         np.testing.assert_allclose(probabilities, golden["probabilities"], atol=1e-4)
 
 
-def test_a_run_elsewhere_is_not_written_into_the_ledger(published):
+def test_run_outside_models_is_not_in_the_ledger(published):
     assert (LEDGER.read_bytes() if LEDGER.exists() else b"") == published[1]
 
 
-def test_a_run_into_the_repository_adds_one_line_to_the_ledger(tmp_path, monkeypatch):
+def test_run_into_models_adds_one_line_to_the_ledger(tmp_path, monkeypatch):
     monkeypatch.setattr("training.pipeline.retraining.MODELS_DIR", tmp_path / "models")
     monkeypatch.setattr("training.pipeline.retraining.LEDGER", tmp_path / "docs" / "runs.jsonl")
     published = retrain(ask(tmp_path, epochs=1), stopped=lambda: False)
@@ -129,7 +129,7 @@ def test_a_run_into_the_repository_adds_one_line_to_the_ledger(tmp_path, monkeyp
     assert published.folder.name == "1"
 
 
-def test_a_run_that_was_stopped_publishes_and_can_still_be_resumed_to_the_same_end(tmp_path):
+def test_stopped_run_publishes_and_resumes_to_the_same_result(tmp_path):
     options = ask(tmp_path)
 
     def after_two_epochs():
@@ -146,7 +146,7 @@ def test_a_run_that_was_stopped_publishes_and_can_still_be_resumed_to_the_same_e
     assert not options.checkpoint_path.exists()
 
 
-def test_strength_is_told_by_the_same_images_whatever_was_drawn_before(tmp_path, monkeypatch):
+def test_strength_does_not_depend_on_earlier_random_draws(tmp_path, monkeypatch):
     logits = []
     for drawn in (0, 1):
 
@@ -170,14 +170,14 @@ def test_ctrl_c_after_the_last_epoch_publishes_a_complete_run(tmp_path, places, 
     monkeypatch.setattr("training.pipeline.retraining.fit_calibration", press_and_fit)
     command = ["retrain", "mnist", "--epochs", "1", "--min-accuracy", "0", "--data-dir", str(DATA), *places]
     assert main(command) == 0
-    said = capfd.readouterr()
-    assert "finishing" in said.err
-    assert re.match(r"published .*/1: accuracy", said.out)
-    assert list((tmp_path / "checkpoints").iterdir()) == []  # there is nothing to go on with
+    output = capfd.readouterr()
+    assert "stopping: publishing the best epoch so far" in output.err
+    assert re.match(r"published .*/1: accuracy", output.out)
+    assert list((tmp_path / "checkpoints").iterdir()) == []  # nothing to resume
 
 
 @pytest.mark.parametrize("how", [(1,), (2,), (2, "--resume")], ids=str)
-def test_ctrl_c_leaves_the_checkpoint_of_an_earlier_run(how, tmp_path, places, monkeypatch, capfd):
+def test_ctrl_c_keeps_the_checkpoint_of_an_earlier_run(how, tmp_path, places, monkeypatch, capfd):
     (presses, *options), path = how, ask(tmp_path).checkpoint_path
     retrain(ask(tmp_path), stopped=path.exists)
     before = path.read_bytes()
@@ -190,11 +190,11 @@ def test_ctrl_c_leaves_the_checkpoint_of_an_earlier_run(how, tmp_path, places, m
     monkeypatch.setitem(ZOO, "mnist", replace(MNIST, load=press_and_load))
     command = ["retrain", "mnist", "--recipe", "course", "--data-dir", str(DATA), "--epochs", "4", *places, *options]
     assert main(command) == 130
-    assert capfd.readouterr().err.endswith(f"interrupted: nothing published, {path} stays\n")
+    assert capfd.readouterr().err.endswith(f"interrupted: nothing published; checkpoint kept at {path}\n")
     assert path.read_bytes() == before
 
 
-def test_ctrl_c_twice_keeps_the_epochs_that_a_resumed_run_added(tmp_path):
+def test_ctrl_c_twice_keeps_the_epochs_of_a_resumed_run(tmp_path):
     path = ask(tmp_path).checkpoint_path
     retrain(ask(tmp_path), stopped=path.exists)
 
@@ -208,7 +208,7 @@ def test_ctrl_c_twice_keeps_the_epochs_that_a_resumed_run_added(tmp_path):
     assert len(torch.load(path, weights_only=True)["history"]) == 2
 
 
-def test_a_model_below_its_floor_is_refused_with_one_line(tmp_path, places, capfd):
+def test_model_below_its_minimum_accuracy_is_not_published(tmp_path, places, capfd):
     assert main(["retrain", "mnist", "--epochs", "1", "--data-dir", str(DATA), *places]) == 1
     error = capfd.readouterr().err.splitlines()[-1]
     floor = f"{MNIST.min_accuracy['published']:.2%}"
@@ -216,43 +216,43 @@ def test_a_model_below_its_floor_is_refused_with_one_line(tmp_path, places, capf
     assert not (tmp_path / "models" / "mnist").exists()
 
 
-def test_data_that_cannot_be_read_are_reported_in_one_line(tmp_path, places, capfd):
+def test_unreadable_data_is_reported_in_one_line(tmp_path, places, capfd):
     raw = tmp_path / "MNIST" / "raw"
     raw.mkdir(parents=True)
     for url, _ in datasets.MNIST.resources:
-        (raw / url.removesuffix(".gz")).write_bytes(b"spoiled")
+        (raw / url.removesuffix(".gz")).write_bytes(b"corrupt")
     assert main(["retrain", "mnist", "--data-dir", str(tmp_path), *places]) == 1
     error = capfd.readouterr().err
     assert "mnist: cannot read" in error
     assert "Traceback" not in error
 
 
-def test_nothing_to_resume_is_reported_in_one_line(places, capfd):
+def test_missing_checkpoint_is_reported_in_one_line(places, capfd):
     assert main(["retrain", "mnist", "--data-dir", str(DATA), "--resume", *places]) == 1
     assert "mnist: nothing to resume" in capfd.readouterr().err
 
 
 @pytest.mark.parametrize("option", ["--out", "--checkpoint-dir"])
-def test_a_file_for_a_folder_is_refused_in_one_line_before_any_data_is_read(option, tmp_path, places, capfd):
+def test_file_in_place_of_a_folder_is_rejected_before_training(option, tmp_path, places, capfd):
     (tmp_path / "file").write_bytes(b"mine")
     command = ["retrain", "mnist", "--data-dir", str(tmp_path / "no data"), *places, option, str(tmp_path / "file")]
     assert main(command) == 1
     error = capfd.readouterr().err.splitlines()[-1]
-    assert re.fullmatch(rf"mnist: cannot write to the folder .*/file.*: .*; name one .* with {option}", error)
+    assert re.fullmatch(rf"mnist: cannot write to .*/file.*: .*; choose a writable folder with {option}", error)
     assert [path.name for path in tmp_path.rglob("*")] == ["file"]
 
 
-@pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs a folder where even root writes nothing")
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs a folder where even root cannot write")
 @pytest.mark.parametrize("option", ["--out", "--checkpoint-dir"])
-def test_a_folder_that_cannot_be_written_to_is_refused_in_one_line(option, tmp_path, places, capfd):
+def test_folder_that_is_not_writable_is_rejected_in_one_line(option, tmp_path, places, capfd):
     command = ["retrain", "mnist", "--data-dir", str(tmp_path / "no data"), *places, option, "/proc/self"]
     assert main(command) == 1
-    assert "mnist: cannot write to the folder /proc/self" in capfd.readouterr().err.splitlines()[-1]
+    assert "mnist: cannot write to /proc/self" in capfd.readouterr().err.splitlines()[-1]
     assert list(tmp_path.rglob("*")) == []
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
-def test_a_device_that_is_not_there_is_refused(places, capfd):
+def test_missing_device_is_rejected(places, capfd):
     assert main(["retrain", "mnist", "--device", "cuda", *places]) == 1
     assert "--device cuda: torch" in capfd.readouterr().err
 
@@ -270,20 +270,20 @@ def test_a_device_that_is_not_there_is_refused(places, capfd):
         (["retrain", "mnist", "--seed", str(2**32)], "from 0 to 4294967295, got '4294967296'"),
         (["retrain", "mnist", "--epochs", "9" * 400], "from 1 to 1000000, got"),
         (["retrain", "mnist", "--device", "tpu"], "'tpu'"),
-        (["retrain", "mnist", "--recipe", "course"], "--recipe course: name a folder with --out"),
+        (["retrain", "mnist", "--recipe", "course"], "--recipe course: --out is required"),
         (["seeds", "mnist"], "--seeds"),
         (["ablate", "mnist", "--seeds", "1"], "--seeds"),
         (["retrain", "mnist", "--min-accuracy", "98"], "expected a number from 0 to 1, got '98'"),
     ],
 )
-def test_wrong_usage_is_exit_code_2_and_says_what_is_right(arguments, message, capsys):
+def test_wrong_usage_exits_with_code_2_and_names_the_limit(arguments, message, capsys):
     with pytest.raises(SystemExit) as exit_:
         main(arguments)
     assert exit_.value.code == 2
     assert message in capsys.readouterr().err
 
 
-def test_the_help_names_every_option_model_and_exit_code(capsys):
+def test_help_lists_options_models_and_exit_codes(capsys):
     with pytest.raises(SystemExit) as exit_:
         main(["retrain", "--help"])
     assert exit_.value.code == 0
@@ -293,7 +293,7 @@ def test_the_help_names_every_option_model_and_exit_code(capsys):
         assert word in text
 
 
-def test_the_progress_bar_shows_loss_accuracy_speed_and_time_left(places):
+def test_progress_bar_shows_loss_accuracy_speed_and_time_left(places):
     watcher, terminal = pty.openpty()
     termios.tcsetwinsize(terminal, (40, 200))
     command = [
@@ -312,30 +312,32 @@ def test_the_progress_bar_shows_loss_accuracy_speed_and_time_left(places):
     command += ["--data-dir", str(DATA), "--min-accuracy", "0", *places]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=terminal) as process:
         os.close(terminal)
-        shown = b""
+        output = b""
         try:
             while chunk := os.read(watcher, 4096):
-                shown += chunk
-        except OSError:  # Linux: the other side is closed
+                output += chunk
+        except OSError:  # on Linux, raised when the other side is closed
             pass
         assert process.stdout.read().startswith(b"published ")
     os.close(watcher)
     assert process.returncode == 0
-    bar = [line for line in shown.decode().split("\r") if "images/s" in line and "loss=" in line][-1]
+    bar = [line for line in output.decode().split("\r") if "images/s" in line and "loss=" in line][-1]
     assert re.search(r"\[\d\d:\d\d<(\d\d:\d\d|\?).* images/s, .*acc=\d.*epoch=\d.*loss=\d", bar.replace("\n", ""))
 
 
 @pytest.fixture(scope="module")
 def many_digits(tmp_path_factory):
-    """The sample's digits over and over: an epoch takes a second or more, and a run does not end by itself."""
+    """Write the sample 200 times, so that an epoch takes a second or more."""
     data = tmp_path_factory.mktemp("many")
     raw = data / "MNIST" / "raw"
     raw.mkdir(parents=True)
     for path in (DATA / "MNIST" / "raw").iterdir():
-        content, head = path.read_bytes(), 16 if "images" in path.name else 8
+        content, header = path.read_bytes(), 16 if "images" in path.name else 8
         times = 200 if path.name.startswith("train") else 1
         count = int.from_bytes(content[4:8], "big") * times
-        (raw / path.name).write_bytes(content[:4] + count.to_bytes(4, "big") + content[8:head] + content[head:] * times)
+        (raw / path.name).write_bytes(
+            content[:4] + count.to_bytes(4, "big") + content[8:header] + content[header:] * times
+        )
     return data
 
 
@@ -348,46 +350,46 @@ def start_long_run(data, places):
 
 
 def wait_for(process, words):
-    """Read what the run says until it says that."""
+    """Read stderr of the run up to the line that contains ``words``."""
     return next(line for line in process.stderr if words in line)
 
 
-def test_ctrl_c_once_publishes_the_best_epoch_so_far_and_says_so(many_digits, places, tmp_path):
+def test_ctrl_c_once_publishes_the_best_epoch_so_far(many_digits, places, tmp_path):
     with start_long_run(many_digits, places) as process:
         wait_for(process, "epoch 1/")
         process.send_signal(signal.SIGINT)
-        answer, said = process.communicate()
+        output, errors = process.communicate()
     assert process.returncode == 0
-    assert "finishing with the best epoch so far" in said
-    assert re.search(r"published .*, stopped early by Ctrl-C: its best epoch so far: accuracy", answer)
+    assert "stopping: publishing the best epoch so far" in errors
+    assert re.search(r"published .* \(best epoch so far; stopped by Ctrl-C\): accuracy", output)
     folder = tmp_path / "models" / "mnist" / "1"
     assert read_card(folder).recipe["epochs"] == 1000
     assert len(read_history(folder)) < 1000
-    assert len(list((tmp_path / "checkpoints").iterdir())) == 1  # to go on with --resume
+    assert len(list((tmp_path / "checkpoints").iterdir())) == 1  # for --resume
 
 
-def test_ctrl_c_twice_leaves_nothing_behind(many_digits, places, tmp_path):
+def test_ctrl_c_twice_leaves_no_files(many_digits, places, tmp_path):
     with start_long_run(many_digits, places) as process:
         wait_for(process, "epoch 1/")
         process.send_signal(signal.SIGINT)
         wait_for(process, "Ctrl-C again")
         process.send_signal(signal.SIGINT)
-        answer, said = process.communicate()
+        output, errors = process.communicate()
     assert process.returncode == 130
-    assert (answer, said) == ("", "interrupted: nothing published, nothing kept\n")
+    assert (output, errors) == ("", "interrupted: nothing published; no checkpoint kept\n")
     assert list(tmp_path.rglob("*")) == []
 
 
-def test_ctrl_c_before_the_first_epoch_is_over_publishes_nothing(many_digits, places, tmp_path):
+def test_ctrl_c_in_the_first_epoch_publishes_nothing(many_digits, places, tmp_path):
     with start_long_run(many_digits, places) as process:
-        wait_for(process, "training mnist by recipe course on cpu")
+        wait_for(process, "training mnist with recipe course on cpu")
         process.send_signal(signal.SIGINT)
         process.communicate()
     assert process.returncode == 130
     assert list(tmp_path.rglob("*")) == []
 
 
-def test_what_strength_adds_to_logits_is_taken_off_if_the_recipe_says_so_and_no_probability_changes(tmp_path):
+def test_strength_discount_changes_logits_not_probabilities(tmp_path):
     images = MNIST.load(DATA).test.images.numpy()
     outputs = []
     for discount in (0.0, 0.25):
@@ -396,6 +398,6 @@ def test_what_strength_adds_to_logits_is_taken_off_if_the_recipe_says_so_and_no_
         outputs.append(run_onnx(folder / "model.onnx", ["probabilities", "logits"], images))
     (probabilities, logits), (same, discounted) = outputs
     np.testing.assert_allclose(same, probabilities, atol=1e-4)
-    taken = logits - discounted
-    np.testing.assert_allclose(taken, np.repeat(taken[:, :1], 10, axis=1), atol=1e-3)
-    assert taken.std() > 0.01
+    correction = logits - discounted
+    np.testing.assert_allclose(correction, np.repeat(correction[:, :1], 10, axis=1), atol=1e-3)
+    assert correction.std() > 0.01

@@ -1,4 +1,4 @@
-"""Studies: every combination once, by several processes, resumed where it was, and drawn."""
+"""Tests of the grid studies: combinations, processes, resumption, reports."""
 
 import itertools
 import json
@@ -22,7 +22,7 @@ from training.study.runs import Study, StudyRun, read_runs, write_runs
 SMALL = replace(QUESTIONS["mlp"], grid={"lr": [1e-3], "batch_size": [32], "drop_rate": [0.3], "seed": [0, 1]})
 
 
-def made_up(settings, seed):
+def example_run(settings, seed):
     epoch = {"epoch": 1, "train_loss": 0.5, "train_accuracy": 0.8, "val_loss": 0.2, "val_accuracy": 0.9}
     return StudyRun(
         settings=settings,
@@ -37,13 +37,13 @@ def made_up(settings, seed):
 
 
 RUNS = {
-    name: [made_up(settings, seed) for settings, seed in itertools.product(combinations(question), (0, 1, 2))]
+    name: [example_run(settings, seed) for settings, seed in itertools.product(combinations(question), (0, 1, 2))]
     for name, question in QUESTIONS.items()
 }
 
 
 @pytest.mark.parametrize(("name", "count"), [("mlp", 54), ("cnn", 12)])
-def test_every_combination_is_run_once_and_none_again(tmp_path, capsys, name, count):
+def test_study_runs_every_combination_once(tmp_path, capsys, name, count):
     study = ["study", name, "--jobs", "2", "--epochs", "1", "--device", "cpu", "--data-dir", str(DATA)]
     study += ["--storage", str(tmp_path / "study.journal"), "--out", str(tmp_path / "study")]
     assert main(study) == 0
@@ -61,85 +61,85 @@ def small_study(storage, epochs=1):
     return Study(question=SMALL, storage=storage, data_dir=DATA, device=torch.device("cpu"), epochs=epochs)
 
 
-def begin(trials):
-    """Take a combination, as a process does, and return its settings."""
+def claim(trials):
+    """Claim a combination as a worker does, and return its settings."""
     trial = trials.ask()
-    return {name: module._choose(SMALL, trial, name) for name in SMALL.grid}
+    return {name: module._suggest(SMALL, trial, name) for name in SMALL.grid}
 
 
-def test_the_same_combination_gives_the_same_run_and_other_ones_another(tmp_path):
+def test_runs_are_reproducible_per_combination(tmp_path):
     found = []
     for name in ("first", "second"):
         study = small_study(tmp_path / name, epochs=2)
-        module._work(study, 1, datetime.now())
+        module._run_worker(study, 1, datetime.now())
         found.append([[epoch["val_loss"] for epoch in run.history] for run in study.finished(study.open())])
     assert found[0] == found[1]
     assert found[0][0] != found[0][1]
 
 
 @pytest.mark.parametrize("error", [ValueError, optuna.TrialPruned])
-def test_a_run_that_came_to_nothing_is_tried_again(tmp_path, error):
+def test_failed_or_pruned_run_is_queued_again(tmp_path, error):
     def end(trial):
         for name in SMALL.grid:
-            module._choose(SMALL, trial, name)
+            module._suggest(SMALL, trial, name)
         raise error
 
     study = small_study(tmp_path / "study.journal")
     study.open().optimize(end, n_trials=2, catch=ValueError)
-    module._try_again(study.open())
-    module._work(study, 1, datetime.now())
+    module._requeue_failed(study.open())
+    module._run_worker(study, 1, datetime.now())
     assert len(study.finished(study.open())) == 2
 
 
-def test_what_another_process_trains_is_left_to_it_and_what_one_left_behind_is_trained(tmp_path):
-    study, begun = small_study(tmp_path / "study.journal"), datetime.now()
-    taken = begin(study.open())
-    module._work(study, 1, begun)
+def test_worker_skips_running_and_retries_abandoned_runs(tmp_path):
+    study, started = small_study(tmp_path / "study.journal"), datetime.now()
+    claimed = claim(study.open())
+    module._run_worker(study, 1, started)
     (run,) = study.finished(study.open())
-    assert run.seed != taken["seed"]
-    module._work(study, 1, datetime.now())  # of a later command: what ran then did not end
+    assert run.seed != claimed["seed"]
+    module._run_worker(study, 1, datetime.now())  # a later command retries the unfinished run
     assert len(study.finished(study.open())) == 2
     assert len(study.open().get_trials()) == 3
 
 
-def test_a_shorter_study_is_another_one_in_the_same_storage(tmp_path):
+def test_storage_separates_studies_of_different_epochs(tmp_path):
     short, longer = small_study(tmp_path / "study.journal"), small_study(tmp_path / "study.journal", epochs=2)
-    module._work(short, 1, datetime.now())
+    module._run_worker(short, 1, datetime.now())
     assert longer.finished(longer.open()) == []
-    module._work(longer, 1, datetime.now())
+    module._run_worker(longer, 1, datetime.now())
     assert [len(run.history) for run in longer.finished(longer.open())] == [2, 2]
     assert [len(run.history) for run in short.finished(short.open())] == [1, 1]
 
 
-def test_a_shorter_study_does_not_take_the_place_of_the_published_one(capsys):
+def test_epochs_needs_out(capsys):
     with pytest.raises(SystemExit):
         main(["study", "mlp", "--epochs", "1", "--data-dir", str(DATA)])
-    assert "--epochs needs --out" in capsys.readouterr().err
+    assert "--epochs: --out is required" in capsys.readouterr().err
 
 
-def test_no_report_is_written_of_runs_that_others_still_train(tmp_path, capsys, monkeypatch):
+def test_no_report_is_written_while_runs_are_missing(tmp_path, capsys, monkeypatch):
     study = small_study(tmp_path / "study.journal")
     monkeypatch.setattr("training.cli.study.QUESTIONS", {"mlp": SMALL})
     monkeypatch.setattr("training.study.runs.run_study", lambda study, *, jobs: study.finished(study.open()))
-    begin(study.open())
-    module._work(study, 1, datetime(2000, 1, 1))
+    claim(study.open())
+    module._run_worker(study, 1, datetime(2000, 1, 1))
     arguments = ["study", "--epochs", "1", "--device", "cpu", "--data-dir", str(DATA), "--out", str(tmp_path / "out")]
     assert main([*arguments, "--storage", str(tmp_path / "study.journal")]) == 0
     assert "1 of 2 runs are done" in capsys.readouterr().out
     assert not (tmp_path / "out").exists()
 
 
-def test_of_two_processes_that_took_the_same_the_second_lets_it_go(tmp_path):
-    study, begun = small_study(tmp_path / "study.journal"), datetime.now()
-    taken = begin(study.open())
-    attributes = {**study.open().get_trials()[0].system_attrs, "fixed_params": taken}
+def test_second_trial_of_a_running_combination_is_pruned(tmp_path):
+    study, started = small_study(tmp_path / "study.journal"), datetime.now()
+    claimed = claim(study.open())
+    attributes = {**study.open().get_trials()[0].system_attrs, "fixed_params": claimed}
     study.open().add_trial(optuna.trial.create_trial(state=TrialState.WAITING, system_attrs=attributes))
-    module._work(study, 1, begun)
-    states = [trial.state for trial in study.open().get_trials() if trial.params == taken]
+    module._run_worker(study, 1, started)
+    states = [trial.state for trial in study.open().get_trials() if trial.params == claimed]
     assert states == [TrialState.RUNNING, TrialState.PRUNED]
 
 
-def test_there_must_be_images(tmp_path, capsys):
+def test_study_reports_unreadable_images(tmp_path, capsys):
     (tmp_path / "MNIST" / "raw").mkdir(parents=True)
     for name in (
         "train-images-idx3-ubyte",
@@ -149,16 +149,16 @@ def test_there_must_be_images(tmp_path, capsys):
     ):
         (tmp_path / "MNIST" / "raw" / name).write_bytes(b"spoiled")
     assert main(["study", "--data-dir", str(tmp_path), "--storage", str(tmp_path / "s"), "--out", str(tmp_path)]) == 1
-    assert f"cannot read {tmp_path / 'MNIST'}" in capsys.readouterr().err  # which the first study is of
+    assert f"cannot read {tmp_path / 'MNIST'}" in capsys.readouterr().err  # the data set of the first study
 
 
-def test_runs_are_kept_a_line_each(tmp_path):
+def test_runs_are_written_one_per_line(tmp_path):
     write_runs(tmp_path / "runs.jsonl", RUNS["mlp"])
     assert read_runs(tmp_path / "runs.jsonl") == RUNS["mlp"]
     assert len([json.loads(line) for line in (tmp_path / "runs.jsonl").read_text().splitlines()]) == 54
 
 
-def test_the_table_has_every_combination_with_its_spread():
+def test_table_has_every_combination_with_spread():
     table = render_table(QUESTIONS["mlp"], RUNS["mlp"])
     row = "| 0.01 | 32 | 0.3 | 3 | 91.00% ± 1.00 | 90.00% ± 0.00 | 0.500 | 0.300 | 0.200 | 1, 1, 1 | 0.1000 | 3 |"
     assert row in table
@@ -168,14 +168,14 @@ def test_the_table_has_every_combination_with_its_spread():
 
 
 @pytest.mark.parametrize("name", QUESTIONS)
-def test_the_published_table_is_that_of_the_published_runs(name):
+def test_published_table_matches_the_published_runs(name):
     folder = ROOT / "docs" / "study" / name
     runs = read_runs(folder / "runs.jsonl")
     assert render_table(QUESTIONS[name], runs) + "\n" == (folder / "table.md").read_text()
     assert all(run.history and len(run.git_commit) == 40 for run in runs)  # of a clean checkout
 
 
-def test_parts_are_taken_away_from_the_recipe():
+def test_vary_disables_parts_of_the_recipe():
     question = QUESTIONS["cnn"]
     without = question.vary(question.recipe, {"normalized": False, "augmented": False})
     assert (without.normalized, without.augmentation) == (False, Augmentation())
@@ -183,7 +183,7 @@ def test_parts_are_taken_away_from_the_recipe():
 
 
 @pytest.mark.parametrize(("name", "figures"), [("mlp", ["curves.png", "heat.png"]), ("cnn", ["curves.png"])])
-def test_the_figures_are_pictures(tmp_path, name, figures):
+def test_study_writes_its_plots(tmp_path, name, figures):
     write_study(tmp_path, QUESTIONS[name], RUNS[name])
     for file in figures:
         with Image.open(tmp_path / file) as figure:

@@ -1,4 +1,4 @@
-"""Metrics against figures computed by hand, and the temperature that improves them."""
+"""Metrics against values computed by hand, and calibration."""
 
 import math
 
@@ -18,10 +18,10 @@ from training.metrics import (
 )
 
 PROBABILITIES = np.array([[0.9, 0.1], [0.6, 0.4], [0.3, 0.7], [0.5, 0.5]], dtype=np.float32)
-LABELS = np.array([0, 1, 1, 1])  # right, wrong, right, wrong
+LABELS = np.array([0, 1, 1, 1])  # correct, wrong, correct, wrong
 
 
-def test_accuracy_is_the_share_of_right_answers():
+def test_accuracy_is_the_fraction_classified_correctly():
     assert measure(PROBABILITIES, LABELS).accuracy == 0.5
     assert measure(PROBABILITIES, LABELS).num_images == 4
 
@@ -31,36 +31,36 @@ def test_nll_is_the_mean_of_minus_log_p():
     assert negative_log_likelihood(PROBABILITIES, LABELS) == pytest.approx(expected, abs=1e-6)
 
 
-def test_nll_of_a_probability_of_nothing_is_finite():
+def test_nll_of_probability_0_is_finite():
     assert negative_log_likelihood(np.array([[0.0, 1.0]], dtype=np.float32), np.array([0])) == pytest.approx(
         87.3, abs=0.1
     )
 
 
-def test_ece_weighs_the_gap_of_each_bin_by_its_images():
-    # bins of 1/15: 0.9 and 0.6, 0.7, 0.5 are each alone; gaps 0.1, 0.6, 0.3, 0.5
+def test_ece_weights_the_gap_of_each_bin_by_its_images():
+    # bins of width 1/15: each confidence has its own bin; gaps 0.1, 0.6, 0.3, 0.5
     assert expected_calibration_error(PROBABILITIES, LABELS) == pytest.approx((0.1 + 0.6 + 0.3 + 0.5) / 4, abs=1e-6)
 
 
-def test_ece_lets_errors_within_one_bin_cancel():
+def test_ece_cancels_errors_within_one_bin():
     probabilities = np.array([[0.75, 0.25]] * 4)
     assert expected_calibration_error(probabilities, np.array([0, 0, 0, 1])) == pytest.approx(0)
     assert expected_calibration_error(probabilities, np.array([0, 0, 0, 0])) == pytest.approx(0.25)
 
 
-def test_a_confidence_of_one_has_a_bin():
+def test_ece_has_a_bin_for_confidence_1():
     assert expected_calibration_error(np.array([[1.0, 0.0], [1.0, 0.0]]), np.array([0, 1])) == pytest.approx(0.5)
 
 
 def overconfident_logits():
-    """Labels drawn from softmax(logits), then the logits made three times as large."""
+    """Return labels drawn from softmax(logits), and logits multiplied by 3."""
     generator = torch.Generator().manual_seed(0)
     logits = torch.randn(20000, 10, generator=generator) * 2
     labels = torch.multinomial(logits.softmax(dim=1), 1, generator=generator)[:, 0]
     return logits * 3, labels
 
 
-def test_the_temperature_undoes_what_made_the_logits_overconfident():
+def test_temperature_corrects_overconfident_logits():
     assert fit_calibration(*overconfident_logits(), smoothed=False).temperature == pytest.approx(3, rel=0.03)
 
 
@@ -73,20 +73,20 @@ def test_calibration_lowers_nll_and_ece_and_keeps_accuracy():
     assert after.accuracy == before.accuracy
 
 
-def test_the_temperature_stays_bounded_where_every_answer_is_right():
+def test_temperature_stays_bounded_when_all_images_are_correct():
     right = torch.eye(10) * 5
     assert fit_calibration(right, torch.arange(10), smoothed=False).temperature == pytest.approx(0.05, rel=0.01)
 
 
 def smoothed_logits(smoothing=0.2):
-    """What a network would answer that learned smoothed labels perfectly, and the labels."""
+    """Return logits trained on smoothed labels, labels, and true probabilities."""
     generator = torch.Generator().manual_seed(0)
     truth = (torch.randn(5000, 10, generator=generator) * 5).softmax(dim=1)
     labels = torch.multinomial(truth, 1, generator=generator)[:, 0]
     return ((1 - smoothing) * truth + smoothing / 10).log(), labels, truth
 
 
-def test_the_floor_undoes_label_smoothing():
+def test_floor_corrects_label_smoothing():
     logits, labels, truth = smoothed_logits()
     calibration = fit_calibration(logits, labels, smoothed=True)
     assert calibration.floor == pytest.approx(0.02, abs=0.003)
@@ -97,12 +97,12 @@ def test_the_floor_undoes_label_smoothing():
     assert nll < nll_alone - 0.01
 
 
-def test_no_floor_is_fitted_where_no_label_was_smoothed():
+def test_floor_is_0_without_label_smoothing():
     logits, labels, _truth = smoothed_logits()
     assert fit_calibration(logits, labels, smoothed=False).floor == 0
 
 
-def test_the_floor_keeps_the_order_of_the_classes_and_probabilities_that_sum_to_1():
+def test_floor_keeps_the_class_order_and_the_sum_of_1():
     logits = torch.randn(100, 10, generator=torch.Generator().manual_seed(1)) * 4
     probabilities = Calibration(temperature=1.3, floor=0.05)(logits)
     assert probabilities.argsort(dim=1).equal(logits.argsort(dim=1))
@@ -112,12 +112,12 @@ def test_the_floor_keeps_the_order_of_the_classes_and_probabilities_that_sum_to_
 THREE = np.array([[0.7, 0.2, 0.1], [0.6, 0.3, 0.1], [0.2, 0.5, 0.3], [0.1, 0.1, 0.8]])
 
 
-def test_a_confusion_matrix_has_truth_in_rows_and_answers_in_columns():
+def test_confusion_matrix_has_labels_in_rows():
     counts = confusion_matrix(THREE, np.array([0, 1, 1, 0]))
     assert counts.tolist() == [[1, 0, 1], [1, 1, 0], [0, 0, 0]]
 
 
-def test_reliability_has_mean_confidence_and_accuracy_by_bin():
+def test_reliability_has_mean_confidence_and_accuracy_per_bin():
     bins = reliability(THREE, np.array([0, 1, 1, 0]))
     assert bins.counts.sum() == 4
     assert bins.counts[[7, 8, 10, 11]].tolist() == [1, 1, 1, 1]  # 0.5, 0.6, 0.7, 0.8 in fifteenths
@@ -125,11 +125,11 @@ def test_reliability_has_mean_confidence_and_accuracy_by_bin():
     assert bins.accuracies[[7, 8, 10, 11]].tolist() == [1, 0, 1, 0]
 
 
-def test_the_worst_mistakes_are_the_surest_ones():
+def test_worst_mistakes_start_with_the_highest_confidence():
     assert worst_mistakes(THREE, np.array([0, 1, 1, 0])).tolist() == [3, 1]
 
 
-def test_auroc_is_how_often_the_inlier_scores_higher_and_half_where_they_tie():
+def test_auroc_counts_higher_inlier_scores_and_half_of_ties():
     assert auroc(np.array([3.0, 2.0]), np.array([1.0, 0.0, 0.5])) == 1.0
     assert auroc(np.array([0.0]), np.array([1.0, 2.0])) == 0.0
     assert auroc(np.array([1.0, 3.0]), np.array([1.0, 2.0])) == (0.5 + 0 + 1 + 1) / 4

@@ -1,1 +1,1 @@
-"""The command line: its options and commands."""
+"""Options and commands of the command line."""

@@ -9,29 +9,29 @@ from training.pipeline.experiments import NothingToRenderError
 from training.provenance import MODELS_DIR, REPOSITORY
 from training.study.filters import draw_feature_maps, draw_filters, read_filters
 
-NUM_IMAGES = 2  # of the test split, the first of the first classes
+NUM_IMAGES = 2  # test images: the first one of each of the first classes
 
 
 def add_filters(commands: Commands, models: Models) -> None:
-    """Add the command."""
+    """Add the command to the parser."""
     add = add_command(
         commands,
         "filters",
         models=models,
         run=_draw,
-        help="draw what a published CNN looks for",
-        description="Draw the filters of the newest version's first convolution, and the feature maps of two test "
+        help="plot the first-layer filters of a published CNN",
+        description="Plot the filters of the newest version's first convolution, and the feature maps of two test "
         "images (training/study/filters.py).",
     )
     add_data_dir(add)
-    add("--out", type=Path, default=REPOSITORY / "docs" / "study" / "filters", help="docs/study/filters/")
+    add("--out", type=Path, default=REPOSITORY / "docs" / "study" / "filters", help="default docs/study/filters/")
 
 
 def _draw(_parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
     model = options.models[options.model]
     version = newest_version(MODELS_DIR / model.name)
     if version is None:
-        raise NothingToRenderError(f"no version in {MODELS_DIR / model.name}; retrain it first")
+        raise NothingToRenderError(f"no version in {MODELS_DIR / model.name}; run `retrain` first")
     graph, test = version / MODEL_FILE, model.load(options.data_dir).test
     filters = read_filters(graph)
     options.out.mkdir(parents=True, exist_ok=True)

@@ -1,15 +1,18 @@
-"""Ctrl-C, twice: the first asks the run to finish with what it has, the second ends it."""
+"""Ctrl-C handling: the first requests an early finish, the second aborts the run."""
 
 import os
 import signal
 from types import FrameType, TracebackType
 from typing import Self
 
-NOTICE = b"\nfinishing with the best epoch so far; Ctrl-C again to publish nothing\n"
+NOTICE = b"\nstopping: publishing the best epoch so far; press Ctrl-C again to publish nothing\n"
 
 
 class Interruption:
-    """While entered, the first SIGINT sets ``requested``; a further one raises KeyboardInterrupt."""
+    """Context that counts SIGINT.
+
+    The first one sets ``requested``; the second raises KeyboardInterrupt.
+    """
 
     def __init__(self) -> None:
         self.requested = False
@@ -25,7 +28,7 @@ class Interruption:
 
     def _interrupt(self, _signal: int, _frame: FrameType | None) -> None:
         if self.requested:
-            signal.signal(signal.SIGINT, signal.SIG_IGN)  # a third must not disturb the clearing up
+            signal.signal(signal.SIGINT, signal.SIG_IGN)  # a third must not interrupt the cleanup
             raise KeyboardInterrupt
         self.requested = True
         os.write(2, NOTICE)  # unlike print, safe in a signal handler

@@ -10,11 +10,11 @@ from training.study.questions import QUESTIONS
 
 
 def add_study(commands: Commands) -> None:
-    """Add the command."""
+    """Add the command to the parser."""
     parser = commands.add_parser(
         "study",
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        help="train every combination of some settings, with several seeds, and draw what came of it",
+        help="train every combination of some settings, with several seeds, and plot the results",
         description="Train every combination of some settings with three seeds each (training/study/questions.py), and "
         "plot the results.\nCtrl-C ends the command; run it again to continue.\n\n"
         + "\n".join(f"{question.name}: {question.asks}" for question in QUESTIONS.values()),
@@ -22,11 +22,11 @@ def add_study(commands: Commands) -> None:
     parser.set_defaults(run=_study)
     add = parser.add_argument
     add("model", nargs="?", metavar="study", choices=QUESTIONS, default="mlp", help=f"{' or '.join(QUESTIONS)} (mlp)")
-    add("--jobs", type=whole_number(1, 1024), default=1, help="runs at once, each on its share of the cores (1)")
+    add("--jobs", type=whole_number(1, 1024), default=1, help="concurrent runs, which divide the cores (1)")
     add_fitting_options(add)
     storage = REPOSITORY / ".checkpoints" / "study.journal"
-    add("--storage", type=Path, default=storage, help="what is done, also by others who share it (.checkpoints/)")
-    add("--out", type=Path, help="for runs, figures and table (docs/study/NAME/)")
+    add("--storage", type=Path, default=storage, help="journal of runs; may be shared (.checkpoints/study.journal)")
+    add("--out", type=Path, help="folder for runs, plots and table (docs/study/NAME/)")
 
 
 def _study(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
@@ -35,14 +35,14 @@ def _study(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
 
     question, device = QUESTIONS[options.model], choose_device(options.device)
     if options.epochs and not options.out:
-        parser.error("--epochs needs --out: the runs of a shorter study belong elsewhere than in docs/study")
+        parser.error("--epochs: --out is required; docs/study holds only complete studies")
     out = options.out or REPOSITORY / "docs" / "study" / question.name
     study = Study(
         question=question, storage=options.storage, data_dir=options.data_dir, device=device, epochs=options.epochs
     )
     runs = run_study(study, jobs=options.jobs)
     if len(runs) < study.size:
-        print(f"{len(runs)} of {study.size} runs are done, others train the rest; run this again once they have ended")
+        print(f"{len(runs)} of {study.size} runs are done; other processes train the rest; run again when they end")
         return 0
     out.mkdir(parents=True, exist_ok=True)
     write_runs(out / RUNS_FILE, runs)

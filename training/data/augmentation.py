@@ -1,7 +1,7 @@
-"""Random changes to a batch of raw pixels, as tensor operations on the device that trains.
+"""Random augmentation of raw pixels, as tensor operations on the training device.
 
-Each takes images of shape (N, H, W) or (N, H, W, C), values 0..255, and returns the same shape and range. They draw
-from torch's own generator, so that the seed of an epoch decides them.
+Each function takes images of shape (N, H, W) or (N, H, W, C), values 0..255, and returns the same shape and range.
+Random numbers come from torch's global generator, which each epoch seeds.
 """
 
 import functools
@@ -15,19 +15,19 @@ from torch.nn import functional
 
 @dataclass(frozen=True, kw_only=True)
 class Augmentation:
-    """How far the training images may be moved; nothing at all by default."""
+    """Limits of the random changes to training images; none by default."""
 
-    flip: bool = False  # mirror half of the images, the other half in the next epoch (Jordan 2024)
-    shift: int = 0  # pixels at most along each axis, edges reflected
-    cutout: int = 0  # side of the square painted grey (DeVries and Taylor 2017)
-    degrees: float = 0.0  # of rotation at most, either way
-    scale: float = 0.0  # 0.1 is from 90 % to 110 %, each axis its own
-    shear: float = 0.0  # pixels a pixel
-    translate: float = 0.0  # pixels at most along each axis, edges black
-    elastic: float = 0.0  # pixels, standard deviation of a smooth random field (Simard et al. 2003 had 1.4)
+    flip: bool = False  # mirror half of the images, and the other half in the next epoch (Jordan 2024)
+    shift: int = 0  # largest move along each axis, in pixels; edges are reflected
+    cutout: int = 0  # side of a grey square, in pixels (DeVries and Taylor 2017)
+    degrees: float = 0.0  # largest rotation, in either direction
+    scale: float = 0.0  # 0.1 means 90 % to 110 %, independently per axis
+    shear: float = 0.0  # pixels per pixel
+    translate: float = 0.0  # largest move along each axis, in pixels; edges are black
+    elastic: float = 0.0  # standard deviation of a smooth random field, in pixels (1.4 in Simard et al. 2003)
 
     def __call__(self, images: Tensor, *, mirrored: Tensor) -> Tensor:
-        """Change every image of a batch in its own way; ``mirrored``, (N,) bool, says which a flip shall mirror."""
+        """Augment each image independently; ``mirrored``, (N,) bool, selects flips."""
         if self.flip or self.shift:
             images = flip_and_shift(images, mirrored=mirrored & self.flip, shift=self.shift)
         if self.degrees or self.scale or self.shear or self.translate or self.elastic:
@@ -48,7 +48,10 @@ class Augmentation:
 
 
 def flip_and_shift(images: Tensor, *, mirrored: Tensor, shift: int) -> Tensor:
-    """Mirror the images that ``mirrored`` (N,) names and move each by up to ``shift`` pixels; dtype is kept."""
+    """Mirror the images selected by ``mirrored`` (N,) and shift each randomly.
+
+    Each moves by up to ``shift`` pixels along each axis; the dtype is kept.
+    """
     n, height, width = images.shape[:3]
     device = images.device
     moves = torch.randint(-shift, shift + 1, (2, n, 1), device=device)
@@ -59,7 +62,10 @@ def flip_and_shift(images: Tensor, *, mirrored: Tensor, shift: int) -> Tensor:
 
 
 def cut_out(images: Tensor, *, size: int) -> Tensor:
-    """Paint a square of ``size`` pixels, anywhere and partly outside too, in the grey of the middle."""
+    """Paint a square of side ``size`` grey (128) at a random position.
+
+    Part of the square may be outside the image.
+    """
     n, height, width = images.shape[:3]
     rows = _within(torch.randint(height, (n, 1), device=images.device), height, size)  # (N, H)
     columns = _within(torch.randint(width, (n, 1), device=images.device), width, size)  # (N, W)
@@ -76,15 +82,17 @@ def warp(
     translations: Tensor,
     displacements: Tensor | None = None,
 ) -> Tensor:
-    """Rotate, stretch, shear, move and bend grey images: (N, H, W), any dtype -> float32, black where nothing was.
+    """Rotate, scale, shear, move and bend grey images.
+
+    Shape: (N, H, W), any dtype -> the same shape, float32; pixels from outside are black.
 
     Args:
         images: the batch.
         angles: (N,) radians.
-        scales: (N, 2) factors, across and down.
-        shears: (N,) pixels across a pixel down.
-        translations: (N, 2) pixels, across and down.
-        displacements: (N, H, W, 2) pixels, across and down, from where each pixel is taken in addition.
+        scales: (N, 2) factors, horizontal and vertical.
+        shears: (N,) horizontal pixels per vertical pixel.
+        translations: (N, 2) pixels, right and down.
+        displacements: (N, H, W, 2) pixels, right and down, added to the position that each pixel is sampled from.
     """
     height, width = images.shape[1:]
     cosines, sines = angles.cos(), angles.sin()
@@ -96,13 +104,15 @@ def warp(
     if displacements is not None:
         grid = grid + displacements * pixel
     moved = functional.grid_sample(images[:, None].float(), grid, mode="bicubic", align_corners=False)[:, 0]
-    return moved.clamp(0, 255)  # bicubic keeps the edges of strokes sharp, and overshoots beside them
+    return moved.clamp(0, 255)  # bicubic sampling keeps strokes sharp but overshoots next to them
 
 
 def smooth_field(images: Tensor, *, sigma: float = 4.0) -> Tensor:
-    """Draw white noise smoothed by a Gaussian, of unit variance: (N, H, W, 2) pixels (Simard et al. 2003).
+    """Draw Gaussian-smoothed noise of unit variance: (N, H, W, 2) pixels.
 
-    Only its principal components are drawn, which is four times as fast; the rest has 0.01 % of its variance.
+    The method is from Simard et al. (2003).
+
+    Only the principal components are drawn, which is four times as fast; the rest has 0.01 % of the variance.
     """
     n, height, width = images.shape
     down, across = (_components(size, sigma).to(images.device) for size in (height, width))
@@ -112,7 +122,10 @@ def smooth_field(images: Tensor, *, sigma: float = 4.0) -> Tensor:
 
 @functools.cache
 def _components(size: int, sigma: float) -> Tensor:
-    """(size, R) matrix that makes of R independent numbers a smooth vector of unit variance."""
+    """Return a (size, R) matrix from R independent numbers to a smooth vector.
+
+    Each value of the vector has unit variance.
+    """
     positions = torch.arange(size, dtype=torch.float64)
     gaussian = (-0.5 * ((positions[:, None] - positions) / sigma) ** 2).exp()
     directions, scales, _ = torch.linalg.svd(functional.normalize(gaussian, dim=1))
@@ -121,7 +134,7 @@ def _components(size: int, sigma: float) -> Tensor:
 
 
 def _uniform(images: Tensor, limit: float) -> Tensor:
-    """(N,) numbers between -limit and limit."""
+    """Draw (N,) numbers between -limit and limit."""
     return (torch.rand(len(images), device=images.device) * 2 - 1) * limit
 
 

@@ -1,4 +1,4 @@
-"""The data sets: one uint8 tensor a split, on the device that trains."""
+"""Data sets: one uint8 tensor per split, on the training device."""
 
 import hashlib
 import pickle
@@ -14,7 +14,7 @@ from training.errors import TrainingError
 
 MNIST_FOLDER, CIFAR10_FOLDER = Path("MNIST", "raw"), Path("cifar-10-batches-py")  # under --data-dir
 VAL_FRACTION = 0.05  # of the training images
-UNREADABLE = (  # what torchvision raises: nothing there and no download, or a file that is not what it should be
+UNREADABLE = (  # raised by torchvision for missing files, failed downloads and corrupt files
     OSError,
     RuntimeError,
     ValueError,
@@ -24,16 +24,16 @@ UNREADABLE = (  # what torchvision raises: nothing there and no download, or a f
     AssertionError,
     pickle.UnpicklingError,
 )
-SPLIT_SEED = 0  # the same for every run: seeds of runs differ, their validation images do not
+SPLIT_SEED = 0  # fixed, so that runs with different seeds share their validation images
 
 
 class DataError(TrainingError):
-    """The data set is neither in its folder nor to be had, or cannot be read."""
+    """The data set is missing and cannot be downloaded, or is unreadable."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Split:
-    """Images and their labels: uint8 (N, H, W) or (N, H, W, 3), and int64 (N,)."""
+    """Images, uint8 (N, H, W) or (N, H, W, 3), and labels, int64 (N,)."""
 
     images: Tensor
     labels: Tensor
@@ -51,7 +51,7 @@ class Split:
 
 @dataclass(frozen=True, kw_only=True)
 class DataSet:
-    """Three splits that share no image, and the MD5 of every file they were read from."""
+    """Three disjoint splits, and the MD5 of every file they were read from."""
 
     train: Split
     val: Split
@@ -64,7 +64,7 @@ class DataSet:
         return replace(self, **splits)
 
     def pixel_statistics(self) -> tuple[list[float], list[float]]:
-        """Return mean and standard deviation of the training pixels, 0..255: one of each a channel, one if grey."""
+        """Return mean and standard deviation of the training pixels, 0..255, per channel."""
         channels = 1 if self.train.images.ndim == 3 else self.train.images.shape[-1]
         counts = [
             torch.bincount(self.train.images.reshape(-1, channels)[:, channel].flatten(), minlength=256).double()
@@ -77,36 +77,39 @@ class DataSet:
 
 
 class _Cifar10(datasets.CIFAR10):  # type: ignore[misc]  # torchvision is untyped
-    """CIFAR-10 from whatever files are there: a sample is as good, and the card records the MD5s."""
+    """CIFAR-10 without torchvision's MD5 check, so that samples load too.
+
+    The card records the MD5s.
+    """
 
     def _check_integrity(self) -> bool:
         folder = Path(self.root, self.base_folder)
         return all((folder / name).is_file() for name, _ in self.train_list + self.test_list)
 
     def _load_meta(self) -> None:
-        """Leave the names of the classes to training/recipes/zoo.py."""
+        """Skip the class names, which are in training/recipes/zoo.py."""
 
 
 def load_mnist(data_dir: Path, *, download: bool = True) -> DataSet:
-    """Read ``data_dir/MNIST/raw``, downloading it first where it is missing.
+    """Load ``data_dir/MNIST/raw``, downloading it if it is missing.
 
     Raises:
-        DataError: neither is possible.
+        DataError: the files can be neither read nor downloaded.
     """
     return _load(datasets.MNIST, data_dir, data_dir / MNIST_FOLDER, "*-ubyte", download=download)
 
 
 def load_cifar10(data_dir: Path, *, download: bool = True) -> DataSet:
-    """Read ``data_dir/cifar-10-batches-py``, downloading it first where it is missing.
+    """Load ``data_dir/cifar-10-batches-py``, downloading it if it is missing.
 
     Raises:
-        DataError: neither is possible.
+        DataError: the files can be neither read nor downloaded.
     """
     return _load(_Cifar10, data_dir, data_dir / CIFAR10_FOLDER, "*_batch*", download=download)
 
 
 def split_train_val(labelled: Split) -> tuple[Split, Split]:
-    """Draw the validation images, a twentieth, out of the training images; always the same ones."""
+    """Split off 5 % of the training images for validation, always the same ones."""
     order = torch.randperm(len(labelled), generator=torch.Generator().manual_seed(SPLIT_SEED))
     num_val = max(1, int(len(labelled) * VAL_FRACTION))
     return labelled[order[num_val:]], labelled[order[:num_val]]
@@ -120,16 +123,16 @@ def _load(
     except UNREADABLE as error:
         cause = " ".join(str(error).split()) or type(error).__name__
         raise DataError(
-            f"cannot read {folder}: {cause}; name the folder of the data sets with --data-dir, "
-            "or remove spoiled files to download them anew"
+            f"cannot read {folder}: {cause}; set --data-dir to the folder of the data sets, "
+            "or delete corrupt files to download them again"
         ) from error
     train, val = split_train_val(labelled)
-    md5s = {path.name: hashlib.md5(path.read_bytes()).hexdigest() for path in sorted(folder.glob(pattern))}  # noqa: S324  # names files, guards nothing
+    md5s = {path.name: hashlib.md5(path.read_bytes()).hexdigest() for path in sorted(folder.glob(pattern))}  # noqa: S324  # identifies files, not for security
     return DataSet(train=train, val=val, test=test, md5s=md5s)
 
 
 def _read(dataset: datasets.VisionDataset) -> Split:
-    images = torch.as_tensor(dataset.data).contiguous()  # torchvision's CIFAR-10 is a view, channels first: slower
+    images = torch.as_tensor(dataset.data).contiguous()  # torchvision's CIFAR-10 is a view, which is slower
     labels = torch.as_tensor(dataset.targets, dtype=torch.int64)
     if len(images) != len(labels):
         raise ValueError(f"{len(images)} images and {len(labels)} labels")

@@ -1,4 +1,4 @@
-"""A folder of labelled pictures, FOLDER/CLASS/PICTURE, as a data set: the beginning of a model of one's own."""
+"""Data sets from folders of labelled pictures, FOLDER/CLASS/PICTURE."""
 
 import hashlib
 from collections.abc import Sequence
@@ -19,17 +19,17 @@ SPLIT_SEED = 1
 
 
 def load_image_folder(folder: Path, *, class_names: Sequence[str], side: int) -> DataSet:
-    """Read pictures of any size, prepared as the service prepares photographs.
+    """Load pictures of any size, prepared as the service prepares photographs.
 
-    A fifth of them, always the same, is for testing.
+    A fixed fifth of them is the test split.
 
     Args:
-        folder: holds a folder for each class.
-        class_names: their names, in alphabetical order.
-        side: pixels that the model takes, each way.
+        folder: contains one folder per class.
+        class_names: names of these folders, in alphabetical order.
+        side: width and height of the model's input, in pixels.
 
     Raises:
-        DataError: a class is missing, empty or one too many, or a picture cannot be read.
+        DataError: a class is missing, empty or unexpected, or a picture is unreadable.
     """
     try:
         found = ImageFolder(str(folder), loader=Path)
@@ -45,7 +45,7 @@ def load_image_folder(folder: Path, *, class_names: Sequence[str], side: int) ->
         try:
             picture = open_picture(path, draft_side=draft_side("photo", (side, side, 3)))
         except UNREADABLE as error:
-            raise DataError(f"cannot read {path}: {error}; mend or remove it") from error
+            raise DataError(f"cannot read {path}: {error}; repair or remove it") from error
         images.append(photo(picture, (side, side)))
         digest.update(str(path.relative_to(folder)).encode() + path.read_bytes())
     labelled = Split(images=torch.from_numpy(np.stack(images)), labels=torch.tensor(found.targets))

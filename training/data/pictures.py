@@ -1,4 +1,4 @@
-"""Picture files, decoded by the policy that the service uses."""
+"""Decoding of picture files, by the same policy as the service."""
 
 from pathlib import Path
 from typing import BinaryIO
@@ -9,13 +9,13 @@ from models.preparation.upright import decode_upright
 
 
 def open_picture(file: Path | BinaryIO, *, draft_side: int | None) -> Image.Image:
-    """Return a picture upright, in mode L or RGB.
+    """Decode a picture, upright, in mode L or RGB.
 
     Args:
         file: in any format that Pillow reads.
         draft_side: see :func:`models.preparation.preparer.draft_side`.
 
     Raises:
-        OSError: the file cannot be read.
+        OSError: the file is unreadable.
     """
     return decode_upright(Image.open(file), draft_side=draft_side)

@@ -1,1 +1,1 @@
-"""Measurements of an exported version on images unlike the test images, and the quality gate."""
+"""Robustness measurements of exported versions, and the quality gate."""

@@ -1,4 +1,4 @@
-"""Test images in pictures as people send them, which no training saw, and the pixels that the model gets of them."""
+"""Test images in framings that training never used, prepared as by the service."""
 
 import io
 import zlib
@@ -26,7 +26,7 @@ Images = NDArray[np.uint8]
 
 @dataclass(frozen=True, kw_only=True)
 class Example:
-    """A picture, what a model got of it, and its answer."""
+    """A picture, the pixels that the model received, and its prediction."""
 
     title: str
     picture: Image.Image
@@ -35,43 +35,45 @@ class Example:
 
 
 def choose(test: Split, count: int) -> tuple[Images, NDArray[np.int64]]:
-    """Return so many images of the test split and their labels, always the same."""
+    """Return a fixed sample of ``count`` test images and their labels."""
     chosen = np.random.default_rng(0).permutation(len(test))[:count]
     return test.images.cpu().numpy()[chosen], test.labels.cpu().numpy()[chosen]
 
 
 def frame(framing: Framing, images: Images, title: str) -> list[bytes]:
-    """Frame every image, as encoded files; each way from a seed of its own."""
+    """Return each image framed, as encoded files; ``title`` seeds the generator."""
     random = np.random.default_rng(zlib.crc32(title.encode()))
     return [framing(image, random) for image in images]
 
 
 def framed(preparation: Preparation, images: Images) -> Iterator[tuple[str, Images]]:
-    """Yield each way to frame images, and what the model gets of them: (N, ...) uint8 -> the same shape."""
-    see = _see(preparation, images.shape[1:])
+    """Yield each framing's title and the prepared images, (N, ...) uint8."""
+    prepare_file = _make_preparer(preparation, images.shape[1:])
     for title, framing in FRAMINGS[preparation].items():
-        yield title, np.stack([see(file)[1] for file in frame(framing, images, title)])
+        yield title, np.stack([prepare_file(file)[1] for file in frame(framing, images, title)])
 
 
 def show_framed(path: Path, preparation: Preparation, test: Split, class_names: Sequence[str]) -> Iterator[Example]:
-    """Yield an example of each way to frame a test image, with the answer of the ONNX file at ``path``."""
+    """Yield one example per framing, with the prediction of the ONNX file."""
     images, _ = choose(test, len(FRAMINGS[preparation]))
-    see = _see(preparation, images.shape[1:])
+    prepare_file = _make_preparer(preparation, images.shape[1:])
     for index, (title, framing) in enumerate(FRAMINGS[preparation].items()):
         (file,) = frame(framing, images[index % len(images)][None], title)
-        picture, pixels = see(file)
+        picture, pixels = prepare_file(file)
         probabilities = predict_onnx(path, pixels[None])[0]
         best = int(probabilities.argmax())
         answer = f"{class_names[best]} {probabilities[best]:.0%}"
         yield Example(title=title, picture=picture, pixels=pixels, answer=answer)
 
 
-def _see(preparation: Preparation, image_shape: tuple[int, ...]) -> Callable[[bytes], tuple[Image.Image, Images]]:
-    """Return what makes a file of our own making a picture and pixels, as the service does."""
+def _make_preparer(
+    preparation: Preparation, image_shape: tuple[int, ...]
+) -> Callable[[bytes], tuple[Image.Image, Images]]:
+    """Return a function that decodes and prepares a trusted file as the service does."""
     prepare, side = preparer(preparation, image_shape), draft_side(preparation, image_shape)
 
-    def see(file: bytes) -> tuple[Image.Image, Images]:
+    def prepare_file(file: bytes) -> tuple[Image.Image, Images]:
         picture = open_picture(io.BytesIO(file), draft_side=side)
         return picture, prepare(picture)
 
-    return see
+    return prepare_file

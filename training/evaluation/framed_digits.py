@@ -1,4 +1,4 @@
-"""Digits on paper and screens, as people photograph and draw them: each way to frame a test image of MNIST."""
+"""Framings of MNIST test images: photographed paper, drawing canvases and scans."""
 
 from collections.abc import Callable
 
@@ -14,7 +14,7 @@ EXIF_ORIENTATION = 0x0112
 
 
 def page(digit: Array, random: Random) -> bytes:
-    """Dark ink on uneven, tinted, noisy paper, 40 to 150 px on a 320x240 page, off-centre, turned up to 12 degrees."""
+    """Draw dark ink on a page: 40 to 150 px, off-centre, rotated up to 12 degrees."""
     mask = mask_of(digit, random.uniform(40, 150), degrees=random.uniform(-12, 12))
     picture = draw(place(mask, PAGE, random), dark_ink(random), uneven_paper(PAGE, random))
     return encode(picture, "JPEG", quality=80)
@@ -27,12 +27,12 @@ def _canvas(digit: Array, random: Random, ink: int, paper: int) -> bytes:
 
 
 def white_on_black(digit: Array, random: Random) -> bytes:
-    """A white digit on a black canvas of 50 to 2000 px."""
+    """Draw a white digit on a black canvas of 50 to 2000 px."""
     return _canvas(digit, random, 255, 0)
 
 
 def black_on_white(digit: Array, random: Random) -> bytes:
-    """A black digit on a white canvas of 50 to 2000 px."""
+    """Draw a black digit on a white canvas of 50 to 2000 px."""
     return _canvas(digit, random, 0, 255)
 
 
@@ -44,12 +44,12 @@ def _stroked(digit: Array, random: Random, change: Callable[[Image.Image, float]
 
 
 def thin(digit: Array, random: Random) -> bytes:
-    """A fine pen: strokes worn away by a thirtieth of the digit's height all round."""
+    """Draw fine strokes, eroded by a filter of 1/30 of the digit's height."""
     return _stroked(digit, random, lambda mask, side: mask.filter(ImageFilter.MinFilter(_odd(side / 30))))
 
 
 def thick(digit: Array, random: Random) -> bytes:
-    """A marker: strokes wider by a fifteenth of the digit's height."""
+    """Draw thick strokes, dilated by a filter of 1/15 of the digit's height."""
 
     def widen(mask: Image.Image, side: float) -> Image.Image:
         border = _odd(side / 15) // 2 + 1
@@ -65,7 +65,7 @@ def _odd(value: float) -> int:
 
 
 def coloured(digit: Array, random: Random) -> bytes:
-    """A coloured pen, on coloured paper one time in two."""
+    """Draw with a coloured pen; half of the papers are coloured too."""
     paper = uneven_paper((240, 240), random)
     if random.random() < 0.5:
         tint = tuple(int(value) for value in random.integers(190, 256, 3))
@@ -89,17 +89,17 @@ def _lined(digit: Array, random: Random, *, squared: bool) -> bytes:
 
 
 def ruled(digit: Array, random: Random) -> bytes:
-    """Ruled paper, its lines pale blue or grey."""
+    """Draw on ruled paper with pale blue or grey lines."""
     return _lined(digit, random, squared=False)
 
 
 def squared(digit: Array, random: Random) -> bytes:
-    """Squared paper."""
+    """Draw on squared paper."""
     return _lined(digit, random, squared=True)
 
 
 def shadowed(digit: Array, random: Random) -> bytes:
-    """A hand's or a phone's shadow over part of the page, half as light, its edge soft."""
+    """Draw a soft-edged shadow on part of the page, 30 to 50 % darker."""
     size = (320, 240)
     across, down = np.meshgrid(np.arange(size[0]), np.arange(size[1]))
     angle = random.uniform(0, 2 * np.pi)
@@ -112,7 +112,7 @@ def shadowed(digit: Array, random: Random) -> bytes:
 
 
 def transparent(digit: Array, random: Random) -> bytes:
-    """Ink on nothing, dark or light, as drawing programs save it, with wide margins or none."""
+    """Draw dark or white ink on a transparent background, with wide margins or none."""
     mask = mask_of(digit, random.uniform(60, 300))
     if random.random() < 0.7:
         side = round(max(mask.size) * random.uniform(1.1, 3))
@@ -123,7 +123,7 @@ def transparent(digit: Array, random: Random) -> bytes:
 
 
 def turned(digit: Array, random: Random) -> bytes:
-    """A photograph that only EXIF says is upside down or on its side."""
+    """Rotate the pixels by 90, 180 or 270 degrees, corrected by EXIF orientation."""
     mask = place(mask_of(digit, random.uniform(80, 180)), PAGE, random)
     picture = draw(mask, dark_ink(random), uneven_paper(PAGE, random))
     orientation, turn = ((3, 2), (6, 1), (8, 3))[random.integers(3)]
@@ -134,13 +134,13 @@ def turned(digit: Array, random: Random) -> bytes:
 
 
 def tight(digit: Array, random: Random) -> bytes:
-    """Cropped to the ink: it touches every edge of the picture."""
+    """Crop to the ink, which touches every edge of the picture."""
     mask = mask_of(digit, random.uniform(30, 300))
     return encode(draw(mask, dark_ink(random), uneven_paper(mask.size, random)), "JPEG", quality=90)
 
 
 def cut(digit: Array, random: Random) -> bytes:
-    """Ink that runs a little beyond one edge of the picture."""
+    """Cut off 4 px of ink at one edge of the picture."""
     mask = place(mask_of(digit, 150), (240, 240), random, margin=0)
     box = mask.getbbox()
     assert box is not None
@@ -152,7 +152,7 @@ def cut(digit: Array, random: Random) -> bytes:
 
 
 def coarse(digit: Array, random: Random) -> bytes:
-    """A tight 16x16 box, enlarged: another century's scanner."""
+    """Enlarge a digit that fills a 16x16 box, as an old scanner gives."""
     side = int(random.integers(48, 200))
     small = mask_of(digit, 16)
     box = Image.new("L", (16, 16))
@@ -162,7 +162,7 @@ def coarse(digit: Array, random: Random) -> bytes:
 
 
 def framed(digit: Array, random: Random) -> bytes:
-    """A box drawn around it, as forms have: a line of 1 to 3 px at the edge of the picture or just inside."""
+    """Draw a form's box around the digit: 1 to 3 px wide, up to 9 px from the edge."""
     size = (200, 200)
     picture = draw(
         place(mask_of(digit, random.uniform(80, 150)), size, random, margin=20),

@@ -1,4 +1,4 @@
-"""Photographs of other sizes and shapes: each way to frame a test image of CIFAR-10."""
+"""Framings of CIFAR-10 test images: photographs of other sizes and shapes."""
 
 from collections.abc import Callable
 
@@ -14,12 +14,12 @@ def _enlarged(image: Array, random: Random) -> Image.Image:
 
 
 def enlarged(image: Array, random: Random) -> bytes:
-    """4 to 20 times as large."""
+    """Enlarge 4 to 20 times."""
     return encode(_enlarged(image, random))
 
 
 def enlarged_jpeg(image: Array, random: Random) -> bytes:
-    """The same, as a camera's file."""
+    """Enlarge 4 to 20 times and save as JPEG."""
     return encode(_enlarged(image, random), "JPEG", quality=85)
 
 
@@ -31,17 +31,17 @@ def _extended(image: Array, random: Random, *, wide: bool) -> Image.Image:
 
 
 def wide(image: Array, random: Random) -> bytes:
-    """A wide picture with the subject in its middle, its surroundings going on to both sides."""
+    """Extend the image to the left and right by reflection."""
     return encode(_extended(image, random, wide=True), "JPEG", quality=85)
 
 
 def tall(image: Array, random: Random) -> bytes:
-    """A tall one."""
+    """Extend the image to the top and bottom by reflection."""
     return encode(_extended(image, random, wide=False), "JPEG", quality=85)
 
 
 def padded(image: Array, random: Random) -> bytes:
-    """A wide or tall picture made square by two bars, black or white."""
+    """Pad a wide or tall picture to a square with two black or white bars."""
     picture = _extended(image, random, wide=random.random() < 0.5)
     side = max(picture.size)
     canvas = Image.new("RGB", (side, side), (0, 0, 0) if random.random() < 0.5 else (255, 255, 255))
@@ -59,24 +59,24 @@ def _surrounded(image: Array, random: Random, surroundings: Callable[[int], Imag
 
 
 def on_plain_ground(image: Array, random: Random) -> bytes:
-    """Somewhere on a ground of one colour, with a camera's noise, up to 2.2 times as wide as the subject."""
+    """Place the image on a noisy background of one colour, 1.25 to 2.2 times as wide."""
     color = random.uniform(60, 255, 3)
 
-    def ground(side: int) -> Image.Image:
+    def background(side: int) -> Image.Image:
         pixels = color + random.normal(0, 4, (side, side, 1))
         return Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
 
-    return _surrounded(image, random, ground)
+    return _surrounded(image, random, background)
 
 
 def out_of_focus(image: Array, random: Random) -> bytes:
-    """Somewhere in front of something out of focus, up to 2.2 times as wide: the picture itself, upside down."""
+    """Place the image on its blurred, upside-down copy, 1.25 to 2.2 times as wide."""
 
-    def ground(side: int) -> Image.Image:
+    def background(side: int) -> Image.Image:
         behind = Image.fromarray(image[::-1, ::-1]).resize((side, side), Image.Resampling.BICUBIC)
         return behind.filter(ImageFilter.GaussianBlur(side / 12))
 
-    return _surrounded(image, random, ground)
+    return _surrounded(image, random, background)
 
 
 PHOTOS: Framings = {

@@ -1,7 +1,7 @@
-"""A test image in a picture as people send them, as an encoded file; each kind is a function of image and seed.
+"""Framings: functions from a test image and a generator to an encoded picture.
 
-Digits come as MNIST has them, (28, 28) uint8, white on black, and are framed in framed_digits.py; photographs as
-CIFAR-10 has them, (32, 32, 3), and are framed in framed_photos.py.
+framed_digits.py takes MNIST images, (28, 28) uint8, white on black; framed_photos.py takes CIFAR-10 images,
+(32, 32, 3) uint8.
 """
 
 import io
@@ -20,12 +20,12 @@ NATIVE = "as in the test split"
 
 
 def encode(picture: Image.Image, kind: str = "PNG", **options: object) -> bytes:
-    """Return the file."""
+    """Return the picture as an encoded file."""
     buffer = io.BytesIO()
     picture.save(buffer, kind, **options)
     return buffer.getvalue()
 
 
 def native(image: Array, _random: Random) -> bytes:
-    """The test image itself."""
+    """Encode the test image itself."""
     return encode(Image.fromarray(image))

@@ -1,4 +1,4 @@
-"""What a model must show before it becomes a version."""
+"""The quality gate: checks that a model must pass before it is published."""
 
 from pathlib import Path
 
@@ -10,20 +10,20 @@ from models.contract import GOLDEN_FILES, golden_tolerance
 from training.errors import TrainingError
 from training.export.onnx_file import predict_onnx
 
-MAX_LOSS = 0.002  # of accuracy on the test split by a lower precision, 0..1
+MAX_LOSS = 0.002  # of accuracy on the test split, against float32; 0..1
 
 
 class GateError(TrainingError):
-    """The model does not earn a version."""
+    """The model failed a release gate."""
 
 
 def write_golden(path: Path, images: NDArray[np.uint8], probabilities: NDArray[np.float32]) -> None:
-    """Write a golden file: images, (N, ...) uint8, with the probabilities, (N, K) float32, that a service must give."""
+    """Write images, (N, ...) uint8, and their probabilities, (N, K) float32."""
     np.savez_compressed(path, images=images, probabilities=probabilities)
 
 
 def check_golden(path: Path, precision: str = "float32") -> None:
-    """Compare an ONNX file with the golden images beside it, as the service will.
+    """Compare an ONNX file with its golden file, as the service does.
 
     Raises:
         GateError: a probability differs by more than the tolerance.
@@ -33,25 +33,25 @@ def check_golden(path: Path, precision: str = "float32") -> None:
     difference = float(np.abs(predict_onnx(path, images) - expected).max())
     tolerance = golden_tolerance(precision, "cpu")
     if not difference <= tolerance:
-        raise GateError(f"the golden images differ by {difference:.1e}; at most {tolerance:.0e} is right")
+        raise GateError(f"golden images: probabilities differ by {difference:.1e} (limit {tolerance:.0e})")
 
 
 def check_loss(lossy: Metrics, float32: Metrics) -> None:
-    """Refuse a graph of a lower precision that loses accuracy.
+    """Reject a graph of a lower precision that loses too much accuracy.
 
     Raises:
-        GateError: it does.
+        GateError: the loss exceeds ``MAX_LOSS``.
     """
     lost = float32.accuracy - lossy.accuracy
-    if lost > MAX_LOSS + 1e-9:  # a difference of floats
-        raise GateError(f"it loses {lost:.2%} of accuracy; at most {MAX_LOSS:.2%} is right")
+    if lost > MAX_LOSS + 1e-9:  # tolerance for rounding of the difference
+        raise GateError(f"accuracy is {lost:.2%} below float32 (limit {MAX_LOSS:.2%})")
 
 
 def check_accuracy(metrics: Metrics, min_accuracy: float) -> None:
-    """Refuse a model that is worse than its floor.
+    """Reject a model below its minimum accuracy.
 
     Raises:
-        GateError: it is.
+        GateError: the accuracy is below ``min_accuracy``.
     """
     if metrics.accuracy < min_accuracy:
         raise GateError(

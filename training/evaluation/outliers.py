@@ -1,4 +1,4 @@
-"""Pictures that a model was not trained for, to see whether it knows: drawn from a seed, or other data sets' images."""
+"""Unrelated images for familiarity: drawn from a seed, or from another data set."""
 
 import string
 import sys
@@ -16,14 +16,16 @@ from models.preparation.preparer import preparer
 from training.data.datasets import CIFAR10_FOLDER, MNIST_FOLDER, DataError, DataSet, Split, load_cifar10, load_mnist
 from training.recipes.zoo import TrainableModel
 
-SIDE = 280  # of a drawn picture, pixels
+SIDE = 280  # pixels of a drawn picture
 FONTS = [
     *(f"DejaVu{name}.ttf" for name in ("Sans", "Sans-Bold", "Sans-Oblique", "Serif", "Serif-Bold", "Serif-Italic")),
     *(f"DejaVuSansMono{name}.ttf" for name in ("", "-Bold", "-Oblique")),
     *(f"STIXGeneral{name}.ttf" for name in ("", "Bol", "Italic", "BolIta")),
 ]
 LETTERS = string.ascii_letters
-DISTINCT_LETTERS = "".join(letter for letter in LETTERS if letter not in "ISOZclijosvz")  # an O is a 0, an l a 1
+DISTINCT_LETTERS = "".join(
+    letter for letter in LETTERS if letter not in "ISOZclijosvz"
+)  # an O looks like a 0, an l like a 1
 SYMBOLS = "@#$%&*+=?!<>^~{}[]§€£"
 
 Random = np.random.Generator
@@ -33,13 +35,13 @@ Draw = Callable[[Random], Image.Image]
 def outliers(
     model: TrainableModel, test: Split, data_dir: Path, *, count: int
 ) -> Iterator[tuple[str, NDArray[np.uint8]]]:
-    """Yield the name of each kind, and images of it as the model would get them.
+    """Yield the name of each kind and its images, prepared for the model.
 
     Args:
-        model: says how pictures are prepared.
-        test: its own test split.
-        data_dir: the other data set's images are a kind too, where they lie there; nothing is downloaded.
-        count: of each kind.
+        model: defines how pictures are prepared.
+        test: the model's test split.
+        data_dir: if it has the other data set, its images are one more kind; nothing is downloaded.
+        count: images per kind.
     """
     images = test.images.cpu().numpy()
     prepare = preparer(model.preparation, images.shape[1:])
@@ -49,7 +51,7 @@ def outliers(
 
 
 def _draw(name: str, draw: Draw, count: int) -> Iterator[Image.Image]:
-    """Draw the pictures of a kind, each kind from a seed of its own."""
+    """Draw the pictures of a kind; its name seeds the random generator."""
     random = np.random.default_rng(zlib.crc32(name.encode()))
     return (draw(random) for _ in range(count))
 
@@ -81,13 +83,13 @@ def _for_photos(data_dir: Path) -> Mapping[str, Draw]:
 
 
 def _images_of(kind: str, load: Callable[..., DataSet], data_dir: Path, folder: Path) -> dict[str, Draw]:
-    """Make another data set's test images a kind; none, where they do not lie there or cannot be read."""
+    """Return another data set's test images as a kind; empty if it is unreadable."""
     if not (data_dir / folder).is_dir():
         return {}
     try:
         return {kind: _enlarged(load(data_dir, download=False).test)}
-    except DataError as error:  # no reason to lose a run of hours
-        tqdm.write(f"no {kind} among the pictures of other things: {error}", file=sys.stderr)
+    except DataError as error:  # not worth aborting a run of hours
+        tqdm.write(f"unrelated images: skipped {kind}: {error}", file=sys.stderr)
         return {}
 
 
@@ -101,7 +103,7 @@ def _enlarged(split: Split) -> Draw:
 
 
 def _character(alphabet: str, random: Random) -> Image.Image:
-    """Type one in some font and size, turned a little."""
+    """Draw one character in a random font and size, rotated by up to 15 degrees."""
     font = Path(mpl.get_data_path(), "fonts", "ttf", FONTS[random.integers(len(FONTS))])
     picture = Image.new("L", (SIDE, SIDE))
     ImageDraw.Draw(picture).text(
@@ -115,7 +117,7 @@ def _character(alphabet: str, random: Random) -> Image.Image:
 
 
 def _scribble(random: Random) -> Image.Image:
-    """Draw a round line through some points."""
+    """Draw a smooth line through 5 to 11 random points."""
     picture, count = Image.new("L", (SIDE, SIDE)), int(random.integers(5, 12))
     points = random.uniform(0.1 * SIDE, 0.9 * SIDE, (2, count))
     steps = np.linspace(0, count - 1, 300)
@@ -126,18 +128,18 @@ def _scribble(random: Random) -> Image.Image:
 
 
 def _shape(random: Random) -> Image.Image:
-    """Draw the outline of a triangle to a hexagon, or fill it."""
+    """Draw a regular polygon of 3 to 6 sides, filled or outlined."""
     picture = Image.new("L", (SIDE, SIDE))
     circle = (SIDE / 2, SIDE / 2, random.uniform(0.2, 0.4) * SIDE)
-    sides, turned, width = int(random.integers(3, 7)), random.uniform(0, 360), int(random.integers(8, 20))
+    sides, rotation, width = int(random.integers(3, 7)), random.uniform(0, 360), int(random.integers(8, 20))
     filled = random.random() < 0.3
     fill = 255 if filled else 0
-    ImageDraw.Draw(picture).regular_polygon(circle, sides, turned, fill=fill, outline=255, width=width)
+    ImageDraw.Draw(picture).regular_polygon(circle, sides, rotation, fill=fill, outline=255, width=width)
     return picture
 
 
 def _side_by_side(digits: NDArray[np.uint8]) -> Image.Image:
-    """Put two digits into one picture, as near as in a number."""
+    """Join two digits into one picture, spaced as in a number."""
     left, right = digits
     both = np.zeros((28, 54), np.uint8)
     both[:, :28] = left
@@ -154,7 +156,7 @@ def _blank(random: Random) -> Image.Image:
 
 
 def _texture(random: Random) -> Image.Image:
-    """Lay one or two waves over each other, in two colours."""
+    """Draw one wave, or two superimposed, in two colours."""
     down, across = np.mgrid[:128, :128]
     angle, frequency = random.uniform(0, np.pi), random.uniform(0.05, 0.6)
     levels = np.sin(frequency * (across * np.cos(angle) + down * np.sin(angle)))
@@ -165,7 +167,7 @@ def _texture(random: Random) -> Image.Image:
 
 
 def _coloured(picture: Image.Image, random: Random) -> Image.Image:
-    """Give what is drawn a colour, and what it is drawn on another."""
+    """Colour a grey picture with two random colours."""
     return _blend(np.asarray(picture) / 255, random)
 
 

@@ -1,4 +1,4 @@
-"""Ink and paper: what pictures of handwriting are drawn with."""
+"""Ink and paper for synthetic pictures of handwriting."""
 
 import numpy as np
 from PIL import Image
@@ -9,13 +9,13 @@ Color = tuple[int, int, int]
 
 
 def mask_of(digit: Array, side: float, *, degrees: float = 0.0) -> Image.Image:
-    """Enlarge a digit's ink, cropped, to a longest side: mode L, 255 where the pen went, edges as sharp as a pen's."""
+    """Crop a digit to its ink and scale its longest side: mode L, 255 is ink."""
     rows, columns = (np.flatnonzero(digit.any(axis=axis)) for axis in (1, 0))
     ink = Image.fromarray(digit[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1])
     scale = side / max(ink.size)
     size = (max(1, round(ink.width * scale)), max(1, round(ink.height * scale)))
     large = ink.resize(size, Image.Resampling.BICUBIC)
-    if scale > 2:  # a pen's edge is no wider than a pixel or two
+    if scale > 2:  # keep the edge of a stroke at one or two pixels, like a pen's
         large = large.point(lambda value: (value - 128) * scale / 2 + 128)
     if degrees:
         large = large.rotate(degrees, Image.Resampling.BICUBIC, expand=True)
@@ -23,21 +23,21 @@ def mask_of(digit: Array, side: float, *, degrees: float = 0.0) -> Image.Image:
 
 
 def place(mask: Image.Image, size: tuple[int, int], random: Random, *, margin: int = 4) -> Image.Image:
-    """Lay a mask somewhere on a canvas, not nearer to its edge than the margin."""
+    """Place a mask randomly on a canvas, at least ``margin`` px from its edges."""
     canvas = Image.new("L", size)
-    rooms = [side - length - 2 * margin for side, length in zip(size, mask.size, strict=True)]
-    left, top = (margin + int(random.integers(max(1, room + 1))) for room in rooms)
+    spaces = [side - length - 2 * margin for side, length in zip(size, mask.size, strict=True)]
+    left, top = (margin + int(random.integers(max(1, space + 1))) for space in spaces)
     canvas.paste(mask, (left, top))
     return canvas
 
 
 def draw(mask: Image.Image, ink: Color, paper: Image.Image) -> Image.Image:
-    """Put ink on paper."""
+    """Draw ink on paper where the mask is set."""
     return Image.composite(Image.new("RGB", paper.size, ink), paper, mask)
 
 
 def uneven_paper(size: tuple[int, int], random: Random, *, noise: float = 4.0) -> Image.Image:
-    """Tinted paper under uneven light, as a camera sees it."""
+    """Return tinted paper under uneven light, with camera noise."""
     width, height = size
     tint = np.array([random.uniform(200, 250), random.uniform(195, 245), random.uniform(175, 240)])
     angle, fall = random.uniform(0, 2 * np.pi), random.uniform(0.1, 0.35)
@@ -48,6 +48,6 @@ def uneven_paper(size: tuple[int, int], random: Random, *, noise: float = 4.0) -
 
 
 def dark_ink(random: Random) -> Color:
-    """Pencil to ball pen."""
+    """Return a random dark colour, from pencil to ballpoint pen."""
     red, green, blue = (int(value) for value in random.integers(10, 80, 3))
     return red, green, blue

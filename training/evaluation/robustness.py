@@ -1,7 +1,7 @@
-"""How a version's graphs answer pictures unlike the test images: framed as people send them, or of other things.
+"""Accuracy and familiarity of a version's graphs on framed and unrelated images.
 
-It is measured when a version is published and whenever its card is rendered again, as preparation and pictures may have
-changed since, and kept beside the graphs.
+Measured when a version is published and whenever its card is rendered again, because preparation and pictures may have
+changed. Stored next to the graphs.
 """
 
 import json
@@ -27,7 +27,7 @@ from training.recipes.zoo import MNIST, TrainableModel
 
 ROBUSTNESS_FILE = "robustness.json"
 TEST_IMAGES = "test images"
-COUNT, SHARE = 1000, 0.1  # of the test images, framed in each way, and of pictures of each other thing: the less
+COUNT, SHARE = 1000, 0.1  # pictures per kind: the smaller of COUNT and this share of the test images
 
 Images = NDArray[np.uint8]
 Labels = NDArray[np.int64]
@@ -35,56 +35,56 @@ Labels = NDArray[np.int64]
 
 @dataclass(frozen=True, kw_only=True)
 class KindMeasurement:
-    """How a graph answers pictures of one kind."""
+    """Measurement of one graph on pictures of one kind."""
 
     pictures: str  # the kind
     count: int
-    familiar: float  # share of them, 0..1
-    read: float | None = None  # share of them; none of pictures of other things
-    auroc: float | None = None  # 0..1, of the familiarity that tells pictures of other things from the test images
+    familiar: float  # share that is familiar, 0..1
+    read: float | None = None  # accuracy, 0..1; None for unrelated images
+    auroc: float | None = None  # 0..1, of familiarity between test and unrelated images; None for framings
 
 
 @dataclass(frozen=True, kw_only=True)
 class Robustness:
-    """How each graph of a version answers pictures of every kind."""
+    """Measurements of every graph of a version on every kind of pictures."""
 
-    git_commit: str  # of the code that measured
+    git_commit: str  # of the measuring code
     graphs: Mapping[str, Sequence[KindMeasurement]]  # precision -> the test images, then each kind
 
     @classmethod
     def from_json(cls, text: str) -> "Robustness":
-        """Read what :func:`write_robustness` wrote."""
+        """Parse the format of :func:`write_robustness`."""
         fields = json.loads(text)
         graphs = {precision: [KindMeasurement(**row) for row in rows] for precision, rows in fields["graphs"].items()}
         return cls(git_commit=fields["git_commit"], graphs=graphs)
 
     def kinds(self) -> list[tuple[KindMeasurement, ...]]:
-        """Return each kind as every graph answers it, in the order of ``graphs``."""
+        """Return the measurements per kind, one per graph in the order of ``graphs``."""
         return list(zip(*self.graphs.values(), strict=True))
 
 
 def default_count(num_images: int) -> int:
-    """Return how many pictures of each kind a test split is measured with."""
+    """Return the number of pictures per kind for a test split."""
     return max(1, min(COUNT, round(SHARE * num_images)))
 
 
 def measure_robustness(
     folder: Path, model: TrainableModel, test: Split, data_dir: Path, *, count: int | None = None
 ) -> Robustness:
-    """Ask every graph of a version about its test images and about pictures of every kind.
+    """Measure every graph of a version on test images and pictures of every kind.
 
     Args:
         folder: of the version.
-        model: that it is a version of.
+        model: the definition of the version's model.
         test: the test split.
-        data_dir: where another data set may lie, see :func:`outliers`.
-        count: of pictures of each kind.
+        data_dir: may have another data set, see :func:`outliers`.
+        count: pictures per kind.
     """
     graphs = graphs_of(folder)
     rows: dict[str, list[KindMeasurement]] = {precision: [] for precision in graphs}
     real: dict[str, NDArray[np.float32]] = {}
     kinds = _pictures(model, test, data_dir, count or default_count(len(test)))
-    for title, images, labels in tqdm(kinds, desc="pictures unlike the test images", unit="kind", leave=False):
+    for title, images, labels in tqdm(kinds, desc="measuring robustness", unit="kind", leave=False):
         for precision, path in graphs.items():
             probabilities, familiarity = run_onnx(path, ["probabilities", FAMILIARITY], images)
             known = real.setdefault(precision, familiarity)  # the test images come first
@@ -101,12 +101,12 @@ def measure_robustness(
 
 
 def write_robustness(folder: Path, robustness: Robustness) -> None:
-    """Keep it with the version."""
+    """Write the measurements into the version's folder."""
     (folder / ROBUSTNESS_FILE).write_text(json.dumps(asdict(robustness), indent=1) + "\n")
 
 
 def read_robustness(folder: Path) -> Robustness | None:
-    """Return what is kept with the version, None if nothing is."""
+    """Return the version's stored measurements, or None."""
     path = folder / ROBUSTNESS_FILE
     return Robustness.from_json(path.read_text()) if path.exists() else None
 
@@ -114,7 +114,7 @@ def read_robustness(folder: Path) -> Robustness | None:
 def _pictures(
     model: TrainableModel, test: Split, data_dir: Path, count: int
 ) -> Iterator[tuple[str, Images, Labels | None]]:
-    """Yield each kind of pictures as the model gets them, with labels where there are any."""
+    """Yield each kind's title, prepared images and, if it has any, labels."""
     yield TEST_IMAGES, test.images.cpu().numpy(), test.labels.cpu().numpy()
     chosen, labels = choose(test, count)
     for title, images in framed(model.preparation, chosen):

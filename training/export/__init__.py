@@ -1,1 +1,1 @@
-"""From a network to ONNX files: folding, calibration, familiarity, lower precisions."""
+"""Export to ONNX: folding, calibration, familiarity, lower precisions."""

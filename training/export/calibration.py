@@ -1,4 +1,4 @@
-"""Calibration: what makes a confidence mean what it says, fitted on the validation split."""
+"""Calibration of probabilities, fitted on the validation split."""
 
 import math
 from collections.abc import Callable
@@ -8,26 +8,25 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-BOUNDS = (0.05, 20.0)  # where every image is classified right, the best temperature would be none at all
+BOUNDS = (0.05, 20.0)  # if every image is classified correctly, the best temperature would be 0
 RATIO = (math.sqrt(5) - 1) / 2
-FLOORS = [thousandths / 1000 for thousandths in range(100)]  # below 1/K the likeliest class is always above it
-KEPT = 0.01  # of softmax at least, so that no class becomes impossible and their order stays
+FLOORS = [thousandths / 1000 for thousandths in range(100)]  # below 1/K, so that the most likely class is above
+KEPT = 0.01  # minimum fraction of softmax, so that no class becomes impossible and the order is kept
 
 
 @dataclass(frozen=True, kw_only=True)
 class Calibration:
-    """From logits to probabilities by a temperature (Guo et al. 2017) and, after label smoothing, a floor.
+    """Map from logits to probabilities: a temperature (Guo et al. 2017), an offset.
 
-    Smoothed by ``a``, labels give each of K classes ``a / K`` even where it is out of the question (Szegedy et al.
-    2016), and a network learns to do so too. No temperature takes that floor off again: max(softmax - floor, softmax /
-    100) does, normalised.
+    Label smoothing by ``a`` gives every class at least the probability ``a / K`` (Szegedy et al. 2016), and a network
+    learns to do so. A temperature cannot remove this offset; max(softmax - floor, softmax / 100), normalized, does.
     """
 
     temperature: float = 1.0
-    floor: float = 0.0  # of softmax, 0..1/K
+    floor: float = 0.0  # offset subtracted from softmax, 0..1/K
 
     def __call__(self, logits: Tensor) -> Tensor:
-        """Return the probabilities: (N, K) -> (N, K), whose rows sum to 1."""
+        """Return probabilities: (N, K) -> (N, K), rows sum to 1."""
         softmax = torch.softmax(logits / self.temperature, dim=1)
         if not self.floor:
             return softmax
@@ -36,12 +35,12 @@ class Calibration:
 
 
 def fit_calibration(logits: Tensor, labels: Tensor, *, smoothed: bool) -> Calibration:
-    """Return the calibration of the least negative log-likelihood.
+    """Return the calibration with the lowest negative log-likelihood.
 
     Args:
         logits: (N, K) of the validation split.
         labels: (N,) class ids.
-        smoothed: whether the network learned smoothed labels; otherwise the floor is nothing.
+        smoothed: whether the labels were smoothed in training; otherwise the floor is 0.
     """
     logits = logits.double()
 
@@ -50,15 +49,18 @@ def fit_calibration(logits: Tensor, labels: Tensor, *, smoothed: bool) -> Calibr
         return float(functional.nll_loss(probabilities.clamp_min(1e-300).log(), labels))
 
     def fit(floor: float) -> tuple[float, float, float]:
-        temperature = math.exp(_minimum(lambda logarithm: loss(math.exp(logarithm), floor), *map(math.log, BOUNDS)))
+        temperature = math.exp(_minimize(lambda logarithm: loss(math.exp(logarithm), floor), *map(math.log, BOUNDS)))
         return loss(temperature, floor), temperature, floor
 
     _loss, temperature, floor = min(fit(floor) for floor in (FLOORS if smoothed else [0.0]))
     return Calibration(temperature=temperature, floor=floor)
 
 
-def _minimum(function: Callable[[float], float], low: float, high: float) -> float:
-    """Golden-section search. Without a floor the likelihood has one optimum, convex in the inverse temperature."""
+def _minimize(function: Callable[[float], float], low: float, high: float) -> float:
+    """Minimize by golden-section search.
+
+    Without a floor, the loss has one minimum: it is convex in the inverse temperature.
+    """
     while high - low > 1e-4:
         left, right = high - RATIO * (high - low), low + RATIO * (high - low)
         low, high = (low, right) if function(left) <= function(right) else (left, high)

@@ -1,4 +1,4 @@
-"""Familiarity: how much an image looks like what a model was trained on, as an output of the model's own graph."""
+"""Familiarity: a graph output for the similarity of an image to training data."""
 
 from pathlib import Path
 
@@ -11,9 +11,9 @@ from models.contract import FAMILIAR, FAMILIARITY, FAMILIARITY_DECIMALS
 from training.data.datasets import Split
 from training.export.onnx_file import ExportError, check_onnx, run_onnx
 
-LEVELS = np.concatenate([np.arange(10) / 1000, np.arange(1, 101) / 100])  # that the output has
-TREES = "ai.onnx.ml"  # the domain of ONNX that has them
-_AXIS, _MEANS, _REACH = "familiarity_axis", "familiarity_means", "familiarity_reach"
+LEVELS = np.concatenate([np.arange(10) / 1000, np.arange(1, 101) / 100])  # values of the output
+TREES = "ai.onnx.ml"  # ONNX domain of the tree operators
+_AXIS, _MEANS, _PROJECTIONS = "familiarity_axis", "familiarity_means", "familiarity_reach"
 _EACH, _THRESHOLDS, _STEPS = "familiarity_each", "familiarity_thresholds", "familiarity_steps"
 
 
@@ -21,31 +21,31 @@ def add_familiarity(path: Path, val: Split, *, smoothed: bool) -> None:
     """Add the output ``familiarity``, (N,) float32, to a classifier's file.
 
     Familiarity is the empirical p-value of an image's in-distribution score: the share of validation images whose score
-    is no higher, in hundredths, and in thousandths below 0.01. One validation image in twenty has less than 0.05.
+    is no higher, in steps of 0.01, and of 0.001 below 0.01. One validation image in twenty has less than 0.05.
 
-    The score is the largest logit (Hendrycks et al. 2022), less what :mod:`training.export.folding` subtracts; the
-    energy score (Liu et al. 2020) was no better here and costs more. Networks trained with label smoothing keep the
-    size of their logits nearly constant, so their score is the largest projection of the features, the input of the
-    last layer, on the direction of a class mean: their norm (Park et al. 2023) times the cosine of the angle to that
-    mean. After neural collapse (Papyan et al. 2020; Liu and Qin 2025) features of known images lie in these directions.
+    The score is the largest logit (Hendrycks et al. 2022), after the subtraction of :mod:`training.export.folding`;
+    the energy score (Liu et al. 2020) was no better here and costs more. Label smoothing makes the size of logits
+    nearly constant. The score is then the largest projection of the features, which are the input of the last layer,
+    on the direction of a class mean: their norm (Park et al. 2023) times the cosine of the angle to that mean. After
+    neural collapse (Papyan et al. 2020; Liu and Qin 2025) features of known images lie in these directions.
 
     Args:
-        path: of an ONNX file with the output ``logits``, float or int8; each has thresholds of its own.
+        path: ONNX file with the output ``logits``, float or int8; each gets its own thresholds.
         val: the validation split.
-        smoothed: whether the network learned smoothed labels.
+        smoothed: whether the labels were smoothed in training.
 
     Raises:
-        ExportError: the file has the output already, or no last layer whose features could be taken.
+        ExportError: the file already has the output, or has no linear layer.
     """
     model = onnx.load(path)
     graph = model.graph
     if FAMILIARITY in {output.name for output in graph.output}:
-        raise ExportError(f"{path.name} has the output {FAMILIARITY} already, of other thresholds; export it anew")
+        raise ExportError(f"{path.name} already has the output {FAMILIARITY}; export the model again")
     images, batch = val.images.cpu().numpy(), graph.input[0].type.tensor_type.shape.dim[0].dim_param
     if smoothed:
-        _add_reach(model, _features(graph, path), images, val.labels.cpu().numpy())
-    scored = _REACH if smoothed else "logits"
-    scores = _run(model, scored, images)  # (N, K), of which the largest counts
+        _add_projections(model, _find_features(graph, path), images, val.labels.cpu().numpy())
+    scored = _PROJECTIONS if smoothed else "logits"
+    scores = _run(model, scored, images)  # (N, K); the score is the largest
     thresholds = np.quantile(scores.max(axis=1), LEVELS[1:]).astype(np.float32)
     if any(node.op_type == "QuantizeLinear" for node in graph.node):
         _count_by_trees(model, scored, thresholds, scores.shape[1])
@@ -57,24 +57,27 @@ def add_familiarity(path: Path, val: Split, *, smoothed: bool) -> None:
 
 
 def predict_familiarity(path: Path, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Run a file that has the output over images of any number: (N, ...) uint8 -> (N,)."""
+    """Compute the familiarity of N images: (N, ...) uint8 -> (N,)."""
     (familiarity,) = run_onnx(path, [FAMILIARITY], images)
     return familiarity
 
 
 def share_familiar(values: NDArray[np.float32]) -> float:
-    """Return the share of images, 0..1, whose familiarity, (N,), the service calls familiar."""
+    """Return the fraction of values, (N,), that the service calls familiar, 0..1."""
     return round(float((values.round(FAMILIARITY_DECIMALS) >= FAMILIAR).mean()), 4)
 
 
 def _count_by_layer(graph: onnx.GraphProto, scored: str, thresholds: NDArray[np.float32]) -> None:
-    """Give out the level of the last threshold that the largest score is no lower than, wherever a graph may run."""
+    """Output the level of the highest threshold that the largest score reaches.
+
+    This variant runs on any device.
+    """
     _add(graph, _AXIS, np.array([1]))
     _add(graph, _THRESHOLDS, -thresholds)
     _add(graph, _EACH, np.ones((1, len(thresholds)), np.float32))
     _add(graph, _STEPS, np.diff(LEVELS).astype(np.float32))
     largest, above, reached = (f"{FAMILIARITY}_{part}" for part in ("score", "above", "reached"))
-    graph.node.extend(  # 1 where the score is no lower, else 0: a layer and its activation, which run as one
+    graph.node.extend(  # 1 if the score reaches a threshold, else 0; the layer and its activation run as one kernel
         [
             helper.make_node("ReduceMax", [scored, _AXIS], [largest], name=largest, keepdims=1),
             helper.make_node("Gemm", [largest, _EACH, _THRESHOLDS], [above], name=above),
@@ -85,10 +88,12 @@ def _count_by_layer(graph: onnx.GraphProto, scored: str, thresholds: NDArray[np.
 
 
 def _count_by_trees(model: onnx.ModelProto, scored: str, thresholds: NDArray[np.float32], num_classes: int) -> None:
-    """Give out the same level by two nodes instead of four, on CPUs: for a GPU there is no such kernel.
+    """Output the same level with two nodes instead of four, for CPUs only.
 
-    A tree for each class, balanced, counts the thresholds that its score is no lower than; the largest count is that
-    of the largest score.
+    The tree operator has no GPU kernel.
+
+    A balanced tree per class counts the thresholds that its score reaches. The largest count is that of the largest
+    score.
     """
     graph, counted, shape = model.graph, f"{FAMILIARITY}_counted", f"{FAMILIARITY}_shape"
     branches = _bisect(0, len(thresholds))
@@ -122,9 +127,11 @@ def _count_by_trees(model: onnx.ModelProto, scored: str, thresholds: NDArray[np.
 
 
 def _bisect(low: int, high: int, first: int = 0) -> list[tuple[int, int, int]]:
-    """Return the nodes, numbered from ``first``, of a tree that counts between ``low`` and ``high`` thresholds.
+    """Return the nodes of a tree that counts ``low`` to ``high`` thresholds.
 
-    Each is (threshold to compare with, node if the score is no lower, node if it is), a leaf (count, 0, 0).
+    Nodes are numbered from ``first``.
+
+    A node is (index of the threshold, child if the score reaches it, child if not). A leaf is (count, 0, 0).
     """
     if low == high:
         return [(low, 0, 0)]
@@ -134,23 +141,25 @@ def _bisect(low: int, high: int, first: int = 0) -> list[tuple[int, int, int]]:
     return [(middle, first + 1, first + 1 + len(above)), *above, *below]
 
 
-def _add_reach(model: onnx.ModelProto, features: str, images: NDArray[np.uint8], labels: NDArray[np.int64]) -> None:
-    """Add how far a tensor reaches towards the mean of each class."""
+def _add_projections(
+    model: onnx.ModelProto, features: str, images: NDArray[np.uint8], labels: NDArray[np.int64]
+) -> None:
+    """Add a node that projects a tensor on the direction of each class mean."""
     graph = model.graph
     _add(graph, _MEANS, _class_directions(_run(model, features, images), labels))
-    graph.node.append(helper.make_node("MatMul", [features, _MEANS], [_REACH], name=_REACH))
+    graph.node.append(helper.make_node("MatMul", [features, _MEANS], [_PROJECTIONS], name=_PROJECTIONS))
 
 
-def _features(graph: onnx.GraphProto, path: Path) -> str:
-    """Return the name of what the last layer takes."""
+def _find_features(graph: onnx.GraphProto, path: Path) -> str:
+    """Return the name of the last linear layer's input."""
     layers = [node for node in graph.node if node.op_type in {"Gemm", "MatMul"}]
     if not layers:
-        raise ExportError(f"{path.name} has no linear layer at its end, whose features would tell familiarity")
+        raise ExportError(f"{path.name} has no linear layer, whose input is required for familiarity")
     return str(layers[-1].input[0])
 
 
 def _class_directions(features: NDArray[np.float32], labels: NDArray[np.int64]) -> NDArray[np.float32]:
-    """Return the mean of each class's features, of length 1: (N, D), (N,) -> (D, K)."""
+    """Return the mean features of each class, normalized: (N, D), (N,) -> (D, K)."""
     means = np.stack([features[labels == label].mean(axis=0) for label in np.unique(labels)], axis=1)
     return np.asarray(means / np.linalg.norm(means, axis=0), np.float32)
 
@@ -160,7 +169,7 @@ def _add(graph: onnx.GraphProto, name: str, values: NDArray[np.generic]) -> None
 
 
 def _run(model: onnx.ModelProto, tensor: str, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Run a copy of a graph that gives out one of its tensors."""
+    """Compute a tensor of a graph in a copy that has it as an output."""
     copy = onnx.ModelProto()
     copy.CopyFrom(model)
     if tensor not in {output.name for output in copy.graph.output}:

@@ -1,4 +1,4 @@
-"""Fold what could be steps of their own into the layer before: batch norms, and what is taken off the logits."""
+"""Folding of batch norms and logit corrections into the weights of layers."""
 
 import copy
 
@@ -12,11 +12,10 @@ from training.fitting.prediction import predict_logits
 
 
 def fold_batch_norms(network: nn.Module) -> nn.Module:
-    """Return a copy, in evaluation mode, whose batch norms are part of the convolution or linear layer before them.
+    """Return a copy, in evaluation mode, with folded batch norms.
 
-    It is the same function in fewer steps, and what a quantiser expects.
-
-    A max pool between them does not mind: batch norm with positive weights keeps the order of values.
+    The copy computes the same function with fewer operations, as quantizers expect. A max pool may lie between layer
+    and batch norm if the batch norm's weights are positive, because they keep the order of values.
     """
     folded = copy.deepcopy(network).eval()
     for sequence in folded.modules():
@@ -27,10 +26,10 @@ def fold_batch_norms(network: nn.Module) -> nn.Module:
 
 @torch.no_grad()
 def centre_logits(network: nn.Module) -> None:
-    """Let a sequence of layers that ends in a linear one give logits of mean 0, where training left it to chance.
+    """Change the last linear layer so that the logits of each image have mean 0.
 
-    Softmax does not see it; what compares the logits of one image with another's, as familiarity does, tells more
-    without it.
+    Training leaves this mean arbitrary. Softmax does not depend on it, but familiarity compares the logits of different
+    images and is more accurate without it. Networks that do not end in a linear layer are left unchanged.
     """
     last = network[-1] if isinstance(network, nn.Sequential) else None
     if isinstance(last, nn.Linear):
@@ -40,18 +39,19 @@ def centre_logits(network: nn.Module) -> None:
 
 @torch.no_grad()
 def discount_strength(network: nn.Module, train: Tensor, val: Tensor, *, discount: float) -> None:
-    """Take off all logits alike what they owe to an image's strength: how strongly it drives the first layer.
+    """Subtract from the logits their linear dependence on image strength.
 
-    Bold strokes make large logits, of a letter too, and faint ones small logits, of a digit too; so Zhang and Xiang
-    (2023) decouple a logit's cosine from its norms. Strength is the norm of what the first activation gives. A ridge
-    regression tells it from the features before the last layer, which can so subtract it at no cost; softmax does not
-    see it.
+    Strength is the norm of the first layer's activations.
+
+    Bold strokes give large logits, even for a letter, and faint strokes small ones, even for a digit; Zhang and Xiang
+    (2023) decouple a logit's cosine from its norms for this reason. A ridge regression predicts the strength from the
+    features before the last layer, so this layer can subtract it from all logits at no cost. Softmax does not change.
 
     Args:
-        network: see strength_parts; is left in evaluation mode.
-        train: images to learn from what the strength is, (N, ...).
-        val: other images, whose largest logits and strengths are brought to one scale.
-        discount: standard deviations of the largest logit that are taken off for one of strength.
+        network: see strength_parts; is switched to evaluation mode.
+        train: images for the regression, (N, ...).
+        val: other images, for the standard deviations of largest logits and strengths.
+        discount: standard deviations of the largest logit to subtract per standard deviation of strength.
     """
     early, late, last = strength_parts(network)
     hidden = predict_logits(early, train)
@@ -60,23 +60,25 @@ def discount_strength(network: nn.Module, train: Tensor, val: Tensor, *, discoun
     gram = features.T @ features + torch.eye(features.shape[1], dtype=features.dtype, device=features.device)
     weights = torch.linalg.solve(gram, features.T @ strengths)
     scale = predict_logits(network, val).amax(dim=1).std() / _strength(predict_logits(early, val)).std()
-    taken = (discount * scale * weights).float()
-    last.weight.sub_(taken[:-1])
-    last.bias.sub_(taken[-1])
+    correction = (discount * scale * weights).float()
+    last.weight.sub_(correction[:-1])
+    last.bias.sub_(correction[-1])
 
 
 def strength_parts(network: nn.Module) -> tuple[nn.Sequential, nn.Sequential, nn.Linear]:
-    """Part a network after its first activation, which tells strength, and before the last layer, which discounts it.
+    """Split a network after its first ReLU and before its last layer.
+
+    Strength is measured after the ReLU.
 
     Raises:
-        TrainingError: it is not made of layers in a row with a ReLU among them and a linear one at the end.
+        TrainingError: the network is not an ``nn.Sequential`` with a ReLU and a final linear layer.
     """
     layers = list(network) if isinstance(network, nn.Sequential) else []
     ends = [index + 1 for index, layer in enumerate(layers) if isinstance(layer, nn.ReLU)]
     if not ends or not isinstance(last := layers[-1], nn.Linear):
         raise TrainingError(
-            "strength_discount: expected layers in a row, a ReLU among them and a linear one at the end, as in an MLP; "
-            "elsewhere leave it at 0"
+            "strength_discount: expected an nn.Sequential with a ReLU and a final linear layer, as in an MLP; "
+            "set it to 0 for other networks"
         )
     return nn.Sequential(*layers[: ends[0]]), nn.Sequential(*layers[ends[0] : -1]), last
 

@@ -1,4 +1,4 @@
-"""From a network to one self-describing ONNX file: write, check, compare with PyTorch, or raise."""
+"""Export of a network to one ONNX file, checked and compared with PyTorch."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,15 +17,18 @@ from training.export.folding import fold_batch_norms
 
 PARITY_BATCHES = (1, 2, 3, 7, 64)
 PARITY_TOLERANCE = 1e-5
-BATCH = 256  # images that run at once where there are many
+BATCH = 256  # largest number of images per run
 
 
 class ExportError(TrainingError):
-    """The file is not valid ONNX, or computes something else than the network."""
+    """The file is not valid ONNX, or its results differ from the network's."""
 
 
 class CalibratedClassifier(nn.Module):
-    """What is exported: (N, H, W) or (N, H, W, 3) uint8 -> probabilities (N, K) and the logits before calibration."""
+    """Network to export, with outputs probabilities and uncalibrated logits.
+
+    Shape: (N, H, W) or (N, H, W, 3) uint8 -> (N, K) each.
+    """
 
     def __init__(self, network: nn.Module, calibration: Calibration) -> None:
         super().__init__()
@@ -39,21 +42,21 @@ class CalibratedClassifier(nn.Module):
 
 
 def export_onnx(classifier: CalibratedClassifier, path: Path, images: Tensor) -> None:
-    """Write the classifier, on the CPU and in evaluation mode, to one file; then check and compare it.
+    """Write the classifier to one file, check the file and compare it with PyTorch.
 
     Args:
-        classifier: is moved to the CPU and to evaluation mode.
-        path: of the new file.
-        images: uint8 images as the model takes them, to compare on.
+        classifier: is moved to the CPU and switched to evaluation mode.
+        path: new file.
+        images: uint8 images for the comparison, in the model's input shape.
 
     Raises:
-        ExportError: the file is not valid, not alone, or gives other probabilities than the classifier.
+        ExportError: the file is not valid, is not self-contained, or gives other probabilities.
     """
     classifier.cpu().eval()
     images = images.cpu()
     torch.onnx.export(
         fold_batch_norms(classifier),
-        (_cycle(images, 2),),  # an example of one image would freeze the batch to one
+        (_cycle(images, 2),),  # an example of one image would fix the batch size to 1
         path,
         dynamo=True,
         input_names=["images"],
@@ -68,7 +71,7 @@ def export_onnx(classifier: CalibratedClassifier, path: Path, images: Tensor) ->
 
 
 def write_card(path: Path, card: ModelCard) -> None:
-    """Put the card into the file's metadata; the graph stays as it is."""
+    """Write the card into the file's metadata."""
     model = onnx.load(path)
     onnx.helper.set_model_props(model, card.to_metadata())
     onnx.save(model, path)
@@ -76,10 +79,10 @@ def write_card(path: Path, card: ModelCard) -> None:
 
 
 def check_onnx(path: Path) -> None:
-    """Check the file in full.
+    """Check the whole file.
 
     Raises:
-        ExportError: it is not valid ONNX, or keeps its weights elsewhere.
+        ExportError: the file is not valid ONNX, or stores weights in another file.
     """
     try:
         tensors = onnx.load(path, load_external_data=False).graph.initializer
@@ -89,7 +92,7 @@ def check_onnx(path: Path) -> None:
     except Exception as error:  # the checker's and the parser's exceptions share no other base class
         raise ExportError(f"{path.name} is not valid ONNX: {error}") from error
     if external:
-        raise ExportError(f"{path.name} keeps weights in another file; a model is one file")
+        raise ExportError(f"{path.name} keeps weights in another file; expected a single file")
 
 
 def check_parity(path: Path, classifier: CalibratedClassifier, images: Tensor) -> None:
@@ -105,21 +108,21 @@ def check_parity(path: Path, classifier: CalibratedClassifier, images: Tensor) -
             expected = classifier(batch)[0].numpy()
         found = session.run(["probabilities"], {"images": batch.numpy()})[0]
         difference = float(np.abs(found - expected).max()) if found.shape == expected.shape else float("inf")
-        if not difference <= PARITY_TOLERANCE:  # a NaN is no parity either
+        if not difference <= PARITY_TOLERANCE:  # NaN fails too
             raise ExportError(
-                f"{path.name} differs from PyTorch by {difference:.1e} at batch {batch_size}; "
-                f"at most {PARITY_TOLERANCE:.0e} is right"
+                f"{path.name} differs from PyTorch by {difference:.1e} at batch size {batch_size} "
+                f"(limit {PARITY_TOLERANCE:.0e})"
             )
 
 
 def predict_onnx(path: Path, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Run a file over images of any number: (N, ...) uint8 -> probabilities (N, K)."""
+    """Compute the probabilities of N images: (N, ...) uint8 -> (N, K)."""
     (probabilities,) = run_onnx(path, ["probabilities"], images)
     return probabilities
 
 
 def run_onnx(model: Path | bytes, outputs: Sequence[str], images: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
-    """Run a file, or its content, over images of any number: (N, ...) uint8 -> (N, ...) of each output."""
+    """Compute outputs of a file, or of its content: (N, ...) -> (N, ...) each."""
     session = open_session(model)
     batches = (images[start : start + BATCH] for start in range(0, len(images), BATCH))
     found = [session.run(list(outputs), {"images": batch}) for batch in batches]
@@ -127,12 +130,12 @@ def run_onnx(model: Path | bytes, outputs: Sequence[str], images: NDArray[np.uin
 
 
 def open_session(model: Path | bytes) -> ort.InferenceSession:
-    """Open a file, or its content, on the CPU, the reference of every comparison."""
+    """Open a file, or its content, on the CPU, the reference of all comparisons."""
     return ort.InferenceSession(model, providers=["CPUExecutionProvider"])
 
 
 def _remove_traces(path: Path) -> None:
-    """Take out what the exporter notes of this machine: its paths, in a stack trace a node."""
+    """Remove the exporter's stack traces, which contain paths of this machine."""
     model = onnx.load(path)
     graph = model.graph
     for part in (graph, *graph.node, *graph.input, *graph.output, *graph.value_info, *graph.initializer):

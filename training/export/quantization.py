@@ -13,7 +13,7 @@ from models.contract import EXACT_WEIGHT_BITS
 from training.export.onnx_file import ExportError
 
 NUM_CALIBRATION_IMAGES = 512
-QUANTIZED = ["Conv", "Gemm", "MatMul", "MaxPool", "Add"]  # Add is a residual's; the rest of the graph stays float32
+QUANTIZED = ["Conv", "Gemm", "MatMul", "MaxPool", "Add"]  # Add of a residual block; the rest of the graph stays float32
 
 
 class _Batches(CalibrationDataReader):  # type: ignore[misc]  # untyped
@@ -26,16 +26,18 @@ class _Batches(CalibrationDataReader):  # type: ignore[misc]  # untyped
 
 
 def quantize(source: Path, target: Path, images: NDArray[np.uint8]) -> None:
-    """Write the int8 graph of a float graph: static, QDQ, per-channel signed weights, unsigned activations.
+    """Write the int8 graph of a float graph.
+
+    The format is static QDQ with per-channel signed weights and unsigned activations.
 
     Weights have 7 bits. On x86-64 processors without VNNI, ONNX Runtime multiplies uint8 activations by int8 weights
-    with VPMADDUBSW, which adds two products in int16 and saturates. With 7-bit weights two products always fit, so that
-    every processor computes the same integers.
+    with VPMADDUBSW, which adds two products in int16 and saturates. With 7-bit weights the sum always fits, so every
+    processor computes the same integers.
 
     Args:
-        source: ONNX file whose batch norms are folded; its output ``familiarity``, if it has one, is left out.
-        target: ONNX file to write, with the same input and outputs.
-        images: training images, (N, H, W) or (N, H, W, 3), to calibrate activations by; the first 512 are used.
+        source: ONNX file with folded batch norms; an output ``familiarity`` is omitted.
+        target: ONNX file to write, with the outputs ``probabilities`` and ``logits``.
+        images: training images, (N, H, W) or (N, H, W, 3); the first 512 calibrate the activations.
 
     Raises:
         ExportError: the quantizer failed, or a weight has more than 7 bits.
@@ -52,18 +54,18 @@ def quantize(source: Path, target: Path, images: NDArray[np.uint8]) -> None:
             op_types_to_quantize=QUANTIZED,
             per_channel=True,
             reduce_range=True,
-            activation_type=QuantType.QUInt8,  # whose least value is 0: ReLU costs nothing more
+            activation_type=QuantType.QUInt8,  # its minimum is 0, so ReLU costs nothing more
             weight_type=QuantType.QInt8,
         )
-    except Exception as error:  # whatever ONNX Runtime's quantiser raises
-        raise ExportError(f"cannot be quantized: {error}") from error
+    except Exception as error:  # ONNX Runtime's quantizer raises many types
+        raise ExportError(f"cannot quantize {source.name}: {error}") from error
     finally:
         prepared.unlink(missing_ok=True)
     check_weight_range(target)
 
 
 def check_weight_range(path: Path) -> None:
-    """Check that no int8 weight of a graph can saturate the sum of two products in int16.
+    """Check that int8 weights cannot saturate the int16 sum of two products.
 
     Raises:
         ExportError: a weight lies outside -64..64.

@@ -1,4 +1,4 @@
-"""How long a graph takes for an image on one core."""
+"""Measurement of the time per image of a graph on one core."""
 
 import statistics
 import time
@@ -10,15 +10,17 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 BATCH_SIZES = (1, 64)
-SECONDS = 1.0  # spent on each graph and batch size
+SECONDS = 1.0  # per graph and batch size
 
 
 def milliseconds_per_image(graphs: Mapping[str, Path], images: NDArray[np.uint8]) -> dict[str, dict[str, float]]:
-    """Return the median time by name of the graph and batch size, the graphs taking turns, as other work disturbs both.
+    """Measure the median time by graph name and batch size.
+
+    The graphs are timed in turn, so that other load on the machine affects all of them.
 
     Args:
         graphs: ONNX files by name.
-        images: (N, ...) as the graphs take them.
+        images: (N, ...), in the input shape of the graphs.
     """
     sessions = {name: open_on_one_core(path) for name, path in graphs.items()}
     found: dict[str, dict[str, float]] = {name: {} for name in graphs}
@@ -37,7 +39,7 @@ def milliseconds_per_image(graphs: Mapping[str, Path], images: NDArray[np.uint8]
 
 
 def open_on_one_core(model: Path | bytes) -> ort.InferenceSession:
-    """Open a file, or its content, with one thread."""
+    """Open a file, or its content, on one thread."""
     options = ort.SessionOptions()
     options.intra_op_num_threads = 1
     return ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])

@@ -1,4 +1,4 @@
-"""The state of a run after each epoch, kept so that it can go on after an interruption."""
+"""Checkpoints: the state of a run after each epoch, to resume it."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -12,66 +12,70 @@ from training.errors import TrainingError
 
 
 class CheckpointError(TrainingError):
-    """There is nothing to resume, it belongs to another run, or it cannot be written."""
+    """The checkpoint is missing, unreadable, not writable, or of another run."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Checkpoint:
-    """What the next epoch needs. No generator: every epoch is seeded anew (see training/fitting/loop.py)."""
+    """State of a run between two epochs.
 
-    run: dict[str, Any]  # what must be the same when the run goes on: model, recipe, seed, data
+    It has no random generator, as each epoch sets its own seed (training/fitting/loop.py).
+    """
+
+    run: dict[str, Any]  # model, recipe, seed and data, which must be equal on resume
     network: dict[str, Any]
     optimizer: dict[str, Any]
-    average: dict[str, Any]  # that Lookahead keeps; empty without
-    selector: dict[str, Any]  # of images; empty where all are trained on
-    best: dict[str, Any]  # the network of the best epoch so far
-    history: list[dict[str, Any]]  # an Epoch each
-    seconds: float  # trained so far
+    average: dict[str, Any]  # of Lookahead; empty without it
+    selector: dict[str, Any]  # of hard examples; empty without it
+    best: dict[str, Any]  # weights of the best epoch so far
+    history: list[dict[str, Any]]  # one Epoch each
+    seconds: float  # training time so far
 
 
 def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
-    """Replace the file in one step: whoever is interrupted has the old one or the new one, and nothing else.
+    """Replace the file atomically; an interruption leaves the old or the new one.
 
     Raises:
-        CheckpointError: it cannot be written.
+        CheckpointError: the file cannot be written.
     """
     partial = path.with_suffix(".partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         torch.save({name: getattr(checkpoint, name) for name in Checkpoint.__dataclass_fields__}, partial)
         partial.replace(path)
-    except (OSError, RuntimeError) as error:  # torch's writer raises the latter, for a full disk too
+    except (OSError, RuntimeError) as error:  # torch raises RuntimeError if the disk is full
         cause = " ".join(str(error).split())
-        raise CheckpointError(f"cannot write {path}: {cause}; make room, or name another --checkpoint-dir") from error
+        raise CheckpointError(f"cannot write {path}: {cause}; free disk space or set --checkpoint-dir") from error
     finally:
-        with suppress(OSError):  # it has become the checkpoint
+        with suppress(OSError):  # fails after the rename
             partial.unlink()
 
 
 def load_checkpoint(path: Path, *, run: dict[str, Any], device: torch.device) -> Checkpoint:
-    """Read the state of ``run``.
+    """Load the state of ``run``.
 
     Raises:
-        CheckpointError: there is none, it is not readable, or it is another run's.
+        CheckpointError: the file is missing, unreadable, or of another run.
     """
     if not path.is_file():
-        raise CheckpointError(f"nothing to resume: no {path}; leave out --resume to begin the run")
+        raise CheckpointError(f"nothing to resume: {path} does not exist; omit --resume to start a run")
     try:
         checkpoint = Checkpoint(**torch.load(path, map_location=device, weights_only=True))
-    except Exception as error:  # torch.load has no base class for a file it cannot read
-        raise CheckpointError(f"cannot read {path}: {error}; leave out --resume to begin anew") from error
+    except Exception as error:  # torch.load's exceptions share no other base class
+        cause = " ".join(str(error).split())
+        raise CheckpointError(f"cannot read {path}: {cause}; omit --resume to start over") from error
     for name, value in run.items():
         if checkpoint.run.get(name) != value:
             raise CheckpointError(
-                f"{path} is of another run: its {name} is {checkpoint.run.get(name)}, this run's is {value}; "
-                "leave out --resume to begin anew"
+                f"{path} belongs to another run: its {name} is {checkpoint.run.get(name)}, this run's is {value}; "
+                "omit --resume to start over"
             )
     return checkpoint
 
 
 @contextmanager
 def own_checkpoint(path: Path, *, resume: bool) -> Iterator[None]:
-    """On KeyboardInterrupt delete the checkpoint if this run began it; what an earlier run left there stays."""
+    """Delete the checkpoint on KeyboardInterrupt if this run created it."""
     found = _identify(path)
     try:
         yield
@@ -81,15 +85,15 @@ def own_checkpoint(path: Path, *, resume: bool) -> Iterator[None]:
         raise
 
 
-def describe_run(**settings: Any) -> dict[str, Any]:  # noqa: ANN401  # whatever identifies a run
-    """Return settings as plain types that a checkpoint can hold."""
+def describe_run(**settings: Any) -> dict[str, Any]:  # noqa: ANN401  # any setting that identifies a run
+    """Convert settings to plain types for a checkpoint."""
     return {
         name: asdict(value) if hasattr(value, "__dataclass_fields__") else value for name, value in settings.items()
     }
 
 
 def _identify(path: Path) -> tuple[int, int] | None:
-    """Tell one file at a path from its successor, without a moment at which an interruption would mislead."""
+    """Return inode and time of change, which differ after a file is replaced."""
     try:
         stat = path.stat()
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""A published model as teacher: what it says of a deformed image is a better target than the label of the original."""
+"""Knowledge distillation (Hinton et al. 2015) from a published model."""
 
 import sys
 from collections.abc import Iterable, Iterator
@@ -21,59 +21,61 @@ from training.fitting.training_batch import TrainingBatch
 
 CPU, CUDA = torch.device("cpu"), "CUDAExecutionProvider"
 
-_Said = tuple[NDArray[np.float32], NDArray[np.float32]]  # probabilities and logits, (M, K) each
+_Outputs = tuple[NDArray[np.float32], NDArray[np.float32]]  # probabilities and logits, (M, K) each
 
 
 class TeacherError(TrainingError):
-    """The model that shall teach is not published."""
+    """The teacher is not published or cannot be loaded."""
 
 
 class Teacher:
-    """Probabilities of a published model on the images that the student sees (Hinton et al. 2015)."""
+    """Published model that predicts the targets of the student's augmented images."""
 
     def __init__(self, version_folder: Path, *, device: torch.device = CPU, threads: int = 1) -> None:
-        """Open a version, NAME/VERSION, on the student's GPU, or else on the CPU.
+        """Load a version on the student's GPU, or on the CPU.
 
-        There it is asked in 8 bits where it has them: its answers cost less than half of the time.
+        On the CPU the int8 graph is used if there is one; it takes less than half of the time.
 
         Args:
-            version_folder: of the repository of models.
-            device: that the student computes on.
-            threads: of the CPU, beside those that the student computes with.
+            version_folder: models/NAME/VERSION.
+            device: device of the student.
+            threads: CPU threads, in addition to the student's.
 
         Raises:
-            TeacherError: it is not there, or no model.
+            TeacherError: the folder has no model that can be loaded.
         """
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         try:
             self.session = _open(version_folder, options, on_gpu=device.type == "cuda")
-        except Exception as error:  # ONNX Runtime's exceptions have no other base class
-            raise TeacherError(f"no model in {version_folder} to learn from; retrain it first: {error}") from error
+        except Exception as error:  # ONNX Runtime's exceptions share no other base class
+            raise TeacherError(f"cannot load the teacher from {version_folder}: {error}; retrain it first") from error
 
     def label(self, batches: Iterable[Split], *, share: float, outliers: bool = False) -> Iterator[TrainingBatch]:
-        """Yield a lesson a batch, whose targets, (N, K) float32, are the teacher's probabilities mixed with the labels.
+        """Yield each batch with targets, (N, K) float32.
 
-        The teacher looks at the next batch while the student learns from this one.
+        The targets are the teacher's probabilities mixed with the labels.
+
+        The teacher predicts the next batch while the student learns from the current one.
 
         Args:
-            batches: images as augmented, 0..255, which the teacher sees rounded.
-            share: of the teacher, 0..1; the rest is the labels'.
-            outliers: add as many of them, for whose targets the teacher stands alone.
+            batches: augmented images, 0..255, which are rounded for the teacher.
+            share: weight of the teacher, 0..1; the rest is the weight of the labels.
+            outliers: add one outlier per image; its target is the teacher's prediction alone.
         """
         with ThreadPoolExecutor(1) as thread:
-            ahead: tuple[Split, Tensor, Future[_Said]] | None = None
+            pending: tuple[Split, Tensor, Future[_Outputs]] | None = None
             for batch in batches:
                 images = torch.cat([batch.images, outliers_of(batch.images)]) if outliers else batch.images
-                following = batch, images, thread.submit(self._check_timeouts, images)
-                if ahead:
-                    yield _lesson(*ahead, share)
-                ahead = following
-            if ahead:
-                yield _lesson(*ahead, share)
+                submitted = batch, images, thread.submit(self._predict, images)
+                if pending:
+                    yield _mix_targets(*pending, share)
+                pending = submitted
+            if pending:
+                yield _mix_targets(*pending, share)
 
-    def _check_timeouts(self, images: Tensor) -> _Said:
+    def _predict(self, images: Tensor) -> _Outputs:
         pixels = images.round().to(torch.uint8).cpu().numpy()
         probabilities, logits = self.session.run(["probabilities", "logits"], {"images": pixels})
         return probabilities, logits
@@ -82,17 +84,17 @@ class Teacher:
 def _open(folder: Path, options: ort.SessionOptions, *, on_gpu: bool) -> ort.InferenceSession:
     int8, float32 = folder / INT8_MODEL_FILE, folder / MODEL_FILE
     if on_gpu and CUDA in ort.get_available_providers():
-        cuda = (CUDA, {"cudnn_conv_algo_search": "HEURISTIC"})  # the default costs up to a second a batch size
+        cuda = (CUDA, {"cudnn_conv_algo_search": "HEURISTIC"})  # the default takes up to a second per batch size
         session = ort.InferenceSession(float32, options, providers=[cuda, "CPUExecutionProvider"])
         if session.get_providers()[0] == CUDA:
             return session
     if on_gpu:
-        tqdm.write("ONNX Runtime cannot use the GPU: the teacher answers from the CPU, more slowly", file=sys.stderr)
+        tqdm.write("ONNX Runtime cannot use the GPU; the teacher runs on the CPU, which is slower", file=sys.stderr)
     return ort.InferenceSession(int8 if int8.exists() else float32, options, providers=["CPUExecutionProvider"])
 
 
-def _lesson(batch: Split, images: Tensor, said: Future[_Said], share: float) -> TrainingBatch:
-    targets, logits = (torch.from_numpy(output).to(images.device) for output in said.result())
+def _mix_targets(batch: Split, images: Tensor, outputs: Future[_Outputs], share: float) -> TrainingBatch:
+    targets, logits = (torch.from_numpy(output).to(images.device) for output in outputs.result())
     mixed = share * targets[: len(batch)] + (1 - share) * functional.one_hot(batch.labels, targets.shape[1])
     targets = torch.cat([mixed, targets[len(batch) :]])
     return TrainingBatch(images=images, targets=targets, labels=batch.labels, teacher_logits=logits)

@@ -1,4 +1,4 @@
-"""Which images of a batch are worth a step of the large network: the hardest, as a small one trained beside it sees."""
+"""Selection of the hardest images of a batch by a small network."""
 
 from typing import Any
 
@@ -10,11 +10,14 @@ from training.device import mixed_precision
 from training.fitting.optimizers import make_optimizer, set_learning_rate
 from training.recipes.recipe import Recipe
 
-TRAINED_EVERY = 4  # batches; the small network need not learn from each
+TRAINED_EVERY = 4  # batches; fewer steps of the small network are enough
 
 
 class HardestImages:
-    """Choose by the loss of a small network, as airbench96 does (Jordan 2024): half the images, nearly all the gain."""
+    """Selector by the loss of a small network, as in airbench96 (Jordan 2024).
+
+    Half of the images give nearly all of the benefit.
+    """
 
     def __init__(self, network: nn.Module, recipe: Recipe, *, device: torch.device) -> None:
         self.network, self.recipe, self.device = network.to(device), recipe, device
@@ -22,12 +25,14 @@ class HardestImages:
         self.network.train()
 
     def choose(self, images: Tensor, labels: Tensor, *, step: int, lr: float) -> Tensor:
-        """Return the rows of the hardest images of a batch; every fourth step the small network learns from them.
+        """Return the indices of the hardest images of a batch.
+
+        At every fourth step, the small network is trained on them.
 
         Args:
-            images: (N, ...) as the networks take them, augmented.
+            images: (N, ...), augmented, in the input shape of the networks.
             labels: (N,) class ids.
-            step: of the epoch.
+            step: number of the step in its epoch.
             lr: learning rate of this step.
         """
         learns = step % TRAINED_EVERY == 0
@@ -45,10 +50,10 @@ class HardestImages:
         return rows
 
     def state_dict(self) -> dict[str, Any]:
-        """Return what :meth:`load_state_dict` takes up."""
+        """Return the state for :meth:`load_state_dict`."""
         return {"network": self.network.state_dict(), "optimizer": self.optimizer.state_dict()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on where the state was taken."""
+        """Restore a state returned by :meth:`state_dict`."""
         self.network.load_state_dict(state["network"])
         self.optimizer.load_state_dict(state["optimizer"])

@@ -1,52 +1,57 @@
-"""What a run did, epoch by epoch."""
+"""Measurements of each epoch of a run, and the choice of the best epoch."""
 
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-JUDGED_BY = 5  # epochs
+JUDGED_BY = 5  # epochs in the running mean of the validation accuracy
 
 
 @dataclass(frozen=True, kw_only=True)
 class Epoch:
-    """What one epoch gave; training figures are of the augmented images, while the network changed."""
+    """Measurements of one epoch.
+
+    Training values are of augmented images, averaged over the steps of the epoch.
+    """
 
     epoch: int  # from 1
     train_loss: float
     train_accuracy: float  # 0..1
     val_loss: float
     val_accuracy: float  # 0..1
-    lr: float  # at its end
+    lr: float  # of the last step
     images_per_s: float
 
 
 @dataclass(frozen=True, kw_only=True)
 class Fit:
-    """What a run left in the network: its best epoch."""
+    """Result of a run; the network has the weights of its best epoch."""
 
     history: list[Epoch]
     best: Epoch
     seconds: float
-    stopped: bool  # before its last epoch and the end of its patience
+    stopped: bool  # before its last epoch and before its patience ended
 
 
 def best_epoch(history: Sequence[Epoch]) -> Epoch:
-    """Return the epoch of the highest validation accuracy, of equals the one of the lowest loss.
+    """Return the epoch of the highest validation accuracy.
 
-    Where an epoch stands out from the four before it, that is luck, more so while the rate is high: it is judged by the
-    mean of the five then.
+    The lowest validation loss breaks ties.
+
+    An accuracy above the mean of the last five epochs counts as that mean: such peaks are noise, mostly while the
+    learning rate is high.
     """
 
     def rank(index: int) -> tuple[float, float]:
         epoch, latest = history[index], history[max(0, index + 1 - JUDGED_BY) : index + 1]
-        mean = statistics.mean(one.val_accuracy for one in latest)
+        mean = statistics.mean(each.val_accuracy for each in latest)
         return min(mean, epoch.val_accuracy), -epoch.val_loss
 
     return history[max(range(len(history)), key=rank)]
 
 
 def describe_epoch(epoch: Epoch, epochs: int) -> str:
-    """Return one line for the log; ``epochs`` is how many the run has."""
+    """Format an epoch as one log line; ``epochs`` is the number of epochs of the run."""
     return (
         f"epoch {epoch.epoch}/{epochs}  train loss {epoch.train_loss:.4f} accuracy {epoch.train_accuracy:.4f}  "
         f"val loss {epoch.val_loss:.4f} accuracy {epoch.val_accuracy:.4f}  lr {epoch.lr:.2e}  "

@@ -1,14 +1,17 @@
-"""Lookahead: the network follows a slower average of itself (Zhang et al. 2019, with airbench's schedule)."""
+"""Lookahead (Zhang et al. 2019, with airbench's schedule)."""
 
 import torch
 from torch import Tensor, nn
 
-MEETING_STEPS = 5  # steps between two meetings of the network and its average
-MAX_DECAY = 0.95**MEETING_STEPS  # of the average, reached with the cube of progress: the early ones are forgotten
+MEETING_STEPS = 5  # steps between two synchronizations of the network and its average
+MAX_DECAY = 0.95**MEETING_STEPS  # at the end; grows with the cube of progress, so that early weights are forgotten
 
 
 class Lookahead:
-    """A slow copy of every weight and running statistic; at each meeting the network continues from it."""
+    """Slow average of every weight and running statistic.
+
+    The network regularly continues from it.
+    """
 
     def __init__(self, network: nn.Module) -> None:
         self.network = network
@@ -16,7 +19,10 @@ class Lookahead:
 
     @torch.no_grad()
     def meet(self, progress: float) -> None:
-        """Move the average towards the network and the network onto the average; ``progress`` of the run is 0..1."""
+        """Update the average from the network and copy it back.
+
+        ``progress`` of the run is 0..1.
+        """
         for name, fast in _floats(self.network).items():
             self.slow[name].lerp_(fast, 1 - MAX_DECAY * progress**3)
             fast.copy_(self.slow[name])

@@ -1,4 +1,4 @@
-"""The training loop: fit a network to the training split and keep its best epoch."""
+"""Training loop: fits a network to the training split and keeps its best epoch."""
 
 import copy
 import math
@@ -28,9 +28,9 @@ from training.recipes.recipe import Recipe
 
 
 class Fitting:
-    """One run that can be watched, stopped and taken up again.
+    """Training run that can be observed, stopped and resumed.
 
-    Every epoch is seeded by the run's seed and its own number, so a run that was resumed equals one that was not.
+    The run's seed and the epoch's number determine an epoch's seed, so a resumed run gives the same result.
     """
 
     def __init__(
@@ -48,21 +48,23 @@ class Fitting:
         self.selector, self.teacher = selector, teacher
         self.optimizer = make_optimizer(network, recipe)
         self.lookahead = Lookahead(network) if recipe.lookahead else None
-        coins = torch.rand(len(data.train), generator=torch.Generator().manual_seed(seed))
-        self.mirrored_first = (coins < 0.5).to(device)
+        draws = torch.rand(len(data.train), generator=torch.Generator().manual_seed(seed))
+        self.mirrored_first = (draws < 0.5).to(device)
         self.history: list[Epoch] = []
         self.best_weights = copy.deepcopy(network.state_dict())
         self.seconds = 0.0
 
     def run(self, *, stopped: Callable[[], bool], after_epoch: Callable[[], None]) -> Fit | None:
-        """Train until the last epoch, the end of patience, or ``stopped()``; return None if no epoch was finished.
+        """Train until the last epoch, the end of patience, or ``stopped()``.
 
-        The network ends in evaluation mode with the weights of the best epoch on validation.
+        Return None if no epoch finished.
+
+        The network is left in evaluation mode, with the weights of the best epoch.
         """
         train, recipe = self.data.train, self.recipe
         total, done = recipe.epochs * len(train), len(self.history) * len(train)
         options = {"unit": " images", "unit_scale": True, "disable": None, "dynamic_ncols": True}
-        with self._own_threads(), tqdm(total=total, initial=done, **options) as bar:
+        with self._student_threads(), tqdm(total=total, initial=done, **options) as bar:
             while not (self._is_over() or stopped()):
                 epoch = self._run_epoch(bar, stopped)
                 if epoch is None:
@@ -77,7 +79,7 @@ class Fitting:
         return Fit(history=self.history, best=best, seconds=self.seconds, stopped=not self._is_over())
 
     def checkpoint(self, run: dict[str, object]) -> Checkpoint:
-        """Return the state that :meth:`restore` takes up."""
+        """Return the state for :meth:`restore`."""
         return Checkpoint(
             run=run,
             network=self.network.state_dict(),
@@ -90,7 +92,7 @@ class Fitting:
         )
 
     def restore(self, checkpoint: Checkpoint) -> None:
-        """Go on where the checkpoint was taken."""
+        """Restore the state of a checkpoint."""
         self.network.load_state_dict(checkpoint.network)
         self.optimizer.load_state_dict(checkpoint.optimizer)
         if self.lookahead:
@@ -101,14 +103,14 @@ class Fitting:
         self.history = [Epoch(**epoch) for epoch in checkpoint.history]
         self.seconds = checkpoint.seconds
 
-    def _own_threads(self) -> AbstractContextManager[None]:
-        """Leave half of the processor to a teacher, unless the student computes elsewhere."""
+    def _student_threads(self) -> AbstractContextManager[None]:
+        """Reserve half of the threads for the teacher if the student uses the CPU."""
         return threads(half_of_threads()) if self.teacher and self.device.type == "cpu" else nullcontext()
 
     def _best_epoch(self) -> Epoch:
-        """Return the epoch whose weights are kept: the last, once the rate has fallen to nothing.
+        """Return the epoch to keep: the last one if the learning rate is nearly 0.
 
-        An earlier one that is as good on the few validation images is luck.
+        On few validation images, an earlier epoch may equal it by chance.
         """
         has_fallen = self.recipe.rate_falls and len(self.history) == self.recipe.epochs
         return self.history[-1] if has_fallen else best_epoch(self.history)
@@ -116,40 +118,43 @@ class Fitting:
     def _is_over(self) -> bool:
         if not self.history:
             return False
-        waited = len(self.history) - self._best_epoch().epoch
-        return len(self.history) >= self.recipe.epochs or waited >= self.recipe.patience
+        since_best = len(self.history) - self._best_epoch().epoch
+        return len(self.history) >= self.recipe.epochs or since_best >= self.recipe.patience
 
     def _run_epoch(self, bar: "tqdm[None]", stopped: Callable[[], bool]) -> Epoch | None:
-        """Train on every image once and validate; None, and nothing kept, where the run was stopped meanwhile."""
+        """Train on every image once and validate.
+
+        Return None and discard the epoch if the run is stopped meanwhile.
+        """
         started, number, num_images = time.perf_counter(), len(self.history) + 1, len(self.data.train)
         torch.manual_seed(self.seed * 1_000_003 + number)
         self.network.train()
         loss_sum, num_correct = torch.zeros(2, device=self.device)
         val_losses = tuple(epoch.val_loss for epoch in self.history)
-        num_trained, lessons = 0, self._lessons(mirrored=self.mirrored_first ^ (number % 2 == 0))
+        num_trained, batches = 0, self._training_batches(mirrored=self.mirrored_first ^ (number % 2 == 0))
         steps = math.ceil(num_images / self.recipe.batch_size)
-        for step, lesson in enumerate(lessons):
+        for step, batch in enumerate(batches):
             if stopped():
                 return None
             progress = (number - 1 + step / steps) / self.recipe.epochs
             lr = learning_rate(self.recipe, progress, val_losses)
-            bar.update(len(lesson.labels))
+            bar.update(len(batch.labels))
             if self.selector:
-                lesson = lesson[self.selector.choose(lesson.images, lesson.labels, step=step, lr=lr)]  # noqa: PLW2901
-            labels = lesson.labels
-            loss, logits = self._step(lesson, lr)
+                batch = batch[self.selector.choose(batch.images, batch.labels, step=step, lr=lr)]  # noqa: PLW2901
+            labels = batch.labels
+            loss, logits = self._step(batch, lr)
             if self.lookahead and (step % MEETING_STEPS == MEETING_STEPS - 1 or step == steps - 1):
                 self.lookahead.meet(progress)
             loss_sum += loss * len(labels)
             num_correct += (logits.argmax(dim=1) == labels).sum()
             num_trained += len(labels)
-            if step % 10 == 0 and not bar.disable:  # reading a figure makes a GPU wait
+            if step % 10 == 0 and not bar.disable:  # reading a value synchronizes with the GPU
                 bar.set_postfix(epoch=number, loss=f"{float(loss):.3f}", acc=f"{share_correct(logits, labels):.3f}")
         train_loss, train_accuracy = float(loss_sum) / num_trained, float(num_correct) / num_trained
-        seconds = time.perf_counter() - started  # after reading them, which waits for a GPU
+        seconds = time.perf_counter() - started  # measured after the line above, which waits for the GPU
         val_loss, val_accuracy = self._validate()
         self.seconds += time.perf_counter() - started
-        return self._keep(
+        return self._record(
             Epoch(
                 epoch=number,
                 train_loss=train_loss,
@@ -161,8 +166,8 @@ class Fitting:
             )
         )
 
-    def _lessons(self, *, mirrored: Tensor) -> Iterator[TrainingBatch]:
-        """Yield every training image once, in a new order and augmented, with what it is to be taken for."""
+    def _training_batches(self, *, mirrored: Tensor) -> Iterator[TrainingBatch]:
+        """Yield every training image once, shuffled and augmented, with targets."""
         batches, recipe = self._augmented(mirrored), self.recipe
         if self.teacher:
             return self.teacher.label(batches, share=recipe.teacher_share, outliers=recipe.outlier_exposure)
@@ -174,16 +179,16 @@ class Fitting:
             images = self.recipe.augmentation(train.images[rows], mirrored=mirrored[rows])
             yield Split(images=images, labels=train.labels[rows])
 
-    def _step(self, lesson: TrainingBatch, lr: float) -> tuple[Tensor, Tensor]:
-        """Learn; return the loss, and the logits of the labelled images."""
+    def _step(self, batch: TrainingBatch, lr: float) -> tuple[Tensor, Tensor]:
+        """Take an optimizer step; return the loss and the logits of labelled images."""
         set_learning_rate(self.optimizer, lr)
         with mixed_precision(self.device, enabled=self.recipe.mixed_precision):
-            logits = self.network(lesson.images).float()
-        loss = training_loss(logits, lesson, self.recipe)
+            logits = self.network(batch.images).float()
+        loss = training_loss(logits, batch, self.recipe)
         self.optimizer.zero_grad()
         torch.autograd.backward(loss)
         self.optimizer.step()
-        return loss.detach(), logits[: len(lesson.labels)].detach()
+        return loss.detach(), logits[: len(batch.labels)].detach()
 
     def _validate(self) -> tuple[float, float]:
         with mixed_precision(self.device, enabled=self.recipe.mixed_precision):
@@ -192,7 +197,7 @@ class Fitting:
             logits, self.data.val.labels
         )
 
-    def _keep(self, epoch: Epoch) -> Epoch:
+    def _record(self, epoch: Epoch) -> Epoch:
         self.history.append(epoch)
         if self._best_epoch() is epoch:
             self.best_weights = copy.deepcopy(self.network.state_dict())

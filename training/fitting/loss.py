@@ -1,4 +1,4 @@
-"""What a step of training minimises: the cross-entropy of its targets, and what a teacher and outliers add."""
+"""Training loss: cross-entropy, logit matching and outlier exposure."""
 
 from torch import Tensor
 from torch.nn import functional
@@ -9,12 +9,12 @@ from training.recipes.recipe import Recipe
 
 
 def training_loss(logits: Tensor, lesson: TrainingBatch, recipe: Recipe) -> Tensor:
-    """Return the loss of a lesson's images, a scalar.
+    """Return the loss of a batch, a scalar.
 
     Args:
-        logits: (M, K) float32, of all its images.
-        lesson: what they are to be taken for.
-        recipe: says by how much labels are smoothed, and what the teacher's logits weigh (Ba and Caruana 2014).
+        logits: (M, K) float32, of all images of the batch.
+        lesson: the batch, with its targets.
+        recipe: sets label smoothing and the weight of logit matching (Ba and Caruana 2014).
     """
     loss = functional.cross_entropy(logits, lesson.targets, label_smoothing=recipe.label_smoothing)
     if lesson.teacher_logits is not None and recipe.logit_matching:

@@ -1,4 +1,4 @@
-"""Muon (Jordan 2024): the momentum of a weight matrix is turned into the nearest orthogonal one before each step."""
+"""Muon optimizer (Jordan 2024): steps along orthogonalized momentum."""
 
 import math
 from collections.abc import Iterable
@@ -7,15 +7,17 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-ROUNDS, FACTORS = 5, (3.4445, -4.7750, 2.0315)  # of a Newton-Schulz iteration that is steep at 0, Jordan's
-LIKE_ADAMS = 0.2  # root mean square of an update that suits a rate made for Adam (Liu et al. 2025)
+ROUNDS, FACTORS = 5, (3.4445, -4.7750, 2.0315)  # of Jordan's Newton-Schulz iteration, which is steep at 0
+LIKE_ADAMS = 0.2  # root mean square of an update, for learning rates tuned for Adam (Liu et al. 2025)
 
 
 class Muon(torch.optim.AdamW):
-    """Steps the hidden layers' weights by Muon and all other parameters by AdamW, with the same rate and decay.
+    """Muon for the weights of hidden layers and AdamW for all other parameters.
 
-    A convolution's weight (out, in, height, width) is taken as a matrix (out, in * height * width). torch's own Muon
-    takes matrices alone.
+    Both have the same rate and decay.
+
+    A convolution's weight (out, in, height, width) is treated as a matrix (out, in * height * width). torch's own Muon
+    accepts only matrices.
     """
 
     def __init__(
@@ -32,33 +34,33 @@ class Muon(torch.optim.AdamW):
                 if weight in self._hidden and weight.grad is not None:
                     weight.mul_(1 - group["lr"] * group["weight_decay"])
                     weight.add_(self._direction(weight, weight.grad), alpha=-group["lr"])
-                    weight.grad = None  # AdamW leaves it alone
+                    weight.grad = None  # so that AdamW skips it
         super().step(closure)
 
     def _direction(self, weight: nn.Parameter, gradient: Tensor) -> Tensor:
         state = self.state[weight]
         if not state:
-            state["step"] = torch.zeros(())  # AdamW looks for it when it is loaded
+            state["step"] = torch.zeros(())  # AdamW expects it when a state is loaded
             state["momentum_buffer"] = torch.zeros_like(weight)
         average: Tensor = state["momentum_buffer"].lerp_(gradient, 1 - self._momentum)
-        ahead = gradient.lerp(average, self._momentum)  # Nesterov's
-        matrix = orthogonalize(ahead.flatten(1))
+        nesterov = gradient.lerp(average, self._momentum)
+        matrix = orthogonalize(nesterov.flatten(1))
         return matrix.reshape(weight.shape) * (LIKE_ADAMS * math.sqrt(max(matrix.shape)))
 
 
 def hidden_weights(network: nn.Module) -> list[nn.Parameter]:
-    """Return the weights of all convolutions and linear layers but the first and the last."""
+    """Return the weights of convolutions and linear layers between first and last."""
     layers = [layer for layer in network.modules() if isinstance(layer, nn.Conv2d | nn.Linear)]
     return [layer.get_parameter("weight") for layer in layers[1:-1]]
 
 
 def orthogonalize(matrix: Tensor) -> Tensor:
-    """Bring the singular values of an (M, N) matrix near 1, between 0.7 and 1.2, in bfloat16."""
+    """Map the singular values of an (M, N) matrix to 0.7..1.2, computing in bfloat16."""
     a, b, c = FACTORS
     wide = matrix.bfloat16() if matrix.shape[0] <= matrix.shape[1] else matrix.bfloat16().T
     wide = wide / (wide.norm() + 1e-7)
     for _ in range(ROUNDS):
         gram = wide @ wide.T
         wide = a * wide + (b * gram + c * gram @ gram) @ wide
-    turned: Tensor = wide if matrix.shape[0] <= matrix.shape[1] else wide.T
-    return turned.to(matrix.dtype)
+    result: Tensor = wide if matrix.shape[0] <= matrix.shape[1] else wide.T
+    return result.to(matrix.dtype)

@@ -1,4 +1,7 @@
-"""Optimisers by name, and the learning rate by progress alone, so that a resumed run needs no scheduler."""
+"""Optimizers, and learning rates as functions of progress.
+
+A resumed run therefore needs no scheduler state.
+"""
 
 import math
 from functools import lru_cache
@@ -10,12 +13,15 @@ from torch import nn
 from training.fitting.muon import Muon, hidden_weights
 from training.recipes.recipe import Recipe
 
-CYCLE_START, CYCLE_END = 25, 25e4  # by which the peak is divided there, as torch's OneCycleLR has it
-PLATEAU = 2  # epochs without a lower loss that are borne with
+CYCLE_START, CYCLE_END = 25, 25e4  # divisors of the peak rate, as in torch's OneCycleLR
+PLATEAU = 2  # epochs without a lower loss before the rate is reduced
 
 
 def make_optimizer(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
-    """Create the recipe's optimiser; biases of norms may learn faster, and are decayed no faster than the rest."""
+    """Create the recipe's optimizer.
+
+    Batch norm biases may have a higher rate, but the same decay per step.
+    """
     norms = [layer for layer in network.modules() if isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d)]
     biases = {norm.bias for norm in norms}
     trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
@@ -35,19 +41,19 @@ def make_optimizer(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, lr: float) -> None:
-    """Set the rate of the next step."""
+    """Set the learning rate of the next step."""
     for group in optimizer.param_groups:
         group["lr"] = lr * group["lr_factor"]
 
 
 def learning_rate(recipe: Recipe, progress: float, val_losses: tuple[float, ...] = ()) -> float:
-    """Return the rate of the next step.
+    """Return the learning rate of the next step.
 
     Args:
-        recipe: names the schedule. A triangle rises to the peak and falls to nothing; one cycle does so along cosines,
-            from a 25th (both Smith and Topin 2018); on a plateau the rate is divided by 10.
-        progress: of the run, 0..1.
-        val_losses: of the epochs until now, which tell a plateau.
+        recipe: sets the schedule. `triangular` rises to the peak and falls to 0; `one-cycle` does so along cosines,
+            from a 25th of the peak (both Smith and Topin 2018); `plateau` divides the rate by 10 on a plateau.
+        progress: fraction of the run that is done, 0..1.
+        val_losses: of the epochs so far, to detect a plateau.
     """
     match recipe.schedule:
         case "constant":
@@ -60,13 +66,13 @@ def learning_rate(recipe: Recipe, progress: float, val_losses: tuple[float, ...]
             start, end = (recipe.lr / CYCLE_START, recipe.lr) if rises else (recipe.lr, recipe.lr / CYCLE_END)
             return end + (start - end) * (1 + math.cos(math.pi * share)) / 2
         case "triangular":
-            rising = (progress + 1e-3) / (recipe.warmup + 1e-3)  # the first step moves too
+            rising = (progress + 1e-3) / (recipe.warmup + 1e-3)  # the first step has a rate above 0
             return recipe.lr * min(rising, (1 - progress) / (1 - recipe.warmup))
 
 
-@lru_cache(maxsize=1)  # each step of an epoch asks the same
+@lru_cache(maxsize=1)  # the steps of an epoch have equal arguments
 def _rate_on_plateaus(lr: float, val_losses: tuple[float, ...]) -> float:
-    """Ask torch's scheduler, which forgets nothing between runs as it is told of every epoch again."""
+    """Replay all epochs in torch's scheduler; no scheduler state must be saved."""
     optimizer = torch.optim.SGD([torch.zeros(1)], lr=lr)
     scheduler = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, factor=0.1, patience=PLATEAU)
     for loss in val_losses:

@@ -1,8 +1,8 @@
-"""Images that belong to no class, made of a batch's own: what a network shall not be sure of must be shown to it.
+"""Outlier exposure (Hendrycks et al. 2019) with outliers made of a batch.
 
-Outlier exposure (Hendrycks et al. 2019): which class they resemble, a teacher says, as a turned 8 is still an 8; that
-they are none of the training images, the size of the logits learns. Nothing is drawn or taken from another data set,
-so that letters, symbols and scribbles stay what the network never saw.
+A teacher predicts the class of each outlier, as a rotated 8 is still an 8. The size of the logits learns to separate
+outliers from training images. Outliers use no other data set, so letters, symbols and scribbles remain unseen in
+training.
 """
 
 import math
@@ -13,22 +13,22 @@ from torch.nn import functional
 
 from training.data.augmentation import Augmentation
 
-BORDER = 5.0  # energy of logits between outliers and the rest
-CUTS = 0.4, 0.6  # of a side: where the quarters meet
-DISTORTION = Augmentation(degrees=180, scale=0.5, shear=0.4, translate=3, elastic=4)  # that no digit survives
-OVERLAP = 8  # pixels that an image laid over another is moved by at most
-OFF_CENTRE = 5  # pixels between the middle and the line behind which an image is erased, at most
+BORDER = 5.0  # energy of logits that separates outliers from training images
+CUTS = 0.4, 0.6  # range of the position where the quarters meet, as fractions of the side
+DISTORTION = Augmentation(degrees=180, scale=0.5, shear=0.4, translate=3, elastic=4)  # no digit stays recognizable
+OVERLAP = 8  # largest move of an overlaid image, in pixels
+OFF_CENTRE = 5  # largest distance between the centre and the cutting line, in pixels
 
 
 def exposure_loss(logits: Tensor, *, known: int) -> Tensor:
-    """Return how badly the energy of the logits (Liu et al. 2020) tells a batch's own images from its outliers.
+    """Return the cross-entropy of the energy (Liu et al. 2020) as outlier detector.
 
-    Softmax leaves open by what constant all logits of an image differ from another's; this settles it, so that a large
-    logit means a familiar image.
+    Softmax does not depend on a constant added to all logits of an image. This loss determines the constant, so that a
+    large logit means a familiar image.
 
     Args:
-        logits: (M, K) float32.
-        known: how many of the images, the first, are no outliers.
+        logits: (M, K) float32, the training images first.
+        known: number of training images.
     """
     energies = logits.logsumexp(dim=1) - BORDER
     belongs = (torch.arange(len(logits), device=logits.device) < known).float()
@@ -36,18 +36,20 @@ def exposure_loss(logits: Tensor, *, known: int) -> Tensor:
 
 
 def outliers_of(images: Tensor) -> Tensor:
-    """Return as many images, six tenths turned, one each put together, distorted, laid over each other, and cut off.
+    """Return N outliers made of the images.
 
-    Turned, a digit keeps its strokes, and is nearest to what else is written and printed: a mirrored 2 is an S.
+    60 % are rotated or mirrored, 10 % each are composed, distorted, overlaid and cut off.
 
-    Shape: (N, S, S), 0..255 -> the same; it draws from torch's own generator.
+    A rotated digit keeps its strokes, and is closest to other written and printed signs: a mirrored 2 looks like an S.
+
+    Shape: (N, S, S), 0..255 -> the same. Random numbers come from torch's global generator.
     """
-    makers = [_turned] * 6 + [_put_together, _distorted, _laid_over, _cut_off]
+    makers = [_reorient] * 6 + [_compose, _distort, _overlay, _cut_off]
     parts = torch.tensor_split(images, len(makers))
     return torch.cat([make(part, images) for make, part in zip(makers, parts, strict=True) if len(part)])
 
 
-def _turned(images: Tensor, _all: Tensor) -> Tensor:
+def _reorient(images: Tensor, _all: Tensor) -> Tensor:
     """Give each image one of the seven other orientations of a square."""
     parts = []
     for orientation, part in enumerate(images.tensor_split(7), start=1):
@@ -56,30 +58,30 @@ def _turned(images: Tensor, _all: Tensor) -> Tensor:
     return torch.cat(parts)
 
 
-def _put_together(images: Tensor, others: Tensor) -> Tensor:
-    """Lay quarters of four images, drawn at random, side by side in their places."""
+def _compose(images: Tensor, others: Tensor) -> Tensor:
+    """Compose each image of quarters of four random images, at their positions."""
     count, side, device = len(images), images.shape[-1], images.device
     first, last = (round(cut * side) for cut in CUTS)
     down, across = torch.randint(first, last + 1, (2, count, 1, 1), device=device)
     top = torch.arange(side, device=device)[:, None] < down
     left = torch.arange(side, device=device) < across
-    upper_left, upper_right, lower_left, lower_right = (_drawn(others, count) for _ in range(4))
+    upper_left, upper_right, lower_left, lower_right = (_sample(others, count) for _ in range(4))
     upper, lower = torch.where(left, upper_left, upper_right), torch.where(left, lower_left, lower_right)
     return torch.where(top, upper, lower)
 
 
-def _distorted(images: Tensor, _all: Tensor) -> Tensor:
+def _distort(images: Tensor, _all: Tensor) -> Tensor:
     return DISTORTION(images, mirrored=torch.zeros(len(images), dtype=torch.bool, device=images.device))
 
 
-def _laid_over(images: Tensor, others: Tensor) -> Tensor:
-    """Draw another image, moved, over each."""
+def _overlay(images: Tensor, others: Tensor) -> Tensor:
+    """Overlay each image with a random one, moved."""
     down, across = torch.randint(-OVERLAP, OVERLAP + 1, (2,)).tolist()
-    return torch.maximum(images, _drawn(others, len(images)).roll((down, across), (1, 2)))
+    return torch.maximum(images, _sample(others, len(images)).roll((down, across), (1, 2)))
 
 
 def _cut_off(images: Tensor, _all: Tensor) -> Tensor:
-    """Erase what lies behind a line near the middle, at any angle."""
+    """Erase one side of a line near the centre, at a random angle."""
     count, side, device = len(images), images.shape[-1], images.device
     angles = torch.rand(count, 1, 1, device=device) * 2 * math.pi
     offsets = (torch.rand(count, 1, 1, device=device) * 2 - 1) * OFF_CENTRE
@@ -88,5 +90,5 @@ def _cut_off(images: Tensor, _all: Tensor) -> Tensor:
     return images * (distances < offsets)
 
 
-def _drawn(images: Tensor, count: int) -> Tensor:
+def _sample(images: Tensor, count: int) -> Tensor:
     return images[torch.randint(len(images), (count,), device=images.device)]

@@ -1,4 +1,4 @@
-"""What a network answers, without learning from it."""
+"""Predictions of a network outside training."""
 
 import torch
 from torch import Tensor, nn
@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 @torch.inference_mode()
 def predict_logits(network: nn.Module, images: Tensor, *, batch_size: int = 1024) -> Tensor:
-    """Run a network, left in evaluation mode, over images of any number: (N, ...) uint8 -> (N, K) float32."""
+    """Compute logits in evaluation mode: (N, ...) uint8 -> (N, K) float32."""
     network.eval()
     return torch.cat([network(batch).float() for batch in torch.split(images, batch_size)])
 

@@ -1,4 +1,4 @@
-"""What one step of training learns from."""
+"""Input of one training step."""
 
 from dataclasses import dataclass
 
@@ -7,13 +7,13 @@ from torch import Tensor
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingBatch:
-    """Images and what they are to be taken for; those that were made of others have no label."""
+    """Augmented images with targets; outliers made from them have no label."""
 
-    images: Tensor  # (M, ...), augmented
+    images: Tensor  # (M, ...), the N labelled images first, then outliers
     targets: Tensor  # (M,) class ids, or (M, K) probabilities
     labels: Tensor  # (N,) class ids of the first N images
-    teacher_logits: Tensor | None = None  # (M, K), where a teacher taught
+    teacher_logits: Tensor | None = None  # (M, K); None without a teacher
 
     def __getitem__(self, rows: Tensor) -> "TrainingBatch":
-        """Take some of the labelled images."""
+        """Select labelled images."""
         return TrainingBatch(images=self.images[rows], targets=self.targets[rows], labels=self.labels[rows])

@@ -1,1 +1,1 @@
-"""The networks and their initialization."""
+"""Networks and their initialization."""

@@ -1,4 +1,4 @@
-"""The networks: raw pixels in, logits out, so that preprocessing travels inside the exported graph."""
+"""Networks from raw pixels to logits; the exported graph has the preprocessing."""
 
 from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
@@ -11,7 +11,7 @@ from torch.nn import functional
 Activation = Literal["relu", "leaky_relu", "gelu", "sigmoid", "tanh"]
 ACTIVATIONS: Mapping[Activation, Callable[[], nn.Module]] = {
     "relu": nn.ReLU,
-    "leaky_relu": nn.LeakyReLU,  # 0.01 below nothing
+    "leaky_relu": nn.LeakyReLU,  # slope 0.01 below 0
     "gelu": nn.GELU,
     "sigmoid": nn.Sigmoid,
     "tanh": nn.Tanh,
@@ -38,7 +38,7 @@ class PixelNormalizer(nn.Module):
 
 
 class ChannelsFirst(nn.Module):
-    """(N, H, W, C) -> (N, C, H, W), which torch sees as channels_last memory: nothing is moved."""
+    """Permute (N, H, W, C) to (N, C, H, W), a channels_last view without a copy."""
 
     def forward(self, images: Tensor) -> Tensor:
         """Permute a batch."""
@@ -46,7 +46,7 @@ class ChannelsFirst(nn.Module):
 
 
 class Scale(nn.Module):
-    """Multiply by a constant: a head whose logits start small learns at a steadier pace."""
+    """Multiply by a constant; small initial logits make learning more stable."""
 
     def __init__(self, factor: float) -> None:
         super().__init__()
@@ -90,7 +90,7 @@ def mnist_cnn(mean: Sequence[float], std: Sequence[float], *, drop_rate: float =
 def mnist_resnet(
     mean: Sequence[float], std: Sequence[float], *, widths: Sequence[int] = (48, 96, 128), drop_rate: float = 0.2
 ) -> nn.Sequential:
-    """Residual network of three groups (He et al. 2015): (N, 28, 28) uint8 -> (N, 10) logits."""
+    """Residual network (He et al. 2015): (N, 28, 28) uint8 -> (N, 10) logits."""
     groups = [ConvGroup(narrow, wide, depth=3) for narrow, wide in pairwise([1, *widths])]
     head = [nn.MaxPool2d(3), nn.Flatten(), nn.Dropout(drop_rate), nn.Linear(widths[-1], 10)]
     network = nn.Sequential(PixelNormalizer(mean, std), nn.Unflatten(1, (1, 28)), *groups, *head)
@@ -98,7 +98,7 @@ def mnist_resnet(
 
 
 class ConvGroup(nn.Module):
-    """Two or three 3x3 convolutions, with batch norm unless told otherwise, of which the first halves the image.
+    """Two or three 3x3 convolutions, with optional batch norm and one max pool.
 
     With three, the last two are a residual block (He et al. 2015). Shape: (N, C, H, W) -> (N, width, H // 2, W // 2).
     """
@@ -133,10 +133,10 @@ def cifar10_cnn(
     depth: int = 2,
     batch_norm: bool = True,
 ) -> nn.Sequential:
-    """Convolutional network after airbench96 (Jordan 2024): (N, 32, 32, 3) uint8 -> (N, 10) logits.
+    """CNN after airbench96 (Jordan 2024): (N, 32, 32, 3) uint8 -> (N, 10) logits.
 
-    A 2x2 convolution, whose weights :func:`training.networks.initialization.whiten` sets; three groups of ``depth`` 3x3
-    convolutions, each of which halves the image; one linear layer. Batch norm learns only its biases.
+    Layers: a 2x2 convolution, initialized by :func:`training.networks.initialization.whiten`; three groups of ``depth``
+    3x3 convolutions, each of which halves the image; one linear layer. Batch norm learns only its biases.
     """
     whitening = nn.Conv2d(3, 24, 2)  # 2 * 3 * 2 * 2: every direction of a patch and its opposite
     groups = [ConvGroup(narrow, wide, depth=depth, batch_norm=batch_norm) for narrow, wide in pairwise([24, *widths])]
@@ -149,7 +149,7 @@ def cifar10_cnn(
 
 
 def count_parameters(network: nn.Module) -> int:
-    """Count what training may change, and what whitening fixed."""
+    """Count the parameters, including those that whitening fixed."""
     return sum(parameter.numel() for parameter in network.parameters())
 
 
@@ -158,15 +158,15 @@ def count_multiply_adds(network: nn.Module, images: Tensor) -> int:
     """Count the multiply-adds of convolutions and linear layers for one image.
 
     Args:
-        network: is left in evaluation mode.
-        images: a batch of one, as the network takes it.
+        network: is switched to evaluation mode.
+        images: a batch of one image, in the network's input shape.
     """
     total = 0
 
     def count(layer: nn.Module, _inputs: tuple[Tensor, ...], output: Tensor) -> None:
         nonlocal total
         assert isinstance(layer, nn.Conv2d | nn.Linear)
-        total += output.numel() * layer.weight[0].numel()  # each output is a dot product with one filter
+        total += output.numel() * layer.weight[0].numel()  # each output value is a dot product with one filter
 
     layers = [layer for layer in network.modules() if isinstance(layer, nn.Conv2d | nn.Linear)]
     hooks = [layer.register_forward_hook(count) for layer in layers]
@@ -177,4 +177,4 @@ def count_multiply_adds(network: nn.Module, images: Tensor) -> int:
 
 
 def _conv(in_channels: int, out_channels: int, *, bias: bool = False) -> nn.Conv2d:
-    return nn.Conv2d(in_channels, out_channels, 3, padding="same", bias=bias)  # batch norm has one
+    return nn.Conv2d(in_channels, out_channels, 3, padding="same", bias=bias)  # no bias by default: batch norm has one

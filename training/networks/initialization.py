@@ -1,4 +1,4 @@
-"""Where a convolutional network starts: closer to its goal than random weights are."""
+"""Initialization of convolutional networks with whitening and identity filters."""
 
 import torch
 from torch import Tensor, nn
@@ -6,15 +6,17 @@ from torch.nn import functional
 
 from training.networks.architectures import ChannelsFirst, PixelNormalizer
 
-NUM_IMAGES = 2000  # whose patches, two million, are enough to whiten by
+NUM_IMAGES = 2000  # have two million patches, enough for the covariance
 
 
 @torch.no_grad()
 def initialize(network: nn.Sequential, images: Tensor) -> None:
-    """Whiten the first convolution by ``images`` and let the others begin as identities; an MLP stays as it is.
+    """Whiten the first convolution and set the others to identities.
+
+    An MLP stays unchanged.
 
     Args:
-        network: of :mod:`training.networks.architectures`.
+        network: from :mod:`training.networks.architectures`.
         images: training images, uint8 (N, H, W, 3).
     """
     convolutions = [layer for layer in network.modules() if isinstance(layer, nn.Conv2d)]
@@ -28,14 +30,16 @@ def initialize(network: nn.Sequential, images: Tensor) -> None:
 
 @torch.no_grad()
 def whiten(convolution: nn.Conv2d, images: Tensor, *, epsilon: float = 5e-4) -> None:
-    """Set the filters to the whitened eigenvectors of the images' patches and their negatives, and freeze them.
+    """Set the filters to whitened eigenvectors of image patches, and freeze them.
 
-    From airbench (Jordan 2024): what it sees next is decorrelated and of equal variance.
+    The second half of the filters are the negatives of the first.
+
+    Method of airbench (Jordan 2024): the outputs are decorrelated and have equal variance.
 
     Args:
-        convolution: with twice as many filters as a patch has values.
-        images: (N, C, H, W) normalized.
-        epsilon: keeps directions that hardly vary from being blown up to noise.
+        convolution: has twice as many filters as a patch has values.
+        images: (N, C, H, W), normalized.
+        epsilon: limits the amplification of directions with little variance.
     """
     patches = functional.unfold(images, convolution.kernel_size).transpose(1, 2).flatten(end_dim=1)  # (patches, values)
     covariance = patches.T @ patches / len(patches)

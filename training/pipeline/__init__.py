@@ -1,1 +1,1 @@
-"""Whole runs, from the data set to a published version."""
+"""Complete runs, from the data set to a published version."""

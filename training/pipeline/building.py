@@ -1,4 +1,4 @@
-"""A recipe's networks, initialised for the data, and what trains them."""
+"""Construction of a recipe's networks and training loop."""
 
 from dataclasses import replace
 
@@ -18,7 +18,7 @@ from training.recipes.zoo import TrainableModel
 
 
 def make_fitting(model: TrainableModel, recipe: Recipe, data: DataSet, *, seed: int, device: torch.device) -> Fitting:
-    """Build a recipe's networks, initialised for the data, and what trains them."""
+    """Build a recipe's training loop, with networks initialised for the data."""
     torch.manual_seed(seed)
     network, selector = make_network(model, recipe, data).to(device), None
     if recipe.hardest < 1:
@@ -34,7 +34,7 @@ def make_network(model: TrainableModel, recipe: Recipe, data: DataSet) -> nn.Seq
     """Build a recipe's network, initialised for the data."""
     network = model.build(*data.pixel_statistics(), recipe)
     if recipe.strength_discount:
-        strength_parts(network)  # refuses now what could not be published after hours
+        strength_parts(network)  # fail now, not after hours of training, if the network cannot be folded
     if recipe.whitened:
         initialize(network, data.train.images)
     return network

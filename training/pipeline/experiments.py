@@ -1,4 +1,4 @@
-"""Runs that publish nothing: several seeds of a recipe, and the recipe without its parts, each a line of the ledger."""
+"""Unpublished runs: repeated seeds and ablations, each one line of the ledger."""
 
 import tempfile
 from collections.abc import Callable, Sequence
@@ -17,35 +17,35 @@ from training.reporting.report import write_report
 
 ABLATION_SHARE = 1 / 3  # of the recipe's epochs
 
-Report = Callable[[str, Published | None], None]  # a run's name, and what it gave; None if the ledger had it already
+Report = Callable[[str, Published | None], None]  # run name and result; None if the ledger has the run already
 
 
 class NoAblationError(TrainingError):
-    """Nobody has said which parts the recipe has."""
+    """The model has no defined ablations."""
 
 
 class NothingToRenderError(TrainingError):
-    """There is no version, or the ledger does not know it."""
+    """No version is published, or the ledger has no run of it."""
 
 
 def train_seeds(options: Retraining, seeds: Sequence[int], *, report: Report) -> None:
     """Train the same recipe with several seeds.
 
     Raises:
-        TrainingError: a run failed; those before it are in the ledger.
+        TrainingError: a run failed; the earlier runs are in the ledger.
     """
     for seed in seeds:
         report(f"seed {seed}", _record(replace(options, seed=seed)))
 
 
 def ablate(options: Retraining, *, epochs: int | None, report: Report) -> None:
-    """Train the recipe without each of its parts, on a third of its epochs unless told otherwise.
+    """Train the recipe without each of its parts; default: a third of its epochs.
 
     Raises:
-        TrainingError: a run failed; those before it are in the ledger.
+        TrainingError: a run failed; the earlier runs are in the ledger.
     """
     if options.model.name not in ABLATIONS:
-        raise NoAblationError(f"training/recipes/ablations.py has no rows for it, but for {', '.join(ABLATIONS)}")
+        raise NoAblationError(f"no ablations in training/recipes/ablations.py; it has {', '.join(ABLATIONS)}")
     for name, changes in ABLATIONS[options.model.name].items():
         recipe = replace(options.recipe, **changes)
         share = (1.0 if epochs else ABLATION_SHARE) * options.recipe.hardest / recipe.hardest
@@ -55,29 +55,31 @@ def ablate(options: Retraining, *, epochs: int | None, report: Report) -> None:
 
 
 def rewrite_card(model: TrainableModel, data_dir: Path) -> Path:
-    """Render the card of a model's newest version again, with all that the ledger knows by now; return its folder.
+    """Render the card of a model's newest version again; return its folder.
 
-    How its graphs answer pictures unlike the test images is measured anew.
+    Robustness is measured again.
 
     Raises:
-        NothingToRenderError: no version is published, or the ledger does not know it.
-        DataError: there are no test images.
+        NothingToRenderError: no version is published, or the ledger has no run of it.
+        DataError: the test images cannot be read.
     """
     version, runs = newest_version(MODELS_DIR / model.name), read_runs(LEDGER)
-    made = [run for run in runs if version and (run.model, run.version) == (model.name, version.name)]
-    if version is None or not made:
-        raise NothingToRenderError(f"no version in {MODELS_DIR / model.name} is of a run in {LEDGER}; retrain it first")
+    matching = [run for run in runs if version and (run.model, run.version) == (model.name, version.name)]
+    if version is None or not matching:
+        raise NothingToRenderError(
+            f"no version in {MODELS_DIR / model.name} has a run in {LEDGER}; run `retrain` first"
+        )
     test = model.load(data_dir).test
     write_robustness(version, measure_robustness(version, model, test, data_dir))
-    write_report(version, model, made[-1], runs, test)
+    write_report(version, model, matching[-1], runs, test)
     return version
 
 
 def _record(options: Retraining) -> Published | None:
-    """Train and write the run down; None if it has been already."""
+    """Train and append the run to the ledger; return None if it is there already."""
     dataset = options.model.load(options.data_dir).md5s
-    asked_for = identify(options.model.name, asdict(options.recipe), ablation=options.ablation, dataset=dataset)
-    done = [run for run in read_runs(LEDGER) if not run.stopped and run.identity == asked_for]
+    identity = identify(options.model.name, asdict(options.recipe), ablation=options.ablation, dataset=dataset)
+    done = [run for run in read_runs(LEDGER) if not run.stopped and run.identity == identity]
     if options.seed in {run.seed for run in done}:
         return None
     options = replace(options, experiment=True)

@@ -1,4 +1,4 @@
-"""The folders a run writes to: made and tried before it begins, gone again where it leaves nothing in them."""
+"""Output folders: checked before a run, removed if it fails and they are empty."""
 
 import tempfile
 from collections.abc import Iterator
@@ -9,34 +9,34 @@ from training.errors import TrainingError
 
 
 class FolderError(TrainingError):
-    """A folder cannot be made, or cannot be written to."""
+    """A folder cannot be created or written to."""
 
 
 @contextmanager
 def writable_folder(folder: Path, *, option: str) -> Iterator[None]:
-    """Make a folder; if anything goes wrong while it is in use, remove what was made and is empty.
+    """Create a folder; on an exception, remove created folders that are empty.
 
     Args:
         folder: may exist.
-        option: of the command line, which names another folder.
+        option: the command-line option that sets this folder, for the error message.
 
     Raises:
-        FolderError: nothing can be written there.
+        FolderError: the folder cannot be created or written to.
     """
-    made: list[Path] = []
+    created: list[Path] = []
     try:
         try:
-            made = [path for path in (folder, *folder.parents) if not path.exists()]
+            created = [path for path in (folder, *folder.parents) if not path.exists()]
             folder.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=folder):
                 pass
         except OSError as error:
             raise FolderError(
-                f"cannot write to the folder {folder}: {error.strerror}; name one that can be written to with {option}"
+                f"cannot write to {folder}: {error.strerror}; choose a writable folder with {option}"
             ) from error
         yield
     except BaseException:
-        for path in made:  # the deepest first
-            with suppress(OSError):  # it was never made, or someone keeps something there
+        for path in created:  # deepest first
+            with suppress(OSError):  # never created, or not empty
                 path.rmdir()
         raise

@@ -1,4 +1,4 @@
-"""A version: exported, measured and gated in a hidden folder, then published in one rename."""
+"""Publication of a version: checks in a hidden folder, then one atomic rename."""
 
 import shutil
 import sys
@@ -30,19 +30,19 @@ from training.export.quantization import quantize
 from training.metrics import measure
 from training.pipeline.folders import writable_folder
 
-NUM_GOLDEN = 256  # a fault that changes 3 % of the images is missed with a probability of 0.0004
+NUM_GOLDEN = 256  # misses a fault that changes 3 % of the images with probability 0.0004
 
 
 @dataclass(frozen=True, kw_only=True)
 class Staged:
-    """A version in the making."""
+    """An unpublished version in its hidden folder."""
 
     path: Path
     version: str
 
     @property
     def published(self) -> Path:
-        """Where it will be."""
+        """The folder after publication."""
         return self.path.parent / self.version
 
 
@@ -55,19 +55,19 @@ def write_version(
     make_card: Callable[[Metrics], ModelCard],
     calibration: Tensor | None = None,
 ) -> ModelCard:
-    """Write the ONNX files and golden images of a version, each checked and measured; return the card.
+    """Write, check and measure a version's ONNX files; return the card.
 
     Args:
         folder: staged, see :func:`staged_version`.
         classifier: is moved to the CPU and to evaluation mode.
-        test: measured here, once, by the ONNX file itself.
+        test: used once, to measure the ONNX file.
         min_accuracy: of the ONNX file on ``test``, 0..1.
-        make_card: makes the model card from what was measured.
-        calibration: training images by which an int8 graph is made too; it is left out where it loses accuracy.
+        make_card: makes the model card from the measurements.
+        calibration: training images for an int8 graph; None for no int8 graph.
 
     Raises:
-        ExportError: the file is not valid or differs from PyTorch.
-        GateError: its golden images differ, or its accuracy is too low.
+        ExportError: the file is invalid or differs from PyTorch.
+        GateError: the golden images differ, or the accuracy is too low.
     """
     images = test.images.cpu()
     export_onnx(classifier, folder / MODEL_FILE, images)
@@ -86,18 +86,18 @@ def write_version(
 
 @contextmanager
 def staged_version(model_folder: Path) -> Iterator[Staged]:
-    """Yield a hidden folder that becomes the next version; remove it if anything goes wrong.
+    """Yield a hidden folder that becomes the next version unless an exception occurs.
 
     Raises:
         FolderError: ``model_folder`` cannot be written to.
-        GateError: the version was published by someone else meanwhile.
+        GateError: another process published the version first.
     """
     with writable_folder(model_folder, option="--out"):
         version = _next_version(model_folder)
         staged = Staged(path=Path(tempfile.mkdtemp(prefix=f".{version}-", dir=model_folder)), version=version)
         try:
             yield staged
-            staged.path.chmod(0o755)  # mkdtemp's are for their owner alone
+            staged.path.chmod(0o755)  # mkdtemp gives access to the owner only
             _rename(staged.path, staged.published)
         except BaseException:
             shutil.rmtree(staged.path, ignore_errors=True)
@@ -110,7 +110,7 @@ def _next_version(model_folder: Path) -> str:
 
 
 def add_float16(folder: Path, card: ModelCard, test: Split) -> None:
-    """Write the float16 graph of a version that has all else, with a card of its own, or say why there is none."""
+    """Write the float16 graph of a complete version, or print why there is none."""
     path = folder / FLOAT16_MODEL_FILE
     with _optional(path):
         halve(folder / MODEL_FILE, path)
@@ -119,12 +119,12 @@ def add_float16(folder: Path, card: ModelCard, test: Split) -> None:
 
 
 def add_int8(folder: Path, card: ModelCard, calibration: Tensor, test: Split) -> None:
-    """Write the int8 graph of a version with its own card and golden file, or print why there is none.
+    """Write a version's int8 graph and golden file, or print why there is none.
 
     Args:
         folder: of the version, with its float32 graph.
         card: of the float32 graph.
-        calibration: uint8 training images, from which the ranges of the activations are taken.
+        calibration: uint8 training images, for the ranges of the activations.
         test: the test split.
     """
     path = folder / INT8_MODEL_FILE
@@ -137,7 +137,7 @@ def add_int8(folder: Path, card: ModelCard, calibration: Tensor, test: Split) ->
 
 @contextmanager
 def _optional(path: Path) -> Iterator[None]:
-    """Make a file that a version can do without: if it fails, say why and leave none."""
+    """Write an optional file: if it fails, print why and delete it."""
     try:
         yield
     except (ExportError, GateError) as error:
@@ -159,5 +159,5 @@ def _measure(path: Path, test: Split) -> Metrics:
 
 def _rename(staging: Path, folder: Path) -> None:
     if folder.exists():
-        raise GateError(f"{folder} was published meanwhile, and a version never changes; run again for the next one")
+        raise GateError(f"{folder}: already published by another process; published versions never change; run again")
     staging.rename(folder)

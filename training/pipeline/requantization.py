@@ -1,4 +1,4 @@
-"""A new version of a published model whose int8 graph is quantized again; the float32 graph stays the same."""
+"""New versions of published models: new int8 graph, same float32 graph."""
 
 import shutil
 from dataclasses import dataclass, replace
@@ -26,7 +26,7 @@ from training.reporting.report import read_card, write_report
 
 
 class RequantizationError(TrainingError):
-    """There is no published version, or its int8 graph cannot be made."""
+    """No version is published, or its int8 graph cannot be created."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,25 +40,25 @@ class Requantized:
 def requantize(
     model: TrainableModel, data_dir: Path, *, models_dir: Path = MODELS_DIR, ledger: Path = LEDGER
 ) -> Requantized:
-    """Publish the newest version again with a new int8 graph, golden files, measurements and card.
+    """Publish the newest version again with a new int8 graph and new measurements.
 
     Args:
         model: whose newest version in ``models_dir`` is used.
-        data_dir: of the data sets.
-        models_dir: of the published versions.
-        ledger: of the training runs; gains a line.
+        data_dir: folder of the data sets.
+        models_dir: folder of the published versions.
+        ledger: of the training runs; one line is appended.
 
     Raises:
-        RequantizationError: no version is published, the ledger does not have it, or quantization failed.
+        RequantizationError: no version is published, the ledger has no run of it, or quantization failed.
         GateError: the float32 graph fails its own golden check.
         DataError: the data set cannot be read.
     """
     commit, runs = git_commit(), read_runs(ledger)
     source = newest_version(models_dir / model.name)
-    made = [run for run in runs if source and (run.model, run.version) == (model.name, source.name)]
-    if source is None or not made:
-        raise RequantizationError(f"no version in {models_dir / model.name} is of a run in {ledger}; retrain it first")
-    check_golden(source / MODEL_FILE)  # this machine computes the float32 graph as PyTorch did
+    matching = [run for run in runs if source and (run.model, run.version) == (model.name, source.name)]
+    if source is None or not matching:
+        raise RequantizationError(f"no version in {models_dir / model.name} has a run in {ledger}; run `retrain` first")
+    check_golden(source / MODEL_FILE)  # this machine must compute the float32 graph as PyTorch did
     data = model.load(data_dir)
     with staged_version(models_dir / model.name) as staged:
         card = replace(read_card(source / MODEL_FILE), version=staged.version)
@@ -69,12 +69,12 @@ def requantize(
             check_golden(staged.path / FLOAT16_MODEL_FILE, "float16")
         add_int8(staged.path, _describe_now(card, commit), data.train.images, data.test)
         if not (staged.path / INT8_MODEL_FILE).exists():
-            raise RequantizationError("nothing published; the line above says why")
+            raise RequantizationError("int8 quantization failed (see the message above); nothing published")
         smoothed = read_recipe(card.recipe).is_smoothed
         add_familiarity(staged.path / INT8_MODEL_FILE, data.val, smoothed=smoothed)
         write_robustness(staged.path, measure_robustness(staged.path, model, data.test, data_dir))
         run = replace(
-            made[-1],
+            matching[-1],
             version=staged.version,
             requantized=commit,
             int8=read_card(staged.path / INT8_MODEL_FILE).test,
@@ -87,7 +87,7 @@ def requantize(
 
 
 def _copy_version(source: Path, target: Path, version: str) -> None:
-    """Copy the graphs that stay, with the new version in their cards, and the history of the training run."""
+    """Copy the unchanged graphs and the history; set the version in the cards."""
     for name in (MODEL_FILE, FLOAT16_MODEL_FILE):
         if (source / name).exists():
             shutil.copy(source / name, target / name)
@@ -96,6 +96,6 @@ def _copy_version(source: Path, target: Path, version: str) -> None:
 
 
 def _describe_now(card: ModelCard, commit: str) -> ModelCard:
-    """Return the card with the provenance of this command instead of the training run's."""
+    """Return the card with the provenance of this command."""
     date = datetime.now(UTC).isoformat(timespec="seconds")
     return replace(card, date=date, git_commit=commit, libraries=library_versions())

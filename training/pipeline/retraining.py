@@ -1,4 +1,4 @@
-"""One run from the data set to a published version: load, fit, calibrate, publish, write it down."""
+"""Training runs, from the data set to a published version and a ledger line."""
 
 import hashlib
 from collections.abc import Callable
@@ -33,12 +33,12 @@ from training.recipes.zoo import TrainableModel
 from training.reporting.ledger import Run, append_run, read_runs
 from training.reporting.report import read_card, write_history, write_report
 
-DISCOUNTED = 10_000  # training images that tell what strength is
+DISCOUNTED = 10_000  # training images to fit the strength discount
 
 
 @dataclass(frozen=True, kw_only=True)
 class Retraining:
-    """What a person asked for."""
+    """Options of one training run."""
 
     model: TrainableModel
     recipe_name: str
@@ -50,19 +50,19 @@ class Retraining:
     checkpoint_dir: Path
     resume: bool
     min_accuracy: float
-    experiment: bool = False  # of which only its line in the ledger is kept
-    ablation: str = ""  # what this run changes in the recipe
+    experiment: bool = False  # keep only the line in the ledger
+    ablation: str = ""  # name of the change to the recipe
 
     @property
     def checkpoint_path(self) -> Path:
-        """Each model, recipe and seed has its own, and experiments have theirs."""
+        """A path that is unique per model, recipe, seed, ablation and kind of run."""
         recipe = hashlib.sha256(repr((self.recipe, self.ablation, self.experiment)).encode()).hexdigest()[:8]
         return self.checkpoint_dir / f"{self.model.name}-{self.recipe_name}-seed{self.seed}-{recipe}.pt"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Published:
-    """What a run gave."""
+    """Result of a training run."""
 
     folder: Path  # of the version
     card: ModelCard
@@ -74,12 +74,12 @@ def retrain(options: Retraining, *, stopped: Callable[[], bool]) -> Published:
     """Train, calibrate and publish.
 
     Args:
-        options: the run.
-        stopped: becomes true when the run shall finish with its best epoch so far.
+        options: of the run.
+        stopped: once it returns true, training ends and the best epoch so far is published.
 
     Raises:
         TrainingError: nothing was published.
-        KeyboardInterrupt: likewise, as the run was stopped before its first epoch was over.
+        KeyboardInterrupt: nothing was published; the run was stopped before the end of its first epoch.
     """
     with (
         writable_folder(options.out / options.model.name, option="--out"),
@@ -90,7 +90,7 @@ def retrain(options: Retraining, *, stopped: Callable[[], bool]) -> Published:
 
 
 def train(options: Retraining, data: DataSet, *, stopped: Callable[[], bool]) -> tuple[nn.Module, Fit]:
-    """Build the network and fit it, keeping a checkpoint after every epoch."""
+    """Build and fit the network; save a checkpoint after every epoch."""
     fitting = make_fitting(options.model, options.recipe, data, seed=options.seed, device=options.device)
     run = describe_run(model=options.model.name, recipe=options.recipe, seed=options.seed, md5s=dict(data.md5s))
     if options.resume:
@@ -107,7 +107,7 @@ def train(options: Retraining, data: DataSet, *, stopped: Callable[[], bool]) ->
 def make_card(
     options: Retraining, data: DataSet, classifier: CalibratedClassifier, *, version: str, test: Metrics, commit: str
 ) -> ModelCard:
-    """Return the card that travels inside the ONNX file."""
+    """Return the card for the metadata of the ONNX file."""
     return ModelCard(
         name=options.model.name,
         version=version,
@@ -128,7 +128,11 @@ def make_card(
 
 
 def _retrain(options: Retraining, stopped: Callable[[], bool]) -> Published:
-    commit, runs, data = git_commit(), read_runs(LEDGER), options.model.load(options.data_dir)  # before hours go by
+    commit, runs, data = (
+        git_commit(),
+        read_runs(LEDGER),
+        options.model.load(options.data_dir),
+    )  # fail before hours of training
     network, fit = train(options, data, stopped=stopped)
     centre_logits(network)
     if options.recipe.strength_discount:
@@ -159,13 +163,13 @@ def _retrain(options: Retraining, stopped: Callable[[], bool]) -> Published:
         write_report(staged.path, options.model, run, runs, data.test)
     if options.experiment or options.out.resolve() == MODELS_DIR:
         append_run(LEDGER, run)
-    if not fit.stopped:  # a run that was stopped can go on with --resume
+    if not fit.stopped:  # --resume can continue a stopped run
         options.checkpoint_path.unlink(missing_ok=True)
     return Published(folder=staged.published, card=card, fit=fit, run=run)
 
 
 def _discount_strength(network: nn.Module, data: DataSet, options: Retraining) -> None:
-    """Learn from deformed images, the same for a run that was resumed, what strength is."""
+    """Fit the strength discount on deformed images; a resumed run gets the same ones."""
     torch.manual_seed(options.seed)
     images = data.train.images[:DISCOUNTED]
     deformed = options.recipe.augmentation(images, mirrored=torch.zeros(len(images), dtype=torch.bool))
@@ -174,7 +178,7 @@ def _discount_strength(network: nn.Module, data: DataSet, options: Retraining) -
 
 
 def make_run(options: Retraining, folder: Path, card: ModelCard, fit: Fit, *, val: Metrics, test: Split) -> Run:
-    """Return the run as the ledger keeps it, with the speed of the files in ``folder``."""
+    """Return the run's line of the ledger; measures the speed of the files."""
     graphs = graphs_of(folder)
     return Run(
         model=card.name,

@@ -1,1 +1,1 @@
-"""Recipes: every setting of a training run, as data."""
+"""Recipes: all settings of training runs, as data."""

@@ -1,4 +1,4 @@
-"""What a part of a recipe is worth: the recipe without it, or with something plainer in its place."""
+"""Ablations: published recipes with one part removed or simplified."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -9,7 +9,7 @@ from training.recipes.recipe import CIFAR10_RECIPES, DEFORMATION, GENTLE_DEFORMA
 
 PHOTOS = CIFAR10_RECIPES["published"].augmentation
 
-ABLATIONS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {  # model -> name -> settings in place of the recipe's
+ABLATIONS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {  # model -> name -> replaced settings
     "mnist": {
         "as published": {},
         "no outliers": {"outlier_exposure": False},

@@ -1,4 +1,4 @@
-"""Recipes: everything that decides a training run except its seed, as data."""
+"""Recipes: all settings of a training run except its seed, as data."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -16,69 +16,74 @@ class Recipe:
     """One reproducible training run."""
 
     epochs: int
-    widths: tuple[int, ...] = (256, 128)  # of an MLP's hidden layers or a CNN's groups
-    depth: int = 2  # convolutions in a group; the third makes it residual
-    whitened: bool = True  # a CNN begins with a whitening layer and identities, not with random filters
-    batch_norm: bool = False  # in an MLP
-    normalized: bool = True  # a CNN has batch norm
-    activation: Activation = "relu"  # of an MLP
+    widths: tuple[int, ...] = (256, 128)  # widths of an MLP's hidden layers or of a CNN's groups
+    depth: int = 2  # convolutions per group; three make it residual
+    whitened: bool = True  # initialize a CNN with whitening and identity filters instead of random ones
+    batch_norm: bool = False  # batch norm in an MLP
+    normalized: bool = True  # batch norm in a CNN
+    activation: Activation = "relu"  # only for an MLP
     batch_size: int = 128
     optimizer: Optimizer = "adam"
     lr: float = 1e-3  # peak of the schedule
-    bias_lr_factor: float = 1.0  # by which the biases of batch norms learn faster
-    momentum: float = 0.9  # of sgd and muon, Nesterov's
+    bias_lr_factor: float = 1.0  # learning rate of batch norm biases, relative to `lr`
+    momentum: float = 0.9  # Nesterov momentum of sgd and muon
     weight_decay: float = 0.0
     lookahead: bool = False
     schedule: Schedule = "constant"
-    warmup: float = 0.2  # share of the steps in which a triangle or cycle rises
+    warmup: float = 0.2  # fraction of the steps in which the rate rises (triangular, one-cycle)
     drop_rate: float = 0.0
     label_smoothing: float = 0.0
-    mixed_precision: bool = True  # bfloat16 where the hardware has it
-    teacher: str = ""  # NAME/VERSION of a published model whose probabilities are mixed into the labels
-    teacher_share: float = 0.5
+    mixed_precision: bool = True  # bfloat16 if the hardware supports it
+    teacher: str = ""  # NAME/VERSION of a published model whose probabilities are mixed with the labels
+    teacher_share: float = 0.5  # weight of the teacher's probabilities in the targets, 0..1
     logit_matching: float = 0.0  # weight of the mean squared distance to the teacher's logits
-    outlier_exposure: bool = False  # learn from outliers made of each batch, too, whose class is the teacher's guess
-    strength_discount: float = 0.0  # of an MLP's largest logit, for an image's strength; both in standard deviations
-    hardest: float = 1.0  # share of each batch that is trained on, chosen by a small network of these
+    outlier_exposure: bool = False  # also train on outliers made of each batch, with the teacher's targets
+    strength_discount: float = 0.0  # standard deviations of an MLP's largest logit subtracted per one of strength
+    hardest: float = 1.0  # fraction of each batch to train on, selected by a small network of these widths
     selector_widths: tuple[int, ...] = (32, 64, 64)
-    patience: int = 10  # epochs without a better validation accuracy before the run stops
+    patience: int = 10  # epochs without a better validation accuracy until the run stops
     augmentation: Augmentation = field(default_factory=Augmentation)
 
     def __post_init__(self) -> None:
-        """Refuse what would be left undone.
+        """Reject unsupported combinations of settings.
 
         Raises:
-            ValueError: outliers are to be learned from without a teacher, or some images of a batch left out of them;
-                or strength is discounted with smoothed labels, or with another activation than relu.
+            ValueError: outlier exposure without a teacher or with ``hardest`` below 1, or a strength discount with
+                label smoothing or an activation other than relu.
         """
         if self.strength_discount and (self.is_smoothed or self.activation != "relu"):
             raise ValueError(
-                f"strength_discount={self.strength_discount}: expected relu and no label smoothing, got "
-                f"{self.activation} and {self.label_smoothing}"
+                f"strength_discount={self.strength_discount}: expected relu and label_smoothing=0, got "
+                f"{self.activation} and label_smoothing={self.label_smoothing}"
             )
         if self.outlier_exposure and not self.teacher:
-            raise ValueError("outlier_exposure=True: expected a teacher, who says what class an outlier is; name one")
+            raise ValueError("outlier_exposure=True: expected a teacher for the targets of outliers; set `teacher`")
         if self.outlier_exposure and self.hardest < 1:
             raise ValueError(
-                f"outlier_exposure=True: expected hardest=1.0, got {self.hardest}; a selector needs labels"
+                f"outlier_exposure=True: expected hardest=1.0, got {self.hardest}; outliers have no labels"
             )
 
     @property
     def rate_falls(self) -> bool:
-        """Tell whether the rate falls to nothing, or nearly so, at the end."""
+        """Tell whether the schedule ends at a learning rate of nearly 0."""
         return self.schedule in {"one-cycle", "triangular"}
 
     @property
     def is_smoothed(self) -> bool:
-        """Tell whether labels are smoothed, which keeps logits to one size and a floor under probabilities."""
+        """Tell whether labels are smoothed.
+
+        Smoothing equalizes the size of logits and adds an offset to probabilities.
+        """
         return self.label_smoothing > 0
 
 
 def read_recipe(settings: Mapping[str, Any]) -> Recipe:
-    """Make a recipe of the settings that a ledger or a card keeps; what was no setting then has its default.
+    """Create a recipe from the settings in a ledger or a card.
+
+    Missing settings have their defaults.
 
     Raises:
-        TypeError: one of them is no setting any more.
+        TypeError: a setting no longer exists.
     """
     settings = {name: tuple(value) if isinstance(value, list) else value for name, value in settings.items()}
     augmentation = Augmentation(**settings.pop("augmentation", {}))
@@ -149,7 +154,7 @@ MNIST_RESNET_RECIPES = {
 }
 
 CIFAR10_RECIPES = {
-    "published": Recipe(  # airbench96_faster (Jordan 2024), whose rate is per sum of 1024 losses, narrower and longer
+    "published": Recipe(  # airbench96_faster (Jordan 2024), narrower and longer; its rate is for a sum of 1024 losses
         epochs=75,
         widths=(96, 320, 256),
         depth=3,

@@ -1,4 +1,4 @@
-"""The models that can be trained: each a name, its data, its network and its recipes."""
+"""Trainable models: name, data, network and recipes."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -27,7 +27,7 @@ class DataSource:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainableModel:
-    """Everything that `retrain` needs to know about a model."""
+    """Settings of a model for `retrain`."""
 
     name: str
     title: str
@@ -36,12 +36,12 @@ class TrainableModel:
     class_names: tuple[str, ...]
     preparation: Preparation
     load: Callable[[Path], DataSet]
-    build: Callable[[Sequence[float], Sequence[float], Recipe], nn.Sequential]  # from mean and std of the pixels
+    build: Callable[[Sequence[float], Sequence[float], Recipe], nn.Sequential]  # from pixel mean and std
     recipes: Mapping[str, Recipe]
-    int8: bool  # whether an int8 graph is made too, for the CPU
-    float16: bool = False  # likewise one in half precision, for a GPU: where there is much to multiply
-    min_accuracy: Mapping[str, float]  # by recipe, of the ONNX file on the test split, 0..1: nothing worse is published
-    data_source: DataSource | None = None  # of a public data set
+    int8: bool  # also export an int8 graph for the CPU
+    float16: bool = False  # also export a float16 graph for a GPU; worthwhile for large networks
+    min_accuracy: Mapping[str, float]  # by recipe: required accuracy of the ONNX file on the test split, 0..1
+    data_source: DataSource | None = None  # None if the data set is not public
 
 
 def _build_mlp(mean: Sequence[float], std: Sequence[float], recipe: Recipe) -> nn.Sequential:
@@ -106,7 +106,7 @@ MNIST_CNN = replace(
     title="Handwritten digits (MNIST), by the course's SimpleCNN",
     build=_build_cnn,
     recipes=MNIST_CNN_RECIPES,
-    int8=False,  # hardly faster: its convolutions are few and narrow
+    int8=False,  # hardly faster, as its convolutions are few and narrow
     min_accuracy={"published": 0.995},
 )
 

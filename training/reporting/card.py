@@ -1,4 +1,4 @@
-"""The model card README.md, rendered from the card in the ONNX file and the ledger of runs."""
+"""The model card README.md, rendered from the ONNX metadata and the ledger."""
 
 from collections.abc import Iterable, Sequence
 
@@ -102,7 +102,7 @@ model-index:
       value: {card.test.accuracy:.4f}
 ---
 
-"""  # as the Hugging Face Hub reads it
+"""  # metadata for the Hugging Face Hub
 
 SOURCE = """\
 - **Licence:** Apache-2.0. **Data:** [{source.title}]({source.url}), {source.citation}; licence: {source.license}.
@@ -129,16 +129,16 @@ def render_card(
     counts: NDArray[np.int64],
     size: float,
 ) -> str:
-    """Return the model card for people.
+    """Render the model card as Markdown.
 
     Args:
-        model: that it is a version of.
+        model: the definition of the version's model.
         card: of the ONNX file.
-        run: that made it.
+        run: the training run of the version.
         runs: the ledger.
-        robustness: of its graphs; the card has no word on it if it was not measured.
+        robustness: of the graphs; None omits its sections.
         counts: confusion matrix of the test split.
-        size: of the ONNX file in megabytes.
+        size: of the ONNX file, in MB.
     """
     recipe = read_recipe(card.recipe)
     graphs = [("float32", "test", run.test), ("int8", "test", run.int8), ("float32", "validation", run.val)]
@@ -169,7 +169,7 @@ def render_card(
 
 
 def reproduce(model: TrainableModel, run: Run) -> str:
-    """Return the command that trains this model again."""
+    """Return the command that repeats a training run."""
     command = f"uv run --group train python -m training retrain {model.name} --seed {run.seed} --recipe {run.recipe}"
     if run.settings["epochs"] != model.recipes[run.recipe].epochs:
         command += f" --epochs {run.settings['epochs']}"
@@ -177,8 +177,8 @@ def reproduce(model: TrainableModel, run: Run) -> str:
 
 
 def _result(graph: str, split: str, metrics: Metrics) -> str:
-    figures = f"{metrics.accuracy:.2%} | {metrics.nll:.4f} | {metrics.ece:.2%}"
-    return f"| {graph} | {split} | {metrics.num_images:,} | {figures} |"
+    cells = f"{metrics.accuracy:.2%} | {metrics.nll:.4f} | {metrics.ece:.2%}"
+    return f"| {graph} | {split} | {metrics.num_images:,} | {cells} |"
 
 
 def _calibration(card: ModelCard) -> str:
@@ -196,13 +196,13 @@ def _speed(run: Run) -> str:
         return ""
     names = {"float32": f"`{MODEL_FILE}`", "int8": f"`{INT8_MODEL_FILE}`"}
     rows = [f"| {names[name]} | {times['1']:.3f} | {times['64']:.3f} |" for name, times in run.ms_per_image.items()]
-    head = f"| ms per image, one core of {run.timed_on}, ONNX Runtime | batch 1 | batch 64 |"
-    return _lines([head, "|---|---|---|", *rows])
+    header_row = f"| ms per image, one core of {run.timed_on}, ONNX Runtime | batch 1 | batch 64 |"
+    return _lines([header_row, "|---|---|---|", *rows])
 
 
 def _class(name: str, counts: NDArray[np.int64], index: int) -> str:
-    hits, images, answers = counts[index, index], counts[index].sum(), counts[:, index].sum()
-    return f"| {name} | {images:,} | {_share(hits, images)} | {_share(hits, answers)} |"
+    correct, images, predicted = counts[index, index], counts[index].sum(), counts[:, index].sum()
+    return f"| {name} | {images:,} | {_share(correct, images)} | {_share(correct, predicted)} |"
 
 
 def _share(part: int, whole: int) -> str:

@@ -1,4 +1,4 @@
-"""What the ledger says of a run beside others: the spread of its seeds, and what each part of its recipe is worth."""
+"""Comparison of runs in the ledger: spread over seeds, and ablations."""
 
 import statistics
 from collections.abc import Callable, Sequence
@@ -19,7 +19,7 @@ Ablation, with seed {seed} and fewer than the {all_epochs} epochs:
 
 
 def describe_spread(run: Run, runs: Sequence[Run]) -> str:
-    """Say what the same recipe gave with every seed that was tried, by the ledger."""
+    """Describe the results of a run's recipe over all its seeds in the ledger."""
     seeds = sorted({other.seed for other in _repeats(run, runs)})
     if len(seeds) == 1:
         return "Only one seed was trained."
@@ -31,15 +31,15 @@ def describe_spread(run: Run, runs: Sequence[Run]) -> str:
 
 
 def describe_repeats(run: Run, runs: Sequence[Run], figure: Callable[[Run], float]) -> str:
-    """Return mean, standard deviation and number of a figure, 0..1, over the seeds of a run's recipe."""
-    figures = [figure(one) * 100 for one in _repeats(run, runs)]
-    if len(figures) == 1:
+    """Format mean, standard deviation and n of a measurement, 0..1, over seeds."""
+    percentages = [figure(one) * 100 for one in _repeats(run, runs)]
+    if len(percentages) == 1:
         return "n = 1"
-    return f"{statistics.mean(figures):.2f} ± {statistics.stdev(figures):.2f} %, n = {len(figures)}"
+    return f"{statistics.mean(percentages):.2f} ± {statistics.stdev(percentages):.2f} %, n = {len(percentages)}"
 
 
 def describe_ablations(run: Run, runs: Sequence[Run]) -> str:
-    """Return the table of the runs that change one thing of this run's recipe, trained on as many images."""
+    """Render the table of a recipe's ablations, each on the same number of images."""
     same = [other for other in runs if other.ablation and (other.model, other.dataset) == (run.model, run.dataset)]
     recipe = read_recipe(run.settings)
     wholes = [one for one in same if replace(read_recipe(one.settings), epochs=recipe.epochs) == recipe]
@@ -54,7 +54,7 @@ def describe_ablations(run: Run, runs: Sequence[Run]) -> str:
 
 
 def _is_ablation(run: Run, whole: Run) -> bool:
-    """Tell whether a run has a whole recipe's settings but for what its ablation changes, and saw as many images."""
+    """Tell whether a run of equal effort differs from ``whole`` only by its ablation."""
     changes = ABLATIONS.get(run.model, {}).get(run.ablation)
     if changes is None or _effort(run) != _effort(whole):
         return False
@@ -63,12 +63,12 @@ def _is_ablation(run: Run, whole: Run) -> bool:
 
 
 def _effort(run: Run) -> int:
-    """Return for how many epochs' worth of images the network was trained."""
+    """Return the number of trained images, in epochs of the full training split."""
     recipe = read_recipe(run.settings)
     return round(recipe.epochs * recipe.hardest)
 
 
 def _repeats(run: Run, runs: Sequence[Run]) -> list[Run]:
-    """Return the runs of the same recipe, the last of each seed."""
+    """Return the runs of the same recipe, the latest of each seed."""
     same = [other for other in [*runs, run] if other.is_repeat_of(run) or other is run]
     return list({other.seed: other for other in same}.values())

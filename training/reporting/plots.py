@@ -1,4 +1,4 @@
-"""The pictures of a model card, each drawn from what a run left or from the ONNX file's own predictions."""
+"""Plots of the model card, from a run's history and the ONNX file's predictions."""
 
 import math
 import textwrap
@@ -22,12 +22,12 @@ CURVES = {
     "accuracy": ("train_accuracy", "val_accuracy"),
     "learning rate": ("lr",),
 }
-MISTAKES = (3, 8)  # rows and columns of the sheet
-EXAMPLES = 8  # in a row
+MISTAKES = (3, 8)  # rows, columns
+EXAMPLES = 8  # per row
 
 
 def draw_curves(path: Path, history: Sequence[Epoch], *, best: int) -> None:
-    """Draw loss, accuracy and learning rate over epochs; a dotted line marks the epoch that was kept."""
+    """Plot loss, accuracy and learning rate per epoch; dotted: the kept epoch."""
     epochs = [epoch.epoch for epoch in history]
     figure, panels = new_figure(12, 3.6, columns=3)
     for panel, (title, names) in zip(panels, CURVES.items(), strict=True):
@@ -45,7 +45,7 @@ def draw_curves(path: Path, history: Sequence[Epoch], *, best: int) -> None:
 def draw_confusion(
     path: Path, probabilities: NDArray[np.floating], labels: NDArray[np.integer], class_names: Sequence[str]
 ) -> None:
-    """Draw how many images of each class were taken for which; colour shows the mistakes, which the hits would hide."""
+    """Plot the confusion matrix; colours leave out the diagonal, which dominates."""
     counts = confusion_matrix(probabilities, labels)
     mistakes = np.where(np.eye(len(counts), dtype=bool), 0, counts)
     figure, (panel,) = new_figure(6.4, 5.6)
@@ -61,7 +61,7 @@ def draw_confusion(
 
 
 def draw_reliability(path: Path, probabilities: NDArray[np.floating], labels: NDArray[np.integer]) -> None:
-    """Draw accuracy against confidence, and how many answers have which confidence (Guo et al. 2017)."""
+    """Plot accuracy by confidence, and a histogram of confidences (Guo et al. 2017)."""
     bins = reliability(probabilities, labels)
     figure, (gaps, counts) = new_figure(9, 3.8, columns=2)
     edges = np.arange(NUM_BINS) / NUM_BINS
@@ -83,21 +83,21 @@ def draw_mistakes(
     labels: NDArray[np.integer],
     class_names: Sequence[str],
 ) -> None:
-    """Draw the wrong answers that were surest of themselves."""
-    found, confidences = probabilities.argmax(axis=1), probabilities.max(axis=1)
+    """Plot the wrong predictions with the highest confidence."""
+    predicted, confidences = probabilities.argmax(axis=1), probabilities.max(axis=1)
     rows, columns = MISTAKES
     figure, panels = new_figure(12, 1.75 * rows, rows=rows, columns=columns)
     for panel in panels:
         panel.axis("off")
     for panel, index in zip(panels, worst_mistakes(probabilities, labels), strict=False):
         panel.imshow(images[index], cmap="gray", vmin=0, vmax=255)
-        says = f"{class_names[found[index]]} {confidences[index]:.0%}"
-        panel.set_title(f"{says}\nis {class_names[labels[index]]}", fontsize=9)
+        prediction = f"{class_names[predicted[index]]} {confidences[index]:.0%}"
+        panel.set_title(f"{prediction}\nis {class_names[labels[index]]}", fontsize=9)
     save_figure(figure, path)
 
 
 def draw_examples(path: Path, examples: Sequence[Example]) -> None:
-    """Draw pictures, below each the pixels that the model saw, with its answer."""
+    """Plot pictures, and below each the model's input pixels and prediction."""
     rows = 2 * math.ceil(len(examples) / EXAMPLES)
     figure, panels = new_figure(12, 1.75 * rows, rows=rows, columns=EXAMPLES)
     for panel in panels:
@@ -112,7 +112,7 @@ def draw_examples(path: Path, examples: Sequence[Example]) -> None:
 
 
 def new_figure(width: float, height: float, *, rows: int = 1, columns: int = 1) -> tuple[Figure, list[Axes]]:
-    """Return a figure of so many inches, and its panels row by row."""
+    """Return a figure of ``width`` x ``height`` inches and its panels, row by row."""
     figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
     panels: Any = figure.subplots(rows, columns, squeeze=False)

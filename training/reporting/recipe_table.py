@@ -1,4 +1,4 @@
-"""A recipe as a table for the model card: its settings, and where their method was published."""
+"""The recipe table of the model card: settings and the sources of their methods."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
@@ -6,7 +6,7 @@ from typing import Any
 
 from training.recipes.recipe import Recipe
 
-SHOWN = {"epochs", "batch_size", "optimizer", "lr", "weight_decay", "drop_rate", "label_smoothing"}  # whatever they are
+SHOWN = {"epochs", "batch_size", "optimizer", "lr", "weight_decay", "drop_rate", "label_smoothing"}  # always
 SOURCES = {
     "optimizer adam": "Kingma and Ba 2015",
     "optimizer adamw": "Loshchilov and Hutter 2019",
@@ -34,11 +34,13 @@ SOURCES = {
 
 
 def describe_recipe(recipe: Recipe) -> str:
-    """Return the rows of the settings that are not the usual ones, and of those that people look for."""
-    settings, usual = asdict(recipe), asdict(Recipe(epochs=0))
+    """Render the settings that differ from their defaults, and those in ``SHOWN``."""
+    settings, defaults = asdict(recipe), asdict(Recipe(epochs=0))
     settings |= settings.pop("augmentation")
-    usual |= usual.pop("augmentation")
-    return "\n".join(_rows({name: value for name, value in settings.items() if name in SHOWN or value != usual[name]}))
+    defaults |= defaults.pop("augmentation")
+    return "\n".join(
+        _rows({name: value for name, value in settings.items() if name in SHOWN or value != defaults[name]})
+    )
 
 
 def _rows(settings: Mapping[str, Any]) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""What a version tells people: README.md and its figures, from the version's files, the ledger and the test split."""
+"""README.md and plots of a version, from its files, ledger and test split."""
 
 import json
 from collections.abc import Sequence
@@ -22,13 +22,13 @@ from training.reporting.plots import draw_confusion, draw_curves, draw_examples,
 
 
 def write_report(folder: Path, model: TrainableModel, run: Run, runs: Sequence[Run], test: Split) -> None:
-    """Add README.md and its figures to a version that has its ONNX files and its history.
+    """Add README.md and plots to a version that has its ONNX files and history.
 
     Args:
         folder: of the version.
-        model: that it is a version of.
-        run: that made it.
-        runs: the ledger, from which spread and ablations are taken.
+        model: the definition of the version's model.
+        run: the training run of the version.
+        runs: the ledger, the source of spread and ablations.
         test: the test split.
     """
     card = read_card(folder / MODEL_FILE)
@@ -48,15 +48,15 @@ def write_report(folder: Path, model: TrainableModel, run: Run, runs: Sequence[R
 
 
 def read_card(path: Path) -> ModelCard:
-    """Read the card out of an ONNX file."""
+    """Read the card in the metadata of an ONNX file."""
     return ModelCard.from_metadata({entry.key: entry.value for entry in onnx.load(path).metadata_props})
 
 
 def read_history(folder: Path) -> list[Epoch]:
-    """Read every epoch of the run that made a version."""
+    """Read every epoch of a version's training run."""
     return [Epoch(**epoch) for epoch in json.loads((folder / HISTORY_FILE).read_text())]
 
 
 def write_history(folder: Path, history: Sequence[Epoch]) -> None:
-    """Keep every epoch of the run that made a version."""
+    """Write every epoch of a version's training run."""
     (folder / HISTORY_FILE).write_text(json.dumps([asdict(epoch) for epoch in history], indent=1) + "\n")

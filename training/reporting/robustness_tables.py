@@ -1,4 +1,4 @@
-"""The sections of a model card on images in other framings and on unrelated images."""
+"""The model card's sections on images in other framings and unrelated images."""
 
 from collections.abc import Callable, Sequence
 
@@ -36,7 +36,7 @@ training/evaluation/optdigits.py)."""
 
 
 def describe_robustness(robustness: Robustness, recipe: Recipe) -> str:
-    """Return the sections on images in other framings and on unrelated images."""
+    """Render the sections on images in other framings and on unrelated images."""
     (real, *kinds), graphs = robustness.kinds(), list(robustness.graphs)
     framed = [rows for rows in kinds if rows[0].read is not None]
     others = [rows for rows in kinds if rows[0].auroc is not None]
@@ -60,14 +60,14 @@ def _score(recipe: Recipe) -> str:
 
 
 def _table(
-    figures: Sequence[str],
+    columns: Sequence[str],
     graphs: Sequence[str],
     kinds: Sequence[Sequence[KindMeasurement]],
     choose: Callable[[KindMeasurement], Sequence[float | None]],
 ) -> str:
-    """Render the same figures of every graph side by side, a row for each kind of pictures."""
-    heads = ["pictures", "n", *(f"{figure}, {graph}" for graph in graphs for figure in figures)]
-    lines = [heads, ["---"] * len(heads)]
+    """Render the measurements of all graphs, one row per kind of pictures."""
+    header = ["pictures", "n", *(f"{column}, {graph}" for graph in graphs for column in columns)]
+    lines = [header, ["---"] * len(header)]
     for rows in kinds:
         shares = [share for row in rows for share in choose(row)]
         lines.append(

@@ -1,1 +1,1 @@
-"""The studies of the course, and its networks in NumPy."""
+"""Studies of the course and its networks in NumPy."""

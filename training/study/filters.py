@@ -1,4 +1,4 @@
-"""What a CNN looks for: its first layer's filters and an image's feature maps, read from the served graph."""
+"""Plots of a CNN's first-layer filters and feature maps, from the served graph."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,8 +12,8 @@ from onnx import numpy_helper
 from training.errors import TrainingError
 from training.reporting.plots import new_figure, save_figure
 
-COLUMNS = 12  # panels in a row
-MAPS = COLUMNS - 1  # beside the image
+COLUMNS = 12  # panels per row
+MAPS = COLUMNS - 1  # next to the image
 
 Filters = NDArray[np.float32]  # (filters, channels, height, width)
 FeatureMaps = NDArray[np.float32]  # (channels, height, width)
@@ -27,22 +27,22 @@ def read_filters(graph: Path) -> Filters:
     """Return the weights of a graph's first convolution.
 
     Raises:
-        NoConvolutionError: it has none.
+        NoConvolutionError: the graph has no convolution.
     """
     model = onnx.load(graph)
     weights = {tensor.name: tensor for tensor in model.graph.initializer}
     for node in model.graph.node:
         if node.op_type == "Conv":
             return numpy_helper.to_array(weights[node.input[1]]).astype(np.float32)
-    raise NoConvolutionError(f"{graph} has no convolution, and so neither filters nor feature maps")
+    raise NoConvolutionError(f"{graph} has no convolution, so it has no filters and no feature maps")
 
 
 def compute_feature_maps(graph: Path, image: NDArray[np.uint8]) -> list[FeatureMaps]:
-    """Run a graph on one image and return what it makes of it: after the last ReLU of each size, in order.
+    """Return an image's feature maps after the last ReLU of each spatial size.
 
     Args:
-        graph: as the service runs it; its rectified outputs are asked for besides its own.
-        image: (H, W) or (H, W, 3), as the graph takes it.
+        graph: ONNX file as the service runs it.
+        image: (H, W) or (H, W, 3), at the graph's size.
     """
     model = onnx.load(graph)
     names = [node.output[0] for node in model.graph.node if node.op_type == "Relu"]
@@ -54,23 +54,23 @@ def compute_feature_maps(graph: Path, image: NDArray[np.uint8]) -> list[FeatureM
 
 
 def draw_filters(path: Path, filters: Filters) -> None:
-    """Draw filters: in colour if they see three channels, else blue where they subtract and red where they add."""
+    """Plot filters: RGB for three channels, else blue below and red above zero."""
     figure, panels = new_figure(
         12, 1.1 * -(-len(filters) // COLUMNS), rows=-(-len(filters) // COLUMNS), columns=COLUMNS
     )
     for panel in panels:
         panel.axis("off")
     for panel, weights in zip(panels, filters, strict=False):
-        reach = np.abs(weights).max()
+        largest = np.abs(weights).max()
         if len(weights) == 3:  # red, green, blue
-            panel.imshow(weights.transpose(1, 2, 0) / reach / 2 + 0.5)
+            panel.imshow(weights.transpose(1, 2, 0) / largest / 2 + 0.5)
         else:
-            panel.imshow(weights[0], cmap="RdBu_r", vmin=-reach, vmax=reach)
+            panel.imshow(weights[0], cmap="RdBu_r", vmin=-largest, vmax=largest)
     save_figure(figure, path)
 
 
 def draw_feature_maps(path: Path, graph: Path, images: Sequence[NDArray[np.uint8]]) -> None:
-    """Draw images, beside each the feature maps that vary most in it: a row a size."""
+    """Plot images and their feature maps of highest variance, one row per size."""
     levels = [(image, maps) for image in images for maps in compute_feature_maps(graph, image)]
     figure, panels = new_figure(12, 1.1 * len(levels), rows=len(levels), columns=COLUMNS)
     for panel in panels:

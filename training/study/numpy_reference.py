@@ -1,7 +1,7 @@
-"""The course's networks in NumPy alone: a neuron, activations, losses, and an MLP that learns by backpropagation.
+"""The course's networks in NumPy: neuron, activations, losses and MLP.
 
-Everything is in double precision and as the text has it, nothing is fast: the tests hold what PyTorch trains and ONNX
-Runtime computes to it. Batches are rows: (N, features).
+A reference in double precision, not optimised for speed. Tests compare PyTorch and ONNX Runtime with it. Batches are
+rows: (N, features).
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -15,44 +15,44 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 Labels = NDArray[np.integer]
 
-LEAK = 0.01  # slope of the leaky ReLU below nothing
+LEAK = 0.01  # slope of the leaky ReLU below 0
 
 
 def neuron(inputs: Array, weights: Array, bias: float) -> float:
-    """Return the weighted sum of the inputs and the bias: (D,), (D,) -> a number (Rosenblatt 1958)."""
+    """Return inputs (D,) times weights (D,) plus bias (Rosenblatt 1958)."""
     return float(inputs @ weights + bias)
 
 
 def relu(x: Array) -> Array:
-    """Cut off what is below nothing."""
+    """Replace negative values by 0."""
     return np.maximum(x, 0)
 
 
 def leaky_relu(x: Array) -> Array:
-    """Leave a hundredth of what is below nothing, so that its gradient never vanishes (Maas et al. 2013)."""
+    """Scale negative values by 0.01 to keep their gradient (Maas et al. 2013)."""
     return np.where(x > 0, x, LEAK * x)
 
 
 def sigmoid(x: Array) -> Array:
-    """Squash to 0..1; by the exponential of nothing above 0, which cannot overflow."""
+    """Map to 0..1; only exponentials of values <= 0 are used, so that none overflows."""
     small = np.exp(-np.abs(x))
     return np.asarray(np.where(x >= 0, 1, small) / (1 + small))
 
 
 def tanh(x: Array) -> Array:
-    """Squash to -1..1."""
+    """Map to -1..1."""
     return np.tanh(x)
 
 
 def softmax(logits: Array) -> Array:
-    """Make each row probabilities: (..., K) -> (..., K); by logits below their largest, which cannot overflow."""
+    """Return probabilities, (..., K); subtracts the maximum to avoid overflow."""
     powers = np.exp(logits - logits.max(axis=-1, keepdims=True))
     return np.asarray(powers / powers.sum(axis=-1, keepdims=True))
 
 
 @dataclass(frozen=True)
 class Activation:
-    """A function of each number, and its derivative in terms of its input and its output."""
+    """An elementwise function, and its derivative as a function of input and output."""
 
     function: Callable[[Array], Array]
     derivative: Callable[[Array, Array], Array]
@@ -67,7 +67,7 @@ ACTIVATIONS: Mapping[str, Activation] = {
 
 
 def cross_entropy(logits: Array, labels: Labels) -> tuple[float, Array]:
-    """Return the mean negative log-likelihood of the labels, and its gradient: (N, K), (N,) -> a number, (N, K)."""
+    """Return the mean loss and its gradient: (N, K), (N,) -> scalar, (N, K)."""
     rows = np.arange(len(labels))
     shifted = logits - logits.max(axis=1, keepdims=True)
     log_sums = np.log(np.exp(shifted).sum(axis=1))
@@ -77,13 +77,13 @@ def cross_entropy(logits: Array, labels: Labels) -> tuple[float, Array]:
 
 
 def mean_squared_error(outputs: Array, targets: Array) -> tuple[float, Array]:
-    """Return the mean of the squared differences, and its gradient: (N, K), (N, K) -> a number, (N, K)."""
+    """Return the loss and its gradient: (N, K), (N, K) -> scalar, (N, K)."""
     differences = outputs - targets
     return float((differences**2).mean()), 2 * differences / differences.size
 
 
 def he_initialization(fan_in: int, fan_out: int, random: np.random.Generator) -> Array:
-    """Draw weights (fan_in, fan_out) that keep the size of what a ReLU passes on (He et al. 2015)."""
+    """Draw weights (fan_in, fan_out) for layers before ReLUs (He et al. 2015)."""
     return random.normal(0, np.sqrt(2 / fan_in), (fan_in, fan_out))
 
 
@@ -96,7 +96,7 @@ class Layer:
 
 
 class MLP:
-    """A multilayer perceptron of any sizes: affine layers, an activation between each two; logits come out."""
+    """A multilayer perceptron with one activation function; the outputs are logits."""
 
     def __init__(self, layers: Sequence[Layer], *, activation: str = "relu") -> None:
         self.layers = list(layers)
@@ -104,7 +104,7 @@ class MLP:
 
     @classmethod
     def initialized(cls, sizes: Sequence[int], *, activation: str = "relu", seed: int = 0) -> "MLP":
-        """Return a network of ``sizes``, inputs first and classes last, by He initialisation."""
+        """Return a network with He initialisation; ``sizes`` runs from inputs to classes."""
         random = np.random.default_rng(seed)
         layers = [Layer(he_initialization(*sizes, random), np.zeros(sizes[1])) for sizes in pairwise(sizes)]
         return cls(layers, activation=activation)
@@ -114,34 +114,34 @@ class MLP:
         return self._forward(inputs)[0][-1]
 
     def _forward(self, inputs: Array) -> tuple[list[Array], list[Array]]:
-        """Return what each layer gives, and what each takes."""
-        given, taken = [], [inputs]
+        """Return the output and the input of each layer."""
+        layer_outputs, layer_inputs = [], [inputs]
         for layer in self.layers:
-            given.append(taken[-1] @ layer.weights + layer.bias)
-            taken.append(self._activation.function(given[-1]))
-        return given, taken[:-1]
+            layer_outputs.append(layer_inputs[-1] @ layer.weights + layer.bias)
+            layer_inputs.append(self._activation.function(layer_outputs[-1]))
+        return layer_outputs, layer_inputs[:-1]
 
     def gradients(self, inputs: Array, loss: Callable[[Array], tuple[float, Array]]) -> tuple[float, list[Layer]]:
-        """Return the loss of a batch, and its gradient by every weight and bias.
+        """Return the loss of a batch and its gradients by weights and biases.
 
-        By backpropagation (Rumelhart et al. 1986).
+        Uses backpropagation (Rumelhart et al. 1986).
 
         Args:
             inputs: (N, D).
-            loss: of the logits (N, K), with its gradient.
+            loss: maps logits (N, K) to the loss and its gradient (N, K).
         """
-        given, taken = self._forward(inputs)
-        value, gradient = loss(given[-1])
-        found: list[Layer] = []
-        for number in reversed(range(len(self.layers))):
-            found.insert(0, Layer(taken[number].T @ gradient, gradient.sum(axis=0)))
-            if number:
-                back = gradient @ self.layers[number].weights.T
-                gradient = back * self._activation.derivative(given[number - 1], taken[number])
-        return value, found
+        layer_outputs, layer_inputs = self._forward(inputs)
+        value, gradient = loss(layer_outputs[-1])
+        layer_gradients: list[Layer] = []
+        for index in reversed(range(len(self.layers))):
+            layer_gradients.insert(0, Layer(layer_inputs[index].T @ gradient, gradient.sum(axis=0)))
+            if index:
+                back = gradient @ self.layers[index].weights.T
+                gradient = back * self._activation.derivative(layer_outputs[index - 1], layer_inputs[index])
+        return value, layer_gradients
 
     def descend(self, gradients: Sequence[Layer], *, lr: float) -> None:
-        """Take a step of gradient descent."""
+        """Apply one step of gradient descent."""
         for layer, gradient in zip(self.layers, gradients, strict=True):
             layer.weights -= lr * gradient.weights
             layer.bias -= lr * gradient.bias
@@ -150,7 +150,7 @@ class MLP:
 def train(
     network: MLP, inputs: Array, labels: Labels, *, epochs: int, batch_size: int = 32, lr: float = 0.1, seed: int = 0
 ) -> list[float]:
-    """Minimise the cross-entropy by mini-batch gradient descent; return the mean loss of each epoch."""
+    """Minimise the cross-entropy by mini-batches; return the mean loss per epoch."""
     random, losses = np.random.default_rng(seed), []
     for _ in range(epochs):
         order, total = random.permutation(len(inputs)), 0.0

@@ -1,4 +1,4 @@
-"""What the course's studies ask: a recipe, and what is varied of it."""
+"""The course's studies: a recipe and a grid of varied settings each."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -8,7 +8,7 @@ from training.data.augmentation import Augmentation
 from training.recipes.recipe import Recipe
 from training.recipes.zoo import CIFAR10, MNIST, TrainableModel
 
-Settings: TypeAlias = Mapping[str, float]  # of one combination, by name; bool is an int to Python, and an int a float
+Settings: TypeAlias = Mapping[str, float]  # of one combination, by name; typed float, as bool and int are subtypes
 SEED = "seed"
 
 
@@ -17,18 +17,18 @@ class Question:
     """One study."""
 
     name: str
-    asks: str  # for people
+    asks: str  # for the help text
     model: TrainableModel
     recipe: Recipe
-    grid: Mapping[str, Sequence[float]]  # every combination is trained, with every seed
+    grid: Mapping[str, Sequence[float]]  # setting -> values; every combination is trained
     vary: Callable[[Recipe, Settings], Recipe]
 
 
 def _replace(recipe: Recipe, settings: Settings) -> Recipe:
-    return replace(recipe, **settings)  # type: ignore[arg-type]  # each of its own type
+    return replace(recipe, **settings)  # type: ignore[arg-type]  # fields have different types
 
 
-def _take_parts_away(recipe: Recipe, settings: Settings) -> Recipe:
+def _disable_parts(recipe: Recipe, settings: Settings) -> Recipe:
     augmentation = recipe.augmentation if settings["augmented"] else Augmentation()
     return replace(recipe, normalized=bool(settings["normalized"]), augmentation=augmentation)
 
@@ -38,7 +38,7 @@ QUESTIONS: Mapping[str, Question] = {
     for question in (
         Question(
             name="mlp",
-            asks="what learning rate, batch size and dropout do to the course's MLP",
+            asks="effect of learning rate, batch size and dropout on the course's MLP",
             model=MNIST,
             recipe=MNIST.recipes["course"],
             grid={"lr": [1e-2, 1e-3, 1e-4], "batch_size": [32, 256], "drop_rate": [0.0, 0.3, 0.5], SEED: [0, 1, 2]},
@@ -46,11 +46,11 @@ QUESTIONS: Mapping[str, Question] = {
         ),
         Question(
             name="cnn",
-            asks="what batch norm and augmentation buy a small CNN on CIFAR-10",
+            asks="effect of batch norm and augmentation on a small CNN for CIFAR-10",
             model=CIFAR10,
             recipe=CIFAR10.recipes["course"],
             grid={"normalized": [False, True], "augmented": [False, True], SEED: [0, 1, 2]},
-            vary=_take_parts_away,
+            vary=_disable_parts,
         ),
     )
 }

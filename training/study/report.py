@@ -1,4 +1,4 @@
-"""What the studies found: curves of every run, a heat map, and a table with spread."""
+"""Reports of the studies: curves of every run, heat map, table with spread."""
 
 import itertools
 import math
@@ -16,7 +16,7 @@ from training.study.runs import StudyRun
 
 RUNS_FILE, CURVES_FILE, HEAT_FILE, TABLE_FILE = "runs.jsonl", "curves.png", "heat.png", "table.md"
 NAMES = {"lr": "learning rate", "batch_size": "batch size", "drop_rate": "dropout", "normalized": "batch norm"}
-GRID = {"lr", "batch_size", "drop_rate"}  # which :func:`draw_grid` knows how to lay out
+GRID = {"lr", "batch_size", "drop_rate"}  # the settings that :func:`draw_grid` supports
 COLORS = ("tab:blue", "tab:orange", "tab:green", "tab:red")
 
 
@@ -28,7 +28,7 @@ def write_study(folder: Path, question: Question, runs: Sequence[StudyRun]) -> N
 
 
 def draw_grid(folder: Path, question: Question, runs: Sequence[StudyRun]) -> None:
-    """Draw the loss of every run over its epochs (a row a rate, a column a batch size), and a heat map."""
+    """Plot the losses by learning rate (row) and batch size (column); a heat map."""
     rates, sizes, drop_rates = (question.grid[name] for name in ("lr", "batch_size", "drop_rate"))
     figure, panels = new_figure(12, 3.2 * len(rates), rows=len(rates), columns=len(sizes))
     for panel, (lr, batch_size) in zip(panels, itertools.product(rates, sizes), strict=True):
@@ -42,7 +42,7 @@ def draw_grid(folder: Path, question: Question, runs: Sequence[StudyRun]) -> Non
 
 
 def draw_parts(folder: Path, question: Question, runs: Sequence[StudyRun]) -> None:
-    """Draw loss and accuracy of every run over its epochs: a colour a combination of parts."""
+    """Plot loss and accuracy of every run, one colour per combination of parts."""
     figure, panels = new_figure(12, 4.4, columns=2)
     for settings, color in zip(combinations(question), COLORS, strict=True):
         for panel, measure in zip(panels, ("loss", "accuracy"), strict=True):
@@ -52,11 +52,11 @@ def draw_parts(folder: Path, question: Question, runs: Sequence[StudyRun]) -> No
 
 
 def render_table(question: Question, runs: Sequence[StudyRun]) -> str:
-    """Return a row for each combination, over its seeds; losses are of the last epoch unless it says otherwise."""
-    heads = [NAMES.get(name, name) for name in question.grid if name != SEED]
-    heads += ["n", "validation accuracy", "test accuracy", "training loss", "validation loss"]
-    heads += ["its lowest", "in epochs", "its change an epoch", "seconds"]
-    lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
+    """Render a row per combination; unlabelled losses are of the last epoch."""
+    header = [NAMES.get(name, name) for name in question.grid if name != SEED]
+    header += ["n", "validation accuracy", "test accuracy", "training loss", "validation loss"]
+    header += ["its lowest", "in epochs", "its change an epoch", "seconds"]
+    lines = [f"| {' | '.join(header)} |", "|---" * len(header) + "|"]
     for settings in combinations(question):
         same = select(runs, **settings)
         cells = [*map(_choice, settings.values()), str(len(same))]
@@ -74,9 +74,9 @@ def render_table(question: Question, runs: Sequence[StudyRun]) -> str:
 
 
 def mean_change(run: StudyRun) -> float:
-    """Return by how much the validation loss rose or fell from epoch to epoch in the second half of a run.
+    """Return the mean absolute change of validation loss in a run's second half.
 
-    Not a number where there was one epoch.
+    NaN for a run of one epoch.
     """
     losses = [epoch["val_loss"] for epoch in run.history[max(0, len(run.history) // 2 - 1) :]]
     changes = [abs(after - before) for before, after in itertools.pairwise(losses)]
@@ -84,18 +84,18 @@ def mean_change(run: StudyRun) -> float:
 
 
 def combinations(question: Question) -> list[Settings]:
-    """Return every combination of a study's settings, seeds apart."""
+    """Return every combination of a study's settings without the seeds."""
     grid = {name: choices for name, choices in question.grid.items() if name != SEED}
     return [dict(zip(grid, choices, strict=True)) for choices in itertools.product(*grid.values())]
 
 
 def select(runs: Sequence[StudyRun], **wanted: float) -> list[StudyRun]:
-    """Return the runs of some settings."""
+    """Return the runs with the given settings."""
     return [run for run in runs if wanted.items() <= run.settings.items()]
 
 
 def _draw_runs(panel: Axes, runs: Sequence[StudyRun], measure: str, *, color: str, label: str) -> None:
-    """Draw runs that differ by their seeds alone: validation as a line, training dotted."""
+    """Plot runs that differ only by seed: validation as a line, training dotted."""
     for number, run in enumerate(runs):
         epochs = [epoch["epoch"] for epoch in run.history]
         train, val = ([epoch[f"{split}_{measure}"] for epoch in run.history] for split in ("train", "val"))
@@ -106,7 +106,7 @@ def _draw_runs(panel: Axes, runs: Sequence[StudyRun], measure: str, *, color: st
 
 
 def _draw_heat_map(path: Path, question: Question, runs: Sequence[StudyRun]) -> None:
-    """Draw the mean validation accuracy of each combination: a panel a drop rate."""
+    """Plot the mean validation accuracy of each combination, one panel per drop rate."""
     rates, sizes, drop_rates = (question.grid[name] for name in ("lr", "batch_size", "drop_rate"))
     figure, panels = new_figure(12, 3.4, columns=len(drop_rates))
     grids = [np.array([[_mean(runs, lr, size, drop) for size in sizes] for lr in rates]) for drop in drop_rates]

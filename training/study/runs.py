@@ -1,7 +1,7 @@
-"""A study: every combination of some settings of a recipe, each with several seeds (training/study/questions.py).
+"""Grid studies: training runs for every combination of settings and seeds.
 
-Optuna's grid sampler hands the combinations out, and a storage file remembers them: several processes, or machines that
-share the file, work on one study, and what was interrupted goes on with the runs that are left.
+Optuna's grid sampler distributes the combinations and a storage file records them. Several processes, or machines that
+share the file, can work on one study. An interrupted study resumes with the remaining runs.
 """
 
 import hashlib
@@ -32,7 +32,7 @@ from training.recipes.recipe import Recipe
 from training.study.questions import SEED, Question, Settings
 
 POLL_S = 1.0
-DIGITS = 5  # of what is kept of an epoch
+DIGITS = 5  # decimals of the stored measurements per epoch
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,41 +41,41 @@ class StudyRun:
 
     settings: Settings
     seed: int
-    val_accuracy: float  # of the epoch that was kept, 0..1, as the next
-    test_accuracy: float
+    val_accuracy: float  # of the kept epoch, 0..1
+    test_accuracy: float  # 0..1
     seconds: float
     hardware: str
     git_commit: str
-    history: Sequence[Mapping[str, float]]  # of each epoch: training.fitting.history.Epoch
+    history: Sequence[Mapping[str, float]]  # fields of training.fitting.history.Epoch, per epoch
 
 
 @dataclass(frozen=True, kw_only=True)
 class Study:
-    """What a person asked for."""
+    """Options of a study."""
 
     question: Question
     storage: Path
     data_dir: Path
     device: torch.device
-    epochs: int | None  # None: the recipe's
+    epochs: int | None  # None: as in the recipe
 
     @property
     def size(self) -> int:
-        """How many runs it has."""
+        """The number of runs."""
         return math.prod(map(len, self.question.grid.values()))
 
     @property
     def recipe(self) -> Recipe:
-        """What every run begins with."""
+        """The recipe that every run varies."""
         recipe = self.question.recipe
         return replace(recipe, epochs=self.epochs or recipe.epochs, patience=self.epochs or recipe.epochs)
 
     def open(self) -> optuna.Study:
-        """Open the storage file, or begin it; runs of another recipe or grid are another study's there."""
+        """Open or create the storage; each recipe and grid is a separate study in it."""
         self.storage.parent.mkdir(parents=True, exist_ok=True)
-        asked = hashlib.sha256(repr((self.recipe, self.question.grid)).encode()).hexdigest()[:8]
+        digest = hashlib.sha256(repr((self.recipe, self.question.grid)).encode()).hexdigest()[:8]
         return optuna.create_study(
-            study_name=f"{self.question.name}-{asked}",
+            study_name=f"{self.question.name}-{digest}",
             storage=optuna.storages.JournalStorage(JournalFileBackend(str(self.storage))),
             sampler=optuna.samplers.GridSampler(self.question.grid, seed=0),
             direction="maximize",
@@ -83,32 +83,32 @@ class Study:
         )
 
     def finished(self, study: optuna.Study) -> list[StudyRun]:
-        """Return every run that came to its end, one a combination, in the order of the grid."""
+        """Return the complete runs, one per combination, in the order of the grid."""
         grid, trials = self.question.grid, study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
         runs = {tuple(trial.params[name] for name in grid): StudyRun(**trial.user_attrs["run"]) for trial in trials}
         return [runs[combination] for combination in itertools.product(*grid.values()) if combination in runs]
 
 
 def run_study(study: Study, *, jobs: int) -> list[StudyRun]:
-    """Train every combination that is left, so many at once, and return what is done; epochs are told in a log.
+    """Train the remaining combinations in parallel; return all complete runs.
 
-    Others who share the storage may still be training the rest.
+    Epochs are logged to a file next to the storage. Other processes that share the storage may still train some runs.
 
     Raises:
-        DataError: there are no images.
+        DataError: the images cannot be read.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    study.question.model.load(study.data_dir)  # downloaded once, and an error is told before anything begins
+    study.question.model.load(study.data_dir)  # download once, and fail before training
     trials = study.open()
-    _try_again(trials)
+    _requeue_failed(trials)
     total, done = study.size, study.finished(trials)
     with tqdm(
         total=total, initial=len(done), desc=f"study {study.question.name}", unit="run", dynamic_ncols=True
     ) as bar:
         if len(done) < total:
             with ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
-                begun = datetime.now()  # Optuna's are naive
-                running = {pool.submit(_work, study, jobs, begun) for _ in range(jobs)}
+                started = datetime.now()  # naive, like Optuna's times
+                running = {pool.submit(_run_worker, study, jobs, started) for _ in range(jobs)}
                 while running:
                     ended, running = wait(running, timeout=POLL_S, return_when=FIRST_COMPLETED)
                     bar.update(len(study.finished(trials)) - bar.n)
@@ -117,52 +117,52 @@ def run_study(study: Study, *, jobs: int) -> list[StudyRun]:
     return study.finished(trials)
 
 
-def _try_again(study: optuna.Study) -> None:
-    """Let combinations come once more that failed, or that were left to a run which then was interrupted."""
+def _requeue_failed(study: optuna.Study) -> None:
+    """Queue failed or pruned combinations again that have no other trial."""
     trials = study.get_trials(deepcopy=False)
-    again = (TrialState.FAIL, TrialState.PRUNED)  # the sampler takes them for done
-    others = [trial.system_attrs.get("fixed_params", trial.params) for trial in trials if trial.state not in again]
+    failed = (TrialState.FAIL, TrialState.PRUNED)  # the sampler counts them as done
+    known = [trial.system_attrs.get("fixed_params", trial.params) for trial in trials if trial.state not in failed]
     for trial in trials:
-        if trial.state in again and trial.params not in others:
+        if trial.state in failed and trial.params not in known:
             attributes = {**trial.system_attrs, "fixed_params": trial.params}
             study.add_trial(optuna.trial.create_trial(state=TrialState.WAITING, system_attrs=attributes))
-            others.append(trial.params)
+            known.append(trial.params)
 
 
-def _work(study: Study, jobs: int, begun: datetime) -> None:
-    """Train what the sampler hands out until nothing is left; one of the processes of a study."""
+def _run_worker(study: Study, jobs: int, started: datetime) -> None:
+    """Train combinations from the sampler until none remains."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     keep_freed_memory()
     torch.set_num_threads(max(1, available_cores() // jobs))
     data, trials = study.question.model.load(study.data_dir), study.open()
 
     def train(trial: optuna.Trial) -> float:
-        settings = {name: _choose(study.question, trial, name) for name in study.question.grid}
-        others = _begun_since(trials, begun, TrialState.RUNNING, TrialState.COMPLETE)
-        if any(other.params == settings and other.number < trial.number for other in others):
-            raise optuna.TrialPruned  # two processes asked at once, or nothing but this was left
+        settings = {name: _suggest(study.question, trial, name) for name in study.question.grid}
+        other_trials = _started_since(trials, started, TrialState.RUNNING, TrialState.COMPLETE)
+        if any(other.params == settings and other.number < trial.number for other in other_trials):
+            raise optuna.TrialPruned  # another process trains it, or it is complete
         return _train(study, data, trial, settings)
 
     with study.storage.with_suffix(".log").open("a", buffering=1) as log, redirect_stderr(log):
-        while _is_any_left(study, trials, begun):
+        while _has_remaining(study, trials, started):
             trials.optimize(train, n_trials=1)
 
 
-def _is_any_left(study: Study, trials: optuna.Study, begun: datetime) -> bool:
-    """Tell whether there is a combination that nobody has trained, and nobody has begun to since then."""
+def _has_remaining(study: Study, trials: optuna.Study, started: datetime) -> bool:
+    """Tell whether a combination is neither complete nor tried since ``started``."""
     done = trials.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-    tried = {tuple(trial.params.values()) for trial in (*done, *_begun_since(trials, begun, *TrialState))}
-    return len(tried) < study.size
+    covered = {tuple(trial.params.values()) for trial in (*done, *_started_since(trials, started, *TrialState))}
+    return len(covered) < study.size
 
 
-def _begun_since(trials: optuna.Study, begun: datetime, *states: TrialState) -> list[optuna.trial.FrozenTrial]:
-    """Return trials; one that has been running for longer may well have been interrupted."""
+def _started_since(trials: optuna.Study, started: datetime, *states: TrialState) -> list[optuna.trial.FrozenTrial]:
+    """Return the trials since ``started``; older ones may be interrupted."""
     found = trials.get_trials(deepcopy=False, states=states)
-    return [trial for trial in found if trial.datetime_start and trial.datetime_start >= begun]
+    return [trial for trial in found if trial.datetime_start and trial.datetime_start >= started]
 
 
 def _train(study: Study, data: DataSet, trial: optuna.Trial, combination: Settings) -> float:
-    """Train one combination, keep what it gave with the trial, and return its validation accuracy."""
+    """Train one combination, store its run, and return its validation accuracy."""
     question, settings = study.question, dict(combination)
     seed = int(settings.pop(SEED))
     fitting = make_fitting(question.model, question.vary(study.recipe, settings), data, seed=seed, device=study.device)
@@ -183,16 +183,16 @@ def _train(study: Study, data: DataSet, trial: optuna.Trial, combination: Settin
     return run.val_accuracy
 
 
-def _choose(question: Question, trial: optuna.Trial, name: str) -> float:
+def _suggest(question: Question, trial: optuna.Trial, name: str) -> float:
     choice: float = trial.suggest_categorical(name, question.grid[name])
     return choice
 
 
 def write_runs(path: Path, runs: Sequence[StudyRun]) -> None:
-    """Keep runs, a line each."""
+    """Write runs, one JSON line each."""
     path.write_text("".join(json.dumps(asdict(run)) + "\n" for run in runs))
 
 
 def read_runs(path: Path) -> list[StudyRun]:
-    """Read what :func:`write_runs` wrote."""
+    """Read the file of :func:`write_runs`."""
     return [StudyRun(**json.loads(line)) for line in path.read_text().splitlines()]

@@ -1,4 +1,4 @@
-"""Data sets: splits that share nothing, the same every time, and clear errors."""
+"""Data sets: disjoint, reproducible splits and clear errors."""
 
 import hashlib
 import shutil
@@ -17,22 +17,22 @@ def numbered(count):
     return Split(images=torch.arange(count).reshape(count, 1, 1), labels=torch.arange(count))
 
 
-def test_train_and_val_share_no_image_and_lose_none():
+def test_train_and_val_are_a_partition():
     train, val = split_train_val(numbered(1000))
     assert sorted(train.labels.tolist() + val.labels.tolist()) == list(range(1000))
     assert (len(train), len(val)) == (950, 50)
     assert torch.equal(val.images.flatten(), val.labels)
 
 
-def test_the_validation_images_are_the_same_whatever_the_seed_of_the_run():
+def test_val_split_does_not_depend_on_the_seed_of_the_run():
     torch.manual_seed(1)
     first = split_train_val(numbered(1000))[1]
     torch.manual_seed(2)
     assert torch.equal(split_train_val(numbered(1000))[1].labels, first.labels)
-    assert not torch.equal(first.labels, torch.arange(50))  # drawn, not cut off
+    assert not torch.equal(first.labels, torch.arange(50))  # drawn at random
 
 
-def test_mnist_is_one_uint8_tensor_a_split_with_the_images_of_torchvision():
+def test_mnist_has_the_uint8_images_of_torchvision():
     data, source = load_mnist(DATA), MNIST(DATA, train=False)
     assert data.train.images.shape == (190, 28, 28)
     assert data.train.images.dtype == torch.uint8
@@ -48,7 +48,7 @@ def test_cifar10_is_channels_last_with_the_labels_of_its_files():
     assert data.test.labels.tolist() == [3, 8, 8, 0, 6]  # cat, ship, ship, airplane, frog
 
 
-def test_the_md5_of_every_file_is_kept():
+def test_data_set_has_the_md5_of_every_file():
     md5s = load_cifar10(DATA).md5s
     assert list(md5s) == [f"data_batch_{number}" for number in range(1, 6)] + ["test_batch"]
     content = (DATA / CIFAR10.base_folder / "test_batch").read_bytes()
@@ -56,7 +56,7 @@ def test_the_md5_of_every_file_is_kept():
 
 
 @pytest.mark.parametrize(("load", "channels"), [(load_mnist, 1), (load_cifar10, 3)])
-def test_pixel_statistics_are_those_of_the_training_pixels(load, channels):
+def test_pixel_statistics_are_of_the_training_split(load, channels):
     data = load(DATA)
     mean, std = data.pixel_statistics()
     pixels = data.train.images.numpy().reshape(-1, channels).astype(np.float64)
@@ -65,12 +65,12 @@ def test_pixel_statistics_are_those_of_the_training_pixels(load, channels):
 
 
 @pytest.mark.parametrize("load", [load_mnist, load_cifar10])
-def test_no_files_and_no_download_is_one_clear_error(load, tmp_path, monkeypatch):
+def test_missing_files_are_an_error_when_the_download_fails(load, tmp_path, monkeypatch):
     for name in ("http_proxy", "https_proxy"):
-        monkeypatch.setenv(name, "http://127.0.0.1:1")  # nobody listens on port 1
+        monkeypatch.setenv(name, "http://127.0.0.1:1")  # no server listens on port 1
     monkeypatch.setenv("no_proxy", "")
-    monkeypatch.setattr(urllib.request, "_opener", None)  # another test's, which asked the environment before
-    with pytest.raises(DataError, match=r"cannot read .* refused.*; name the folder of the data sets with --data-dir"):
+    monkeypatch.setattr(urllib.request, "_opener", None)  # another test's opener, made with another environment
+    with pytest.raises(DataError, match=r"cannot read .* refused.*; set --data-dir to the folder of the data sets"):
         load(tmp_path)
 
 
@@ -78,16 +78,18 @@ def test_no_files_and_no_download_is_one_clear_error(load, tmp_path, monkeypatch
     ("load", "name"),
     [(load_mnist, "MNIST/raw/train-images-idx3-ubyte"), (load_cifar10, "cifar-10-batches-py/data_batch_3")],
 )
-@pytest.mark.parametrize("spoil", [lambda content: b"", lambda content: content[:100], lambda content: b"no" + content])
-def test_a_spoiled_file_is_one_clear_error(load, name, spoil, tmp_path):
+@pytest.mark.parametrize(
+    "corrupt", [lambda content: b"", lambda content: content[:100], lambda content: b"no" + content]
+)
+def test_corrupt_file_is_a_data_error(load, name, corrupt, tmp_path):
     shutil.copytree(DATA, tmp_path / "data")
     path = tmp_path / "data" / name
-    path.write_bytes(spoil(path.read_bytes()))
-    with pytest.raises(DataError, match=r"cannot read .*: .*; name .* or remove spoiled files"):
+    path.write_bytes(corrupt(path.read_bytes()))
+    with pytest.raises(DataError, match=r"cannot read .*: .*; set --data-dir .* or delete corrupt files"):
         load(tmp_path / "data")
 
 
-def test_labels_that_are_too_few_are_one_clear_error(tmp_path):
+def test_missing_labels_are_a_data_error(tmp_path):
     shutil.copytree(DATA, tmp_path / "data")
     folder = tmp_path / "data" / "MNIST" / "raw"
     shutil.copy(folder / "t10k-labels-idx1-ubyte", folder / "train-labels-idx1-ubyte")

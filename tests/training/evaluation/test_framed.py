@@ -1,4 +1,4 @@
-"""Test images as people send them reach the model as the service would prepare them."""
+"""Tests of the framings: preparation, accuracy and reproducibility."""
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ from training.evaluation.framed_digits import DIGITS
 from training.export.onnx_file import predict_onnx
 from training.recipes.zoo import ZOO
 
-LEAST = {"mnist": 0.9, "cifar10": 0.8}  # read, of every kind
+MIN_ACCURACY = {"mnist": 0.9, "cifar10": 0.8}  # minimum accuracy per framing
 ROWS = [(name, title) for name in SAMPLES for title in FRAMINGS[ZOO[name].preparation]]
 
 
@@ -21,32 +21,34 @@ def graph(name):
     return newest_version(ROOT / "models" / name) / MODEL_FILE
 
 
-def served(name, file):
-    """What the service makes of a file."""
+def prepared_by_service(name, file):
+    """Return the pixels that the service prepares from a file."""
     preparation, shape = ZOO[name].preparation, tuple(split(name).images.shape[1:])
     picture = read_picture(open_image(file, max_pixels=50_000_000), draft_side=draft_side(preparation, shape))
     return preparer(preparation, shape)(picture)
 
 
 @pytest.mark.parametrize("name", SAMPLES)
-def test_the_model_gets_what_the_service_would_give_it(name):
+def test_framed_images_are_prepared_as_by_the_service(name):
     images, _ = choose(split(name), 3)
     kinds = dict(framed(ZOO[name].preparation, images))
     assert list(kinds) == list(FRAMINGS[ZOO[name].preparation])
     for title, pixels in kinds.items():
         files = frame(FRAMINGS[ZOO[name].preparation][title], images, title)
-        assert np.array_equal(pixels, np.stack([served(name, file) for file in files])), title
+        assert np.array_equal(pixels, np.stack([prepared_by_service(name, file) for file in files])), title
 
 
 @pytest.mark.parametrize(("name", "title"), ROWS)
-def test_an_image_is_read_however_it_is_framed(name, title):
+def test_framed_images_are_classified_correctly(name, title):
     images, labels = choose(split(name), 40)
     files = frame(FRAMINGS[ZOO[name].preparation][title], images, title)
-    answers = predict_onnx(graph(name), np.stack([served(name, file) for file in files])).argmax(axis=1)
-    assert (answers == labels).mean() >= LEAST[name]
+    predictions = predict_onnx(graph(name), np.stack([prepared_by_service(name, file) for file in files])).argmax(
+        axis=1
+    )
+    assert (predictions == labels).mean() >= MIN_ACCURACY[name]
 
 
-def test_the_same_images_are_framed_the_same_way_each_time():
+def test_frame_is_reproducible():
     first, second = (choose(split("mnist"), 5) for _ in range(2))
     assert all(np.array_equal(one, other) for one, other in zip(first, second, strict=True))
     page = "page: dark ink, uneven tinted paper, JPEG"
@@ -55,13 +57,13 @@ def test_the_same_images_are_framed_the_same_way_each_time():
 
 
 @pytest.mark.parametrize("name", SAMPLES)
-def test_an_example_shows_a_picture_its_pixels_and_the_answer(name):
+def test_show_framed_yields_pixels_and_prediction(name):
     model, framings = ZOO[name], FRAMINGS[ZOO[name].preparation]
     images, _ = choose(split(name), len(framings))
     examples = list(show_framed(graph(name), model.preparation, split(name), model.class_names))
     assert [example.title for example in examples] == list(framings)
     for image, example in zip(images, examples, strict=True):
         (file,) = frame(framings[example.title], image[None], example.title)
-        assert np.array_equal(example.pixels, served(name, file))
+        assert np.array_equal(example.pixels, prepared_by_service(name, file))
         best = int(predict_onnx(graph(name), example.pixels[None]).argmax())
         assert example.answer.startswith(f"{model.class_names[best]} ")

@@ -1,4 +1,4 @@
-"""Digits of other hands come with their labels, as pictures that are no MNIST's."""
+"""Tests of the pictures from UCI optdigits."""
 
 import numpy as np
 from PIL import Image
@@ -7,7 +7,7 @@ from sklearn.datasets import load_digits
 from training.evaluation.optdigits import optdigits
 
 
-def test_they_are_pictures_of_the_digits_that_their_labels_say():
+def test_optdigits_pictures_match_their_labels():
     pictures, labels = optdigits(50, range(10))
     digits = load_digits()
     for picture, label in zip(pictures, labels, strict=True):
@@ -17,14 +17,14 @@ def test_they_are_pictures_of_the_digits_that_their_labels_say():
         assert digits.target[nearest] == label
 
 
-def test_they_are_the_same_each_time_and_no_more_than_there_are():
+def test_optdigits_is_reproducible_and_limited_to_its_size():
     (first, labels), (second, again) = optdigits(20, range(10)), optdigits(20, range(10))
     assert [picture.tobytes() for picture in first] == [picture.tobytes() for picture in second]
     assert labels.tolist() == again.tolist()
     assert len(optdigits(10_000, range(10))[1]) == 1797
 
 
-def test_those_of_some_digits_are_of_no_others():
+def test_optdigits_returns_only_the_requested_digits():
     _, labels = optdigits(100, [1, 7])
     assert set(labels.tolist()) == {1, 7}
     assert len(labels) == 100

@@ -1,4 +1,4 @@
-"""Pictures of what a model was not trained for."""
+"""Tests of the unrelated images."""
 
 import re
 import shutil
@@ -36,7 +36,7 @@ def drawn(name, data_dir, *, count=12):
 
 
 @pytest.mark.parametrize("name", ["mnist", "cifar10"])
-def test_every_kind_comes_as_the_model_takes_it_and_the_same_each_time(tmp_path, name):
+def test_every_kind_is_prepared_and_reproducible(tmp_path, name):
     first, second = (drawn(name, tmp_path) for _ in range(2))
     assert list(first) == DRAWN[name]
     for kind, images in first.items():
@@ -46,7 +46,7 @@ def test_every_kind_comes_as_the_model_takes_it_and_the_same_each_time(tmp_path,
     assert list(tmp_path.iterdir()) == []  # nothing was downloaded
 
 
-def test_the_other_data_set_is_a_kind_where_it_lies_there(tmp_path):
+def test_other_data_set_is_a_kind_when_present(tmp_path):
     assert "photographs" in drawn("mnist", DATA)
     shutil.copytree(DATA / "MNIST", tmp_path / "MNIST")
     assert list(drawn("mnist", tmp_path)) == DRAWN["mnist"]
@@ -54,14 +54,14 @@ def test_the_other_data_set_is_a_kind_where_it_lies_there(tmp_path):
 
 
 @pytest.mark.parametrize(("name", "folder"), [("mnist", "cifar-10-batches-py"), ("cifar10", "MNIST/raw")])
-def test_another_data_set_that_cannot_be_read_is_left_out_with_a_word(tmp_path, capsys, name, folder):
+def test_unreadable_data_set_is_skipped_with_a_message(tmp_path, capsys, name, folder):
     (tmp_path / folder).mkdir(parents=True)
     assert list(drawn(name, tmp_path)) == DRAWN[name]
-    assert re.match(f"no (photographs|digits) among .*{folder}", capsys.readouterr().err)
+    assert re.match(f"unrelated images: skipped (photographs|digits): .*{folder}", capsys.readouterr().err)
     assert list((tmp_path / folder).iterdir()) == []  # nothing was downloaded
 
 
-def test_there_are_as_many_as_asked_for(tmp_path):
+def test_count_sets_the_images_per_kind(tmp_path):
     assert {len(images) for images in drawn("mnist", tmp_path, count=3).values()} == {3}
 
 

@@ -1,4 +1,4 @@
-"""The output that says how much an image looks like what a model was trained on."""
+"""Familiarity: its values in the graph, and its use by the service."""
 
 import json
 
@@ -36,13 +36,13 @@ def largest_logits_of(path, images):
 
 
 def share_below(scores, values):
-    """Return how many of the scores are no higher than each value: in hundredths, below one in thousandths."""
+    """Return the fraction of scores no higher than each value, on the same levels."""
     levels = np.array([0, *np.arange(1, 10) / 1000, *np.arange(1, 101) / 100])
     return levels[(values[:, None] >= np.quantile(scores, levels[1:])).sum(axis=1)]
 
 
 @pytest.mark.parametrize("precision", ["float32", "int8"])
-def test_it_is_the_share_of_validation_images_with_no_larger_logit_in_the_same_graph(tmp_path, precision):
+def test_familiarity_is_the_fraction_of_val_scores_not_higher(tmp_path, precision):
     path = write_graph(tmp_path)
     if precision == "int8":
         quantize(path, tmp_path / "model.int8.onnx", VAL.images.numpy())
@@ -52,17 +52,15 @@ def test_it_is_the_share_of_validation_images_with_no_larger_logit_in_the_same_g
     expected = share_below(largest_logits_of(path, VAL.images.numpy()), largest_logits_of(path, OTHERS))
     for count in (1, 2, 77):
         found = predict_familiarity(path, OTHERS[:count])
-        np.testing.assert_allclose(found, expected[:count], atol=0.011)  # a logit on a threshold may fall either way
+        np.testing.assert_allclose(found, expected[:count], atol=0.011)  # rounding may move a logit across a threshold
     assert np.abs(found - expected).mean() < 0.001
     np.testing.assert_array_equal(predict_onnx(path, OTHERS), before)
     trees = [node for node in onnx.load(path).graph.node if node.op_type == "TreeEnsembleRegressor"]
-    assert len(trees) == (precision == "int8")  # there is none for a GPU
+    assert len(trees) == (precision == "int8")  # trees have no GPU kernel
 
 
 @pytest.mark.parametrize(("precision", "tolerance"), [("float32", 0.001), ("int8", 0.1)])
-def test_after_smoothed_labels_it_is_the_reach_towards_the_class_whose_direction_is_nearest(
-    tmp_path, precision, tolerance
-):
+def test_familiarity_uses_feature_projections_if_smoothed(tmp_path, precision, tolerance):
     torch.manual_seed(0)
     body = nn.Sequential(PixelNormalizer([128.0], [64.0]), nn.Flatten(), nn.Linear(784, 12), nn.ReLU())
     path = write_graph(tmp_path, nn.Sequential(*body, nn.Linear(12, 10)))
@@ -71,14 +69,14 @@ def test_after_smoothed_labels_it_is_the_reach_towards_the_class_whose_direction
         path = tmp_path / "model.int8.onnx"
     add_familiarity(path, VAL, smoothed=True)
     with torch.inference_mode():
-        known, asked = (body(torch.as_tensor(images)).double().numpy() for images in (VAL.images, OTHERS))
+        known, others = (body(torch.as_tensor(images)).double().numpy() for images in (VAL.images, OTHERS))
     means = np.stack([known[VAL.labels.numpy() == label].mean(axis=0) for label in range(10)])
     means /= np.linalg.norm(means, axis=1, keepdims=True)
-    expected = share_below((known @ means.T).max(axis=1), (asked @ means.T).max(axis=1))
+    expected = share_below((known @ means.T).max(axis=1), (others @ means.T).max(axis=1))
     assert np.abs(predict_familiarity(path, OTHERS) - expected).mean() < tolerance
 
 
-def test_one_in_twenty_of_the_images_it_was_fitted_on_is_unfamiliar(tmp_path):
+def test_one_val_image_in_twenty_is_unfamiliar(tmp_path):
     path = write_graph(tmp_path)
     add_familiarity(path, VAL, smoothed=False)
     values = predict_familiarity(path, VAL.images.numpy()).round(3)
@@ -86,8 +84,8 @@ def test_one_in_twenty_of_the_images_it_was_fitted_on_is_unfamiliar(tmp_path):
     assert (values.min(), values.max()) == (0.0, 1.0)
 
 
-@pytest.mark.parametrize(("precision", "ties"), [("float32", 2), ("int8", 25)])  # 8 bits make scores alike
-def test_the_least_familiar_hundredth_is_told_apart_in_thousandths(tmp_path, precision, ties):
+@pytest.mark.parametrize(("precision", "ties"), [("float32", 2), ("int8", 25)])  # int8 scores have ties
+def test_familiarity_below_1_percent_has_steps_of_0_001(tmp_path, precision, ties):
     path, val = write_graph(tmp_path), random_split(count=2000)
     if precision == "int8":
         quantize(path, tmp_path / "model.int8.onnx", VAL.images.numpy())
@@ -100,22 +98,22 @@ def test_the_least_familiar_hundredth_is_told_apart_in_thousandths(tmp_path, pre
     np.testing.assert_allclose(least, least.round(3), atol=1e-5)
 
 
-def test_what_has_the_output_or_no_features_is_refused(tmp_path):
+def test_add_familiarity_rejects_unsuitable_graphs(tmp_path):
     path = write_graph(tmp_path, nn.Sequential(PixelNormalizer([128.0], [64.0]), nn.Flatten(), nn.Softmax(dim=1)))
     with pytest.raises(ExportError, match="no linear layer"):
         add_familiarity(path, VAL, smoothed=True)
     add_familiarity(path, VAL, smoothed=False)
-    with pytest.raises(ExportError, match="has the output familiarity already"):
+    with pytest.raises(ExportError, match="already has the output familiarity"):
         add_familiarity(path, VAL, smoothed=False)
 
 
-def test_familiar_is_what_at_most_one_in_twenty_real_images_is_less_than():
+def test_images_are_familiar_from_5_percent():
     assert share_familiar(np.array([0.0, 0.04, 0.05, 1.0], np.float32)) == 0.5
 
 
 @pytest.fixture
 def knowing(tmp_path, start):
-    """A service whose model tells familiarity, and a picture of each sort."""
+    """Start a service with familiarity; also return a familiar and another image."""
     folder = publish_tiny_model(tmp_path, "knowing", image_shape=(8, 8, 3), preparation="photo")
     val = random_split(image_shape=(8, 8, 3), count=100)
     add_familiarity(folder / "model.onnx", val, smoothed=False)
@@ -124,7 +122,7 @@ def knowing(tmp_path, start):
     return start(models_dir=tmp_path), pictures
 
 
-def test_answers_say_it_and_the_unfamiliar_are_counted(knowing):
+def test_responses_have_familiarity_and_unfamiliar_are_counted(knowing):
     service, (familiar, unfamiliar) = knowing
     route = "/v1/models/knowing/classify"
     answer = service.post(route, content=familiar).json()
@@ -140,5 +138,5 @@ def test_answers_say_it_and_the_unfamiliar_are_counted(knowing):
     assert outputs["familiarity"] == {"dtype": "float32", "shape": ["batch"]}
 
 
-def test_a_model_that_does_not_tell_says_nothing(service, digit_png):
+def test_response_of_a_model_without_familiarity_omits_it(service, digit_png):
     assert "familiar" not in json.dumps(service.post("/v1/models/mnist/classify", content=digit_png).json())

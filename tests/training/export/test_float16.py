@@ -1,4 +1,4 @@
-"""Half precision for a GPU: the layers with weights, no more, with the same answers."""
+"""Float16 graphs: converted layers, equal predictions, publication."""
 
 import numpy as np
 import onnx
@@ -19,13 +19,13 @@ MODELS = ("mnist", "mnist-cnn", "mnist-resnet", "cifar10")
 
 @pytest.fixture(params=MODELS)
 def graphs(request, tmp_path):
-    """A published model, and its graph in half precision."""
+    """Return the graphs of a published model in float32 and float16."""
     source = newest_version(ROOT / "models" / request.param) / "model.onnx"
     halve(source, tmp_path / "half.onnx")
     return source, tmp_path / "half.onnx"
 
 
-def test_the_answers_are_the_same(graphs):
+def test_float16_predictions_are_the_same(graphs):
     source, _half = graphs
     with np.load(source.with_name("golden.npz")) as golden:
         images = golden["images"]
@@ -36,7 +36,7 @@ def test_the_answers_are_the_same(graphs):
     assert np.abs(found[1] - expected[1]).max() < 0.05
 
 
-def test_layers_with_weights_are_in_half_precision_and_nothing_is_cast_between_them(graphs):
+def test_weighted_layers_are_float16_without_casts_between_them(graphs):
     source, half = graphs
     graph = onnx.load(half).graph
     kinds = {weights.name: weights.data_type for weights in graph.initializer}
@@ -45,11 +45,11 @@ def test_layers_with_weights_are_in_half_precision_and_nothing_is_cast_between_t
             assert {kinds[name] for name in node.input[1:]} == {TensorProto.FLOAT16}
     casts = [node for node in graph.node if node.op_type == "Cast"]
     before = [node for node in onnx.load(source).graph.node if node.op_type == "Cast"]
-    assert len(casts) - len(before) <= 3  # in, out, and the features that tell familiarity
+    assert len(casts) - len(before) <= 3  # input, output, and the features for familiarity
     assert half.stat().st_size < 0.52 * source.stat().st_size
 
 
-def test_a_tensor_that_both_kinds_of_layers_read_is_cast_once(tmp_path):
+def test_shared_tensor_is_cast_once(tmp_path):
     weights = numpy_helper.from_array(np.eye(4, dtype=np.float32), "weights")
     nodes = [
         helper.make_node("Gemm", ["images", "weights"], ["first"]),
@@ -70,7 +70,7 @@ def test_a_tensor_that_both_kinds_of_layers_read_is_cast_once(tmp_path):
     np.testing.assert_allclose(found, expected, atol=1e-2)
 
 
-def test_a_version_gets_its_float16_graph_with_a_card_of_its_own(tmp_path):
+def test_float16_graph_has_its_own_card(tmp_path):
     folder = publish_tiny_model(tmp_path)
     card = read_card(folder / "model.onnx")
     add_float16(folder, card, random_split())
@@ -78,12 +78,12 @@ def test_a_version_gets_its_float16_graph_with_a_card_of_its_own(tmp_path):
     assert (half.precision, half.name, half.test.num_images) == ("float16", card.name, 20)
 
 
-def test_a_graph_that_loses_accuracy_or_overflows_is_left_out_and_that_is_said(tmp_path, monkeypatch, capsys):
+def test_inaccurate_float16_graph_is_omitted_with_a_message(tmp_path, monkeypatch, capsys):
     folder = publish_tiny_model(tmp_path)
     card = read_card(folder / "model.onnx")
     monkeypatch.setattr("training.evaluation.gate.MAX_LOSS", -2.0)
     add_float16(folder, card, random_split())
-    assert "no model.float16.onnx: it loses" in capsys.readouterr().err
+    assert "no model.float16.onnx: accuracy is" in capsys.readouterr().err
     monkeypatch.undo()
     model = onnx.load(folder / "model.onnx")
     for weights in model.graph.initializer:
@@ -91,16 +91,16 @@ def test_a_graph_that_loses_accuracy_or_overflows_is_left_out_and_that_is_said(t
             weights.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(weights) * 1e6, weights.name))
     onnx.save(model, folder / "model.onnx")
     add_float16(folder, card, random_split())
-    assert "no model.float16.onnx: the golden images differ by" in capsys.readouterr().err
+    assert "no model.float16.onnx: golden images: probabilities differ by" in capsys.readouterr().err
     assert not (folder / "model.float16.onnx").exists()
 
 
-def test_golden_images_hold_half_precision_to_less_than_float32(tmp_path):
+def test_golden_check_has_a_tolerance_for_float16(tmp_path):
     folder = publish_tiny_model(tmp_path)
     halve(folder / "model.onnx", folder / "model.float16.onnx")
     check_golden(folder / "model.float16.onnx", "float16")
     with np.load(folder / "golden.npz") as golden:
         images, probabilities = golden["images"], golden["probabilities"]
     np.savez(folder / "golden.npz", images=images, probabilities=probabilities + 2 * FLOAT16_GOLDEN_TOLERANCE)
-    with pytest.raises(GateError, match="the golden images differ"):
+    with pytest.raises(GateError, match="golden images: probabilities differ"):
         check_golden(folder / "model.float16.onnx", "float16")

@@ -1,4 +1,4 @@
-"""The loop: it learns, keeps its best epoch, stops when it should, and goes on where it was interrupted."""
+"""Training loop: learning, best epoch, early stopping, checkpoints, schedules."""
 
 import copy
 import math
@@ -33,22 +33,22 @@ def without_speed(history):
     return [replace(epoch, images_per_s=0.0) for epoch in history]
 
 
-def test_it_learns_digits_from_190_of_them():
+def test_run_learns_digits_from_190_images():
     fit = run(make_fitting(recipe=replace(QUICK, epochs=15)))
     assert fit.best.val_accuracy >= 0.7
     assert fit.history[-1].train_loss < fit.history[0].train_loss / 3
 
 
-def test_the_best_epoch_is_kept_whatever_comes_after():
+def test_run_keeps_the_best_epoch():
     fitting, weights = make_fitting(), []
 
-    def remember_then_spoil():
+    def record_then_reset_weights():
         weights.append(copy.deepcopy(fitting.network.state_dict()))
         if len(weights) == 3:
             for parameter in fitting.network.parameters():
                 torch.nn.init.zeros_(parameter)
 
-    fit = run(fitting, after_epoch=remember_then_spoil)
+    fit = run(fitting, after_epoch=record_then_reset_weights)
     assert fit.best.epoch <= 3
     kept = fitting.network.state_dict()
     assert all(torch.equal(kept[name], tensor) for name, tensor in weights[fit.best.epoch - 1].items())
@@ -56,42 +56,42 @@ def test_the_best_epoch_is_kept_whatever_comes_after():
     assert float((logits.argmax(dim=1) == fitting.data.val.labels).float().mean()) == fit.best.val_accuracy
 
 
-def test_the_last_epoch_is_kept_where_the_rate_has_fallen_to_nothing():
-    recipe = replace(QUICK, epochs=3, schedule="triangular", lr=0.0)  # all epochs are equal: the best is the first
+def test_run_keeps_the_last_epoch_if_the_rate_fell_to_0():
+    recipe = replace(QUICK, epochs=3, schedule="triangular", lr=0.0)  # all epochs are equal, so the first is the best
     assert run(make_fitting(recipe=recipe)).best.epoch == 3
     assert run(make_fitting(recipe=recipe), epochs=2).best.epoch == 1
     assert run(make_fitting(recipe=replace(recipe, schedule="constant"))).best.epoch == 1
 
 
-def test_it_stops_when_its_patience_is_over():
+def test_run_stops_when_its_patience_ends():
     fit = run(make_fitting(recipe=replace(QUICK, epochs=50, lr=0.0, patience=2)))
     assert fit.best.epoch == 1
     assert len(fit.history) == 3
 
 
-def test_a_fit_says_whether_it_was_stopped():
+def test_fit_reports_whether_it_was_stopped():
     assert run(make_fitting(), epochs=5).stopped
-    assert not run(make_fitting(), epochs=6).stopped  # its last
+    assert not run(make_fitting(), epochs=6).stopped  # its last epoch
     assert not run(make_fitting(recipe=replace(QUICK, epochs=50, lr=0.0, patience=2))).stopped
 
 
-def test_a_run_stopped_in_its_first_epoch_has_nothing():
+def test_run_returns_none_when_stopped_in_its_first_epoch():
     assert make_fitting().run(stopped=lambda: True, after_epoch=lambda: None) is None
 
 
-def test_an_epoch_that_was_stopped_midway_does_not_count():
-    fitting, asked = make_fitting(), 0
+def test_run_discards_an_epoch_that_was_stopped_midway():
+    fitting, num_calls = make_fitting(), 0
 
     def in_the_third_epoch():
-        nonlocal asked
-        asked += 1
-        return asked == 2 * 7 + 4  # 6 batches an epoch, each asks, and the epoch before it
+        nonlocal num_calls
+        num_calls += 1
+        return num_calls == 2 * 7 + 4  # one call per epoch and one per batch, of which an epoch has 6
 
     assert len(fitting.run(stopped=in_the_third_epoch, after_epoch=lambda: None).history) == 2
 
 
 @pytest.mark.parametrize(("model", "recipe"), [(MNIST, SMALL_MLP), (CIFAR10, SMALL_CNN)], ids=["mnist", "cifar10"])
-def test_a_resumed_run_equals_one_that_was_not_interrupted(model, recipe, tmp_path):
+def test_resumed_run_equals_an_uninterrupted_one(model, recipe, tmp_path):
     whole = make_fitting(model, recipe)
     run(whole)
     settings = describe_run(model=model.name, recipe=recipe, seed=0)
@@ -102,7 +102,7 @@ def test_a_resumed_run_equals_one_that_was_not_interrupted(model, recipe, tmp_pa
         after_epoch=lambda: save_checkpoint(tmp_path / "run.pt", interrupted.checkpoint(settings)),
     )
     resumed = make_fitting(model, recipe)
-    torch.nn.init.zeros_(next(resumed.network.parameters()))  # whatever it began with
+    torch.nn.init.zeros_(next(resumed.network.parameters()))  # so that the initial weights have no effect
     resumed.restore(load_checkpoint(tmp_path / "run.pt", run=settings, device=CPU))
     assert len(resumed.history) == 2
     run(resumed)
@@ -113,31 +113,31 @@ def test_a_resumed_run_equals_one_that_was_not_interrupted(model, recipe, tmp_pa
         torch.testing.assert_close(resumed.network.state_dict()[name], tensor, msg=name)
 
 
-def test_another_seed_is_another_run():
+def test_seed_changes_the_run():
     one, other = run(make_fitting(seed=0), epochs=1), run(make_fitting(seed=1), epochs=1)
     assert one.history[0].train_loss != other.history[0].train_loss
 
 
-def test_a_checkpoint_of_other_settings_is_refused(tmp_path):
+def test_checkpoint_of_other_settings_is_rejected(tmp_path):
     fitting, path = make_fitting(), tmp_path / "run.pt"
     save_checkpoint(path, fitting.checkpoint(describe_run(recipe=QUICK, seed=0)))
-    with pytest.raises(CheckpointError, match=r"is of another run: its seed is 0, this run's is 1"):
+    with pytest.raises(CheckpointError, match=r"belongs to another run: its seed is 0, this run's is 1"):
         load_checkpoint(path, run=describe_run(recipe=QUICK, seed=1), device=CPU)
 
 
-def test_nothing_to_resume_is_one_clear_error(tmp_path):
+def test_missing_checkpoint_is_a_checkpoint_error(tmp_path):
     with pytest.raises(CheckpointError, match="nothing to resume"):
         load_checkpoint(tmp_path / "run.pt", run={}, device=CPU)
 
 
 class Interrupting:
-    """Pressing Ctrl-C while it is pickled."""
+    """Object that raises KeyboardInterrupt when it is pickled."""
 
     def __reduce__(self):
         raise KeyboardInterrupt
 
 
-def test_an_interrupted_save_leaves_the_checkpoint_before_it_and_nothing_else(tmp_path):
+def test_interrupted_save_keeps_only_the_earlier_checkpoint(tmp_path):
     fitting, path = make_fitting(), tmp_path / "run.pt"
     save_checkpoint(path, fitting.checkpoint({"seed": 0}))
     before = path.read_bytes()
@@ -147,23 +147,23 @@ def test_an_interrupted_save_leaves_the_checkpoint_before_it_and_nothing_else(tm
     assert path.read_bytes() == before
 
 
-def test_a_checkpoint_that_cannot_be_written_is_one_clear_error(tmp_path):
+def test_checkpoint_that_is_not_writable_is_a_checkpoint_error(tmp_path):
     (tmp_path / "file").write_bytes(b"mine")
-    with pytest.raises(CheckpointError, match=r"cannot write .*; make room, or name another --checkpoint-dir"):
+    with pytest.raises(CheckpointError, match=r"cannot write .*; free disk space or set --checkpoint-dir"):
         save_checkpoint(tmp_path / "file" / "run.pt", make_fitting().checkpoint({}))
 
 
-def test_a_spoiled_checkpoint_is_one_clear_error(tmp_path):
+def test_corrupt_checkpoint_is_a_checkpoint_error(tmp_path):
     (tmp_path / "run.pt").write_bytes(b"spoiled")
-    with pytest.raises(CheckpointError, match=r"cannot read .*; leave out --resume"):
+    with pytest.raises(CheckpointError, match=r"cannot read .*; omit --resume"):
         load_checkpoint(tmp_path / "run.pt", run={}, device=CPU)
 
 
-def test_a_constant_schedule_is_constant():
+def test_constant_schedule_is_constant():
     assert {learning_rate(Recipe(epochs=1, lr=0.5), progress / 10) for progress in range(11)} == {0.5}
 
 
-def test_one_cycle_is_torchs():
+def test_one_cycle_schedule_equals_torchs():
     recipe = Recipe(epochs=1, lr=0.5, schedule="one-cycle", warmup=0.3)
     optimizer = torch.optim.SGD([torch.zeros(1)], lr=1.0)
     expected = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=0.5, total_steps=101, pct_start=0.303)
@@ -177,14 +177,14 @@ def test_one_cycle_is_torchs():
     assert max(rates) == rates[30] == 0.5
 
 
-def test_the_rate_falls_on_a_plateau_and_stays_there():
+def test_plateau_schedule_divides_the_rate_by_10():
     recipe = Recipe(epochs=1, lr=0.5, schedule="plateau")
     losses = (1.0, 0.9, 0.9, 0.9, 0.9, 0.8, 0.8, 0.8, 0.8)
     rates = [learning_rate(recipe, 0.0, losses[:count]) for count in range(len(losses) + 1)]
     assert rates == pytest.approx([0.5] * 5 + [0.05] * 4 + [0.005])
 
 
-def test_a_triangular_schedule_rises_to_its_peak_and_falls_to_nothing():
+def test_triangular_schedule_rises_to_its_peak_and_falls_to_0():
     recipe = Recipe(epochs=1, lr=0.5, schedule="triangular", warmup=0.2)
     rates = [learning_rate(recipe, progress / 100) for progress in range(101)]
     assert rates[20] == max(rates) == pytest.approx(0.5)
@@ -197,13 +197,13 @@ def test_a_triangular_schedule_rises_to_its_peak_and_falls_to_nothing():
 @pytest.mark.parametrize(
     ("name", "kind"), [("adam", torch.optim.Adam), ("adamw", torch.optim.AdamW), ("sgd", torch.optim.SGD)]
 )
-def test_the_recipe_names_its_optimizer_and_its_decay(name, kind):
+def test_recipe_sets_the_optimizer_and_its_decay(name, kind):
     optimizer = make_optimizer(torch.nn.Linear(3, 2), Recipe(epochs=1, optimizer=name, weight_decay=0.1))
     assert type(optimizer) is kind
     assert {group["weight_decay"] for group in optimizer.param_groups if group["params"]} == {0.1}
 
 
-def test_biases_of_norms_learn_faster_and_are_decayed_no_faster():
+def test_norm_biases_have_a_higher_rate_and_equal_decay():
     norm = torch.nn.BatchNorm1d(2)
     network = torch.nn.Sequential(torch.nn.Linear(3, 2), norm)
     optimizer = make_optimizer(network, Recipe(epochs=1, optimizer="sgd", weight_decay=0.1, bias_lr_factor=8))
@@ -214,19 +214,19 @@ def test_biases_of_norms_learn_faster_and_are_decayed_no_faster():
     assert biases["lr"] * biases["weight_decay"] == pytest.approx(others["lr"] * others["weight_decay"])
 
 
-def test_lookahead_ends_between_where_it_was_and_where_the_network_went():
+def test_lookahead_moves_the_network_towards_the_average():
     network = torch.nn.Linear(1, 1, bias=False)
     torch.nn.init.ones_(network.weight)
     lookahead = Lookahead(network)
     network.weight.data.fill_(3.0)
     lookahead.meet(0.0)
-    assert network.weight.item() == 3.0  # early, the past counts for nothing
+    assert network.weight.item() == 3.0  # early, the average has no weight
     network.weight.data.fill_(1.0)
     lookahead.meet(1.0)
-    assert network.weight.item() == pytest.approx(1 + 2 * 0.95**5)  # late, it counts for most
+    assert network.weight.item() == pytest.approx(1 + 2 * 0.95**5)  # late, it has most of the weight
 
 
-def test_the_hardest_images_are_those_of_the_largest_loss():
+def test_hardest_images_have_the_largest_loss():
     torch.manual_seed(0)
     network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(4, 3))
     images, labels = torch.randn(20, 2, 2), torch.arange(20) % 3
@@ -236,7 +236,7 @@ def test_the_hardest_images_are_those_of_the_largest_loss():
     assert set(rows.tolist()) == set(losses.topk(5).indices.tolist())
 
 
-def test_the_small_network_learns_from_every_fourth_batch_alone():
+def test_selector_learns_only_from_every_fourth_batch():
     torch.manual_seed(0)
     network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(4, 3))
     chooser = HardestImages(network, replace(QUICK, hardest=0.5), device=CPU)
@@ -248,17 +248,18 @@ def test_the_small_network_learns_from_every_fourth_batch_alone():
     assert changed == [True, False, False, False, True]
 
 
-def test_only_the_chosen_share_of_a_batch_is_trained_on(monkeypatch):
+def test_run_trains_only_on_the_hardest_images_of_a_batch(monkeypatch):
     fitting, sizes = make_fitting(CIFAR10, replace(SMALL_CNN, batch_size=8)), []
     step = fitting._step
-    monkeypatch.setattr(fitting, "_step", lambda lesson, lr: sizes.append(len(lesson.images)) or step(lesson, lr))
+    monkeypatch.setattr(fitting, "_step", lambda batch, lr: sizes.append(len(batch.images)) or step(batch, lr))
     run(fitting, epochs=1)
     assert set(sizes[:-1]) == {4}
 
 
-def test_an_image_is_mirrored_in_every_other_epoch():
+def test_images_are_mirrored_in_every_other_epoch():
     fitting, seen = make_fitting(CIFAR10, replace(SMALL_CNN, hardest=1.0)), []
-    fitting._lessons, lessons = lambda mirrored: seen.append(mirrored) or lessons(mirrored=mirrored), fitting._lessons
+    batches = fitting._training_batches
+    fitting._training_batches = lambda mirrored: seen.append(mirrored) or batches(mirrored=mirrored)
     run(fitting, epochs=3)
     assert torch.equal(seen[0], ~seen[1])
     assert torch.equal(seen[0], seen[2])

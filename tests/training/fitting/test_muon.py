@@ -1,4 +1,4 @@
-"""Muon: orthogonal steps for the hidden weights, AdamW for the rest, and a state that can be taken up again."""
+"""Muon: orthogonal steps of hidden weights, AdamW for the rest, and resuming."""
 
 import copy
 
@@ -30,7 +30,7 @@ def step(model, optimizer, *, seed=1):
 
 
 @pytest.mark.parametrize("shape", [(6, 36), (40, 7), (8, 8)])
-def test_a_matrix_is_made_nearly_orthogonal_and_keeps_its_directions(shape):
+def test_orthogonalize_keeps_the_singular_vectors(shape):
     matrix = torch.randn(shape, generator=torch.Generator().manual_seed(0))
     left, _, right = torch.linalg.svd(matrix, full_matrices=False)
     inside = left.T @ orthogonalize(matrix) @ right.T
@@ -39,12 +39,12 @@ def test_a_matrix_is_made_nearly_orthogonal_and_keeps_its_directions(shape):
     assert (inside - inside.diagonal().diag()).abs().max() < 0.15
 
 
-def test_hidden_weights_are_all_but_those_of_the_first_and_last_layer():
+def test_hidden_weights_exclude_the_first_and_last_layer():
     model = network()
     assert [id(weight) for weight in hidden_weights(model)] == [id(model[2].weight), id(model[4].weight)]
 
 
-def test_a_step_of_a_hidden_weight_is_as_long_as_adams_whatever_the_gradient():
+def test_hidden_steps_are_as_long_as_those_of_adam():
     model = network()
     before = copy.deepcopy(model)
     for weight in model.parameters():
@@ -55,7 +55,7 @@ def test_a_step_of_a_hidden_weight_is_as_long_as_adams_whatever_the_gradient():
         assert float(moves.square().mean().sqrt()) == pytest.approx(LIKE_ADAMS, rel=0.3)
 
 
-def test_the_other_parameters_step_as_by_adamw():
+def test_other_parameters_take_the_steps_of_adamw():
     model, other = network(), network()
     step(model, make(model))
     step(other, torch.optim.AdamW(other.parameters(), lr=LR, weight_decay=0.0))
@@ -64,7 +64,7 @@ def test_the_other_parameters_step_as_by_adamw():
         torch.testing.assert_close(model[number].bias, other[number].bias)
 
 
-def test_it_goes_on_from_its_state():
+def test_muon_resumes_from_its_state():
     model = network()
     optimizer = make(model)
     step(model, optimizer)

@@ -1,16 +1,16 @@
-"""Outliers made of a batch, each in its way, and what tells them from the batch's own images."""
+"""Outliers made of a batch, and the loss that separates them from its images."""
 
 import pytest
 import torch
 
 from training.fitting.outlier_exposure import BORDER, exposure_loss, outliers_of
 
-TURNED = slice(60)  # of the hundred images
-PUT_TOGETHER, DISTORTED, LAID_OVER, CUT_OFF = (slice(start, start + 10) for start in range(60, 100, 10))
+REORIENTED = slice(60)  # of 100 outliers
+COMPOSED, DISTORTED, OVERLAID, CUT_OFF = (slice(start, start + 10) for start in range(60, 100, 10))
 
 
 def orientations(image):
-    """Every way to lay a square on itself, the image's own first."""
+    """Return the eight orientations of a square image, the original first."""
     return [way.rot90(turns) for way in (image, image.fliplr()) for turns in range(4)]
 
 
@@ -20,28 +20,28 @@ def images():
     return torch.rand(100, 28, 28) * 255
 
 
-def test_there_are_as_many_as_images(images):
+def test_outliers_are_as_many_as_images(images):
     for count in (1, 2, 3, 13, 100):
         assert outliers_of(images[:count]).shape == (count, 28, 28)
 
 
-def test_none_of_them_is_one_of_the_images_and_all_have_their_range(images):
+def test_outliers_differ_from_all_images_and_keep_their_range(images):
     outliers = outliers_of(images)
     assert not (outliers[:, None] == images).all(dim=(2, 3)).any()
     assert (outliers.min(), outliers.max()) >= (0, 200)
     assert outliers.max() <= 255
 
 
-def test_six_tenths_of_them_are_turned_or_mirrored_in_all_seven_ways(images):
+def test_60_percent_are_rotated_or_mirrored_in_seven_ways(images):
     ways = set()
-    for image, turned in zip(images[TURNED], outliers_of(images)[TURNED], strict=True):
-        (way,) = [number for number, way in enumerate(orientations(image)) if way.equal(turned)]
+    for image, outlier in zip(images[REORIENTED], outliers_of(images)[REORIENTED], strict=True):
+        (way,) = [number for number, way in enumerate(orientations(image)) if way.equal(outlier)]
         ways.add(way)
     assert ways == set(range(1, 8))
 
 
-def test_a_tenth_are_quarters_of_several_in_their_own_places(images):
-    for whole in outliers_of(images)[PUT_TOGETHER]:
+def test_10_percent_are_composed_of_quarters_of_images(images):
+    for whole in outliers_of(images)[COMPOSED]:
         corners = [(slice(0, 11), slice(0, 11)), (slice(0, 11), slice(17, 28))]
         corners += [(slice(17, 28), slice(0, 11)), (slice(17, 28), slice(17, 28))]
         taken = [next(i for i, image in enumerate(images) if image[corner].equal(whole[corner])) for corner in corners]
@@ -50,7 +50,7 @@ def test_a_tenth_are_quarters_of_several_in_their_own_places(images):
         assert len(set(taken)) > 1
 
 
-def test_a_tenth_are_distorted_each_in_its_own_way():
+def test_10_percent_are_distorted_independently():
     same = torch.zeros(100, 28, 28)
     same[:, 8:20, 12:16] = 255  # an upright bar
     distorted = outliers_of(same)[DISTORTED]
@@ -59,21 +59,21 @@ def test_a_tenth_are_distorted_each_in_its_own_way():
     assert changed.median() > 0.5
 
 
-def test_a_tenth_have_another_image_drawn_over_them(images):
+def test_10_percent_are_overlaid_with_another_image(images):
     sparse = images * (images > 200)
-    for image, both in zip(sparse[LAID_OVER], outliers_of(sparse)[LAID_OVER], strict=True):
+    for image, both in zip(sparse[OVERLAID], outliers_of(sparse)[OVERLAID], strict=True):
         assert (both >= image).all()
         assert (both > image).float().mean() > 0.1
 
 
-def test_a_tenth_are_cut_off_near_their_middle(images):
+def test_10_percent_are_cut_off_near_their_centre(images):
     for image, half in zip(images[CUT_OFF], outliers_of(images)[CUT_OFF], strict=True):
         kept = half > 0
         assert half[kept].equal(image[kept])
         assert 0.2 < kept.float().mean() < 0.8
 
 
-def test_a_seed_decides_them(images):
+def test_outliers_depend_only_on_the_seed(images):
     torch.manual_seed(1)
     first = outliers_of(images)
     assert not outliers_of(images).equal(first)
@@ -81,17 +81,17 @@ def test_a_seed_decides_them(images):
     assert outliers_of(images).equal(first)
 
 
-def test_large_logits_for_its_own_images_and_small_ones_for_outliers_cost_nothing():
+def test_exposure_loss_is_0_when_energies_separate_outliers():
     logits = torch.full((6, 10), BORDER - 40)
     logits[:4, 3] = BORDER + 40
     assert float(exposure_loss(logits, known=4)) < 1e-6
-    assert float(exposure_loss(logits, known=6)) > 10  # two outliers are taken for its own
-    assert float(exposure_loss(logits, known=2)) > 10  # and here the other way round
+    assert float(exposure_loss(logits, known=6)) > 10  # two outliers have large logits
+    assert float(exposure_loss(logits, known=2)) > 10  # two training images have large logits
 
 
-def test_no_class_gains_by_it():
+def test_exposure_loss_favours_no_class():
     logits = torch.zeros(4, 10, requires_grad=True)
     exposure_loss(logits, known=2).backward()
-    assert (logits.grad[:2] < 0).all()  # a step makes these larger, those smaller,
+    assert (logits.grad[:2] < 0).all()  # a step increases these logits and decreases those below
     assert (logits.grad[2:] > 0).all()
-    assert logits.grad.std(dim=1).max() < 1e-7  # and every class as much
+    assert logits.grad.std(dim=1).max() < 1e-7  # equally for all classes

@@ -1,4 +1,4 @@
-"""Networks: their shapes, their sizes, and where they start."""
+"""Shapes, sizes, initialization and folding of the networks."""
 
 from dataclasses import replace
 
@@ -30,12 +30,12 @@ MEAN, STD = [125.0, 123.0, 114.0], [63.0, 62.0, 67.0]
 
 
 def photos(count):
-    """Neighbouring pixels alike, as in photographs."""
+    """Return random images with correlated neighbouring pixels, as in photographs."""
     noise = torch.rand(count, 3, 8, 8, generator=torch.Generator().manual_seed(0)) * 255
     return nn.functional.interpolate(noise, size=32, mode="bilinear").permute(0, 2, 3, 1).to(torch.uint8)
 
 
-def test_the_mlp_of_the_course_is_784_256_128_10_with_relu_and_dropout():
+def test_mnist_mlp_has_the_layers_of_the_course():
     layers = [layer for layer in mnist_mlp([33.0], [78.0]) if not isinstance(layer, PixelNormalizer | nn.Flatten)]
     assert [str(layer).split("(")[0] for layer in layers] == ["Linear", "ReLU", "Dropout"] * 2 + ["Linear"]
     linear = [layer for layer in layers if isinstance(layer, nn.Linear)]
@@ -43,18 +43,18 @@ def test_the_mlp_of_the_course_is_784_256_128_10_with_relu_and_dropout():
     assert {layer.p for layer in layers if isinstance(layer, nn.Dropout)} == {0.3}
 
 
-def test_multiply_adds_and_parameters_of_the_mlp_are_those_of_its_matrices():
+def test_multiply_adds_and_parameters_of_an_mlp():
     network, products = mnist_mlp([33.0], [78.0]), 784 * 256 + 256 * 128 + 128 * 10
     assert count_multiply_adds(network, torch.zeros(1, 28, 28, dtype=torch.uint8)) == products
     assert count_parameters(network) == products + 256 + 128 + 10
 
 
-def test_multiply_adds_of_a_convolution_count_every_place():
+def test_multiply_adds_of_a_convolution_count_every_position():
     network = nn.Conv2d(3, 5, 3, bias=False)
     assert count_multiply_adds(network, torch.zeros(1, 3, 10, 6)) == 5 * 8 * 4 * 3 * 3 * 3
 
 
-def test_the_cnn_takes_raw_photos_and_stays_within_its_budget():
+def test_cifar10_cnn_takes_raw_photos_within_its_budget():
     recipe = CIFAR10_RECIPES["published"]
     network = cifar10_cnn(MEAN, STD, widths=recipe.widths, depth=recipe.depth)
     assert count_multiply_adds(network, photos(1)) <= 305_000_000
@@ -62,22 +62,22 @@ def test_the_cnn_takes_raw_photos_and_stays_within_its_budget():
     assert any(isinstance(layer, nn.BatchNorm2d) for layer in network.modules())
 
 
-def test_the_residual_network_takes_raw_digits():
+def test_mnist_resnet_takes_raw_digits():
     recipe = MNIST_RESNET_RECIPES["published"]
     network = mnist_resnet([33.0], [78.0], widths=recipe.widths, drop_rate=recipe.drop_rate)
     assert network(torch.zeros(3, 28, 28, dtype=torch.uint8)).shape == (3, 10)
     assert sum(layer.residual for layer in network.modules() if isinstance(layer, ConvGroup)) == 3
 
 
-def test_a_group_of_three_convolutions_is_residual():
+def test_group_of_three_convolutions_is_residual():
     group = ConvGroup(4, 4, depth=3).eval()
-    nn.init.zeros_(group.rest[-1].weight)  # the last norm gives nothing
+    nn.init.zeros_(group.rest[-1].weight)  # the last norm outputs 0
     images = torch.randn(2, 4, 6, 6)
     assert torch.equal(group(images), group.first(images))
     assert group(images).shape == (2, 4, 3, 3)
 
 
-def test_the_published_mlp_has_two_hidden_layers_and_at_most_two_million_parameters():
+def test_published_mlp_has_at_most_two_million_parameters():
     recipe = MNIST_RECIPES["published"]
     network = mnist_mlp([33.0], [78.0], hidden=recipe.widths, batch_norm=recipe.batch_norm)
     assert len(recipe.widths) == 2
@@ -85,7 +85,7 @@ def test_the_published_mlp_has_two_hidden_layers_and_at_most_two_million_paramet
     assert network(torch.zeros(2, 28, 28, dtype=torch.uint8)).shape == (2, 10)
 
 
-def test_the_simple_cnn_has_the_layers_of_the_course():
+def test_mnist_cnn_has_the_layers_of_the_course():
     network = mnist_cnn([33.0], [78.0])
     convolutions = [layer for layer in network if isinstance(layer, nn.Conv2d)]
     assert [(layer.out_channels, layer.kernel_size) for layer in convolutions] == [(32, (3, 3)), (64, (3, 3))]
@@ -104,20 +104,20 @@ def test_the_simple_cnn_has_the_layers_of_the_course():
     ],
     ids=["three", "two", "mlp", "simple"],
 )
-def test_folded_batch_norms_compute_the_same_and_are_gone(network):
+def test_folded_network_has_no_batch_norms_and_equal_logits(network):
     images = photos(8) if isinstance(network[1], ChannelsFirst) else photos(8)[:, 2:30, 2:30, 0]
     for layer in network.modules():
         if isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d):
             nn.init.normal_(layer.bias)
     for _ in range(3):
-        network.train()(images)  # statistics of its own
+        network.train()(images)  # updates the running statistics
     folded = fold_batch_norms(network)
     assert not any(isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d) for layer in folded.modules())
     with torch.inference_mode():
         torch.testing.assert_close(folded(images), network.eval()(images), rtol=1e-4, atol=1e-5)
 
 
-def test_a_norm_that_turns_values_round_is_not_folded_through_a_pool():
+def test_norm_with_a_negative_weight_is_not_folded_past_a_pool():
     network = nn.Sequential(nn.Conv2d(1, 2, 3), nn.MaxPool2d(2), nn.BatchNorm2d(2)).eval()
     network[2].weight.data[0] = -1.0
     images = torch.randn(2, 1, 10, 10)
@@ -126,13 +126,13 @@ def test_a_norm_that_turns_values_round_is_not_folded_through_a_pool():
         torch.testing.assert_close(fold_batch_norms(network)(images), network(images))
 
 
-def test_the_normalizer_shifts_and_scales_each_channel():
+def test_normalizer_shifts_and_scales_each_channel():
     normalized = PixelNormalizer(MEAN, STD)(photos(2)).numpy()
     expected = (photos(2).numpy().astype(np.float64) - MEAN) / STD
     assert np.allclose(normalized, expected, atol=1e-5)
 
 
-def test_a_whitened_convolution_gives_uncorrelated_outputs_of_unit_variance():
+def test_whitened_convolution_has_uncorrelated_outputs():
     images = photos(200).permute(0, 3, 1, 2).float() / 128 - 1
     convolution = nn.Conv2d(3, 24, 2, bias=False)
     whiten(convolution, images, epsilon=0.0)
@@ -142,7 +142,7 @@ def test_a_whitened_convolution_gives_uncorrelated_outputs_of_unit_variance():
     assert not convolution.weight.requires_grad
 
 
-def test_later_convolutions_begin_by_passing_their_input_on():
+def test_later_convolutions_start_as_identities():
     network = cifar10_cnn(MEAN, STD)
     initialize(network, photos(8))
     convolution = [layer for layer in network.modules() if isinstance(layer, nn.Conv2d)][1]
@@ -151,20 +151,20 @@ def test_later_convolutions_begin_by_passing_their_input_on():
 
 
 @pytest.mark.parametrize("network", [mnist_mlp([33.0], [78.0])])
-def test_an_mlp_is_left_as_it_was_made(network):
+def test_initialize_leaves_an_mlp_unchanged(network):
     before = [weights.clone() for weights in network.parameters()]
     initialize(network, torch.zeros(4, 28, 28, dtype=torch.uint8))
     assert all(torch.equal(old, new) for old, new in zip(before, network.parameters(), strict=True))
 
 
 @pytest.mark.parametrize("name", ["relu", "leaky_relu", "gelu", "sigmoid", "tanh"])
-def test_an_mlp_has_the_activation_that_its_recipe_names(name):
+def test_mlp_has_the_activation_of_its_recipe(name):
     recipe = replace(ZOO["mnist"].recipes["course"], activation=name)
     network = ZOO["mnist"].build([33.0], [79.0], recipe)
     assert [type(layer).__name__.lower() for layer in network].count(name.replace("_", "")) == 2
 
 
-def test_a_cnn_without_batch_norm_has_biases_instead():
+def test_cnn_without_batch_norm_has_biases():
     network = ZOO["cifar10"].build([127.0] * 3, [64.0] * 3, replace(CIFAR10_RECIPES["course"], normalized=False))
     layers = list(network.modules())
     assert not [layer for layer in layers if isinstance(layer, nn.BatchNorm2d)]
@@ -173,7 +173,7 @@ def test_a_cnn_without_batch_norm_has_biases_instead():
 
 
 @torch.inference_mode()
-def test_centred_logits_have_mean_0_and_the_same_probabilities():
+def test_centred_logits_have_mean_0_and_equal_probabilities():
     network = mnist_mlp([0.0], [255.0], hidden=(32,)).eval()
     images = torch.rand(5, 28, 28) * 255
     before = network(images)
@@ -185,27 +185,27 @@ def test_centred_logits_have_mean_0_and_the_same_probabilities():
 
 
 @torch.no_grad()
-def test_all_logits_lose_alike_what_the_strength_of_an_image_gave_them():
+def test_discount_subtracts_the_strength_from_all_logits():
     torch.manual_seed(0)
     network = mnist_mlp([0.0], [16.0], hidden=(64, 32)).eval()
     images = torch.rand(400, 28, 28) * torch.linspace(20, 255, 400)[:, None, None]
     before, strengths = network(images), network[:4](images).norm(dim=1)
     discount_strength(network, images[::2], images[1::2], discount=0.5)
-    taken = before - network(images)
-    torch.testing.assert_close(taken, taken[:, :1].expand(-1, 10), atol=1e-4, rtol=0)
-    assert torch.corrcoef(torch.stack([taken[:, 0], strengths]))[0, 1] > 0.95
-    assert taken[:, 0].std() / before[1::2].amax(dim=1).std() == pytest.approx(0.5, rel=0.1)
+    correction = before - network(images)
+    torch.testing.assert_close(correction, correction[:, :1].expand(-1, 10), atol=1e-4, rtol=0)
+    assert torch.corrcoef(torch.stack([correction[:, 0], strengths]))[0, 1] > 0.95
+    assert correction[:, 0].std() / before[1::2].amax(dim=1).std() == pytest.approx(0.5, rel=0.1)
 
 
 @pytest.mark.parametrize(("name", "recipe"), [("mnist-resnet", "published"), ("cifar10", "course")])
-def test_strength_is_discounted_in_networks_that_can_and_the_others_are_refused_before_they_train(name, recipe):
+def test_strength_discount_is_rejected_for_other_networks(name, recipe):
     model = ZOO[name]
     data = model.load(DATA)
-    with pytest.raises(TrainingError, match="strength_discount: expected layers in a row"):
+    with pytest.raises(TrainingError, match=r"strength_discount: expected an nn\.Sequential"):
         make_network(model, replace(model.recipes[recipe], strength_discount=0.25), data)
 
 
-def test_a_network_that_ends_otherwise_is_left_as_it_is():
+def test_centre_logits_skips_networks_without_a_linear_end():
     network = nn.Sequential(nn.Linear(4, 3), nn.Softmax(dim=1))
     weights = network[0].weight.clone()
     centre_logits(network)

@@ -1,4 +1,4 @@
-"""Publishing: a version is written whole, after every check, or not at all."""
+"""Tests of publication: a version is complete and checked, or absent."""
 
 import numpy as np
 import pytest
@@ -23,7 +23,7 @@ def interrupt(_staged):
 
 @pytest.fixture(params=["a new model", "a further version"])
 def out(request, tmp_path):
-    """A repository that has no version of `tiny`, or one."""
+    """A models folder with or without a version of `tiny`."""
     if request.param == "a further version":
         (tmp_path / "tiny" / "1").mkdir(parents=True)
         (tmp_path / "tiny" / "1" / "model.onnx").write_bytes(b"published before")
@@ -34,14 +34,14 @@ def out(request, tmp_path):
     ("reason", "error", "message"),
     [
         ({"right_calls": 0}, ExportError, "differs from PyTorch"),
-        ({"right_calls": len(PARITY_BATCHES)}, GateError, "the golden images differ by"),
+        ({"right_calls": len(PARITY_BATCHES)}, GateError, "golden images: probabilities differ by"),
         ({"min_accuracy": 1.0}, GateError, r"accuracy .*% on 20 test images is below 100.00%; nothing published"),
         ({"preparation": "x-ray"}, ModelCardError, "preparation"),
         ({"describe": interrupt}, KeyboardInterrupt, None),
     ],
     ids=["parity", "golden", "accuracy", "card", "interrupted"],
 )
-def test_whatever_fails_leaves_nothing_behind(out, reason, error, message):
+def test_failed_publication_leaves_nothing_behind(out, reason, error, message):
     before = everything_in(out)
     if "right_calls" in reason:
         reason = {"classifier": CalibratedClassifier(Drifting(**reason), Calibration(temperature=1.0))}
@@ -50,13 +50,13 @@ def test_whatever_fails_leaves_nothing_behind(out, reason, error, message):
     assert everything_in(out) == before
 
 
-def test_a_published_version_has_its_model_and_its_golden_images(tmp_path):
+def test_published_version_has_model_and_golden_images(tmp_path):
     assert publish_tiny_model(tmp_path) == tmp_path / "tiny" / "1"
     assert everything_in(tmp_path) == ["tiny", "tiny/1", "tiny/1/golden.npz", "tiny/1/model.onnx"]
     assert (tmp_path / "tiny" / "1").stat().st_mode & 0o777 == 0o755
 
 
-def test_the_golden_images_carry_what_pytorch_gave(tmp_path):
+def test_golden_images_have_the_probabilities_of_pytorch(tmp_path):
     folder = publish_tiny_model(tmp_path)
     with np.load(folder / "golden.npz") as golden:
         assert sorted(golden) == ["images", "probabilities"]
@@ -64,26 +64,26 @@ def test_the_golden_images_carry_what_pytorch_gave(tmp_path):
         assert np.abs(predict_onnx(folder / "model.onnx", golden["images"]) - golden["probabilities"]).max() < 1e-5
 
 
-def test_golden_images_that_another_model_made_are_refused(tmp_path):
+def test_check_golden_rejects_another_models_golden_images(tmp_path):
     folder, other = publish_tiny_model(tmp_path), publish_tiny_model(tmp_path, seed=1)
     (other / "golden.npz").replace(folder / "golden.npz")
-    with pytest.raises(GateError, match="the golden images differ"):
+    with pytest.raises(GateError, match="golden images: probabilities differ"):
         check_golden(folder / "model.onnx")
 
 
-def test_the_golden_images_are_held_to_the_tolerance_that_the_service_holds_them_to(tmp_path, monkeypatch):
+def test_golden_check_uses_the_tolerance_of_the_service(tmp_path, monkeypatch):
     monkeypatch.setitem(GOLDEN_TOLERANCE, "cpu", -1.0)
-    with pytest.raises(GateError, match="the golden images differ"):
+    with pytest.raises(GateError, match="golden images: probabilities differ"):
         publish_tiny_model(tmp_path)
 
 
-def test_the_accuracy_of_the_card_is_that_of_the_file_on_the_test_split(tmp_path):
+def test_card_has_the_accuracy_of_the_file_on_the_test_split(tmp_path):
     path, test = publish_tiny_model(tmp_path) / "model.onnx", random_split()
     card = ModelCard.from_metadata(open_session(path).get_modelmeta().custom_metadata_map)
     assert card.test == measure(predict_onnx(path, test.images.numpy()), test.labels.numpy())
 
 
-def test_the_next_version_is_one_more_than_the_highest_and_the_others_stay(tmp_path):
+def test_next_version_is_the_highest_plus_one(tmp_path):
     (tmp_path / "tiny" / "9").mkdir(parents=True)
     (tmp_path / "tiny" / "draft-12").mkdir()
     assert publish_tiny_model(tmp_path).name == "10"
@@ -92,16 +92,16 @@ def test_the_next_version_is_one_more_than_the_highest_and_the_others_stay(tmp_p
     assert (tmp_path / "tiny" / "10" / "model.onnx").read_bytes() == before
 
 
-def test_a_version_that_someone_else_published_meanwhile_is_not_changed(tmp_path):
+def test_version_published_by_another_process_is_kept(tmp_path):
     def publish_the_same(_staged):
         (tmp_path / "tiny" / "1").mkdir()
 
-    with pytest.raises(GateError, match="a version never changes"):
+    with pytest.raises(GateError, match="published versions never change"):
         publish_tiny_model(tmp_path, describe=publish_the_same)
     assert everything_in(tmp_path) == ["tiny", "tiny/1"]
 
 
-def test_while_it_is_written_a_version_is_hidden(tmp_path):
+def test_version_is_hidden_until_published(tmp_path):
     def look(staged):
         assert staged.path.parent == tmp_path / "tiny"
         assert staged.path.name.startswith(".")
@@ -110,7 +110,7 @@ def test_while_it_is_written_a_version_is_hidden(tmp_path):
     publish_tiny_model(tmp_path, describe=look)
 
 
-def test_a_tiny_colour_model_is_exported_too(tmp_path):
+def test_colour_model_is_published(tmp_path):
     path = publish_tiny_model(tmp_path, image_shape=(8, 6, 3), class_names=("ant", "bee"), preparation="photo")
     images = torch.zeros(3, 8, 6, 3, dtype=torch.uint8).numpy()
     assert predict_onnx(path / "model.onnx", images).shape == (3, 2)

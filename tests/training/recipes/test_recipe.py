@@ -1,4 +1,4 @@
-"""Recipes: what cannot be done is refused, not left out."""
+"""Recipes: unsupported combinations of settings are rejected."""
 
 from dataclasses import asdict
 
@@ -7,7 +7,7 @@ import pytest
 from training.recipes.recipe import MNIST_RECIPES, Recipe, read_recipe
 
 
-def test_outliers_need_a_teacher_and_all_images_of_a_batch():
+def test_outlier_exposure_needs_a_teacher_and_whole_batches():
     assert Recipe(epochs=1, outlier_exposure=True, teacher="mnist-resnet/1").outlier_exposure
     with pytest.raises(ValueError, match="expected a teacher"):
         Recipe(epochs=1, outlier_exposure=True)
@@ -16,12 +16,12 @@ def test_outliers_need_a_teacher_and_all_images_of_a_batch():
 
 
 @pytest.mark.parametrize("settings", [{"activation": "gelu"}, {"label_smoothing": 0.1}])
-def test_logits_are_discounted_where_familiarity_asks_them_and_strength_is_known(settings):
+def test_strength_discount_needs_relu_and_no_label_smoothing(settings):
     assert Recipe(epochs=1, strength_discount=0.25).strength_discount
-    with pytest.raises(ValueError, match="expected relu and no label smoothing"):
+    with pytest.raises(ValueError, match="expected relu and label_smoothing=0"):
         Recipe(epochs=1, strength_discount=0.25, **settings)
 
 
 @pytest.mark.parametrize("recipe", MNIST_RECIPES.values())
-def test_a_recipe_is_read_back_from_its_settings(recipe):
+def test_read_recipe_restores_a_recipe_from_its_settings(recipe):
     assert read_recipe({"name": "published", **asdict(recipe)}) == recipe

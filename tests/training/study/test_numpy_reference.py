@@ -1,4 +1,4 @@
-"""The course in NumPy: its worked examples, and its agreement with torch, with ONNX Runtime and with real digits."""
+"""Tests of the NumPy reference against examples, PyTorch and ONNX Runtime."""
 
 from functools import partial
 
@@ -35,20 +35,20 @@ from training.study.numpy_reference import (
 TORCH = {"relu": nn.ReLU(), "leaky_relu": nn.LeakyReLU(0.01), "sigmoid": nn.Sigmoid(), "tanh": nn.Tanh()}
 
 
-def test_the_neuron_of_the_text():
+def test_neuron_matches_the_worked_example():
     assert neuron(np.array([0.5, 0.8, 0.2]), np.array([0.3, -0.5, 0.8]), 0.1) == pytest.approx(0.01)
 
 
-def test_the_softmax_of_the_text():
+def test_softmax_matches_the_worked_example():
     np.testing.assert_allclose(softmax(np.array([2, 1, 0.1])), [0.659, 0.242, 0.099], atol=5e-4)
 
 
-def test_a_softmax_of_large_logits_neither_overflows_nor_vanishes():
+def test_softmax_of_large_logits_does_not_overflow():
     np.testing.assert_allclose(softmax(np.array([[1e5, 1e5 - 1, -1e5], [-1e5, -1e5, -1e5]])).sum(axis=1), 1)
     np.testing.assert_allclose(softmax(np.array([1000.0, 1001.0])), softmax(np.array([0.0, 1.0])))
 
 
-def test_the_activations_at_points_that_one_knows():
+def test_activations_have_known_values():
     x = np.array([-1000.0, -2.0, 0.0, 2.0, 1000.0])
     assert relu(x).tolist() == [0, 0, 0, 2, 1000]
     assert leaky_relu(x).tolist() == [-10, -0.02, 0, 2, 1000]
@@ -56,7 +56,7 @@ def test_the_activations_at_points_that_one_knows():
     np.testing.assert_allclose(tanh(x), 2 * sigmoid(2 * x) - 1, atol=1e-15)
 
 
-def test_he_initialisation_keeps_the_size_of_what_a_relu_passes_on():
+def test_he_initialisation_preserves_the_signal_magnitude():
     random = np.random.default_rng(0)
     signal = random.normal(size=(2000, 300))
     for _ in range(10):
@@ -66,7 +66,7 @@ def test_he_initialisation_keeps_the_size_of_what_a_relu_passes_on():
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 @pytest.mark.parametrize("loss", ["cross_entropy", "mean_squared_error"])
-def test_gradients_are_those_of_autograd(activation, loss):
+def test_gradients_match_autograd(activation, loss):
     random = np.random.default_rng(0)
     network = MLP.initialized([7, 6, 5, 4], activation=activation, seed=1)
     inputs, labels, targets = random.normal(size=(9, 7)), random.integers(0, 4, 9), random.normal(size=(9, 4))
@@ -92,7 +92,7 @@ def test_gradients_are_those_of_autograd(activation, loss):
 
 
 def read_mlp(path):
-    """Return the network that an exported MLP's own weights make, and the mean and deviation of its pixels."""
+    """Return an exported MLP as a NumPy network, with its pixel mean and std."""
     model = onnx.load(path)
     tensors = {tensor.name: numpy_helper.to_array(tensor).astype(np.float64) for tensor in model.graph.initializer}
     nodes = [node for node in model.graph.node if not node.name.startswith(FAMILIARITY)]
@@ -112,7 +112,7 @@ def course_mlp(folder):
 
 
 @pytest.mark.parametrize("which", ["published", "course"])
-def test_an_exported_mlp_computes_what_its_weights_say(which, tmp_path):
+def test_exported_mlp_matches_the_numpy_forward_pass(which, tmp_path):
     path = newest_version(ROOT / "models" / "mnist") / "model.onnx" if which == "published" else course_mlp(tmp_path)
     network, mean, std = read_mlp(path)
     assert [layer.weights.shape[1] for layer in network.layers] == {
@@ -125,7 +125,7 @@ def test_an_exported_mlp_computes_what_its_weights_say(which, tmp_path):
     np.testing.assert_allclose(open_session(path).run(["logits"], {"images": images})[0], logits, atol=1e-4)
 
 
-def test_it_learns_real_digits():
+def test_network_learns_real_digits():
     with np.load(DATA / "mnist-test-500.npz") as sample:
         images, labels = sample["images"], sample["labels"]
     more = datasets.MNIST(DATA, train=True)
@@ -135,6 +135,6 @@ def test_it_learns_real_digits():
     targets = np.tile(np.concatenate([labels[:400], more.targets.numpy()]), len(moves))
     network = MLP.initialized([784, 128, 64, 10])
     losses = train(network, inputs, targets, epochs=15)
-    answers = network.forward(images[400:].reshape(-1, 784) / 255).argmax(axis=1)
-    assert (answers == labels[400:]).mean() >= 0.9
+    predictions = network.forward(images[400:].reshape(-1, 784) / 255).argmax(axis=1)
+    assert (predictions == labels[400:]).mean() >= 0.9
     assert (losses[0] > 0.9, losses[-1] < 0.05) == (True, True)
