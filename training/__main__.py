@@ -1,10 +1,13 @@
 """Command line of the training package: ``python -m training retrain mnist``."""
 
 import argparse
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import FrameType
+from typing import NoReturn
 
 from training.cli.filters import add_filters
 from training.cli.interruption import Interruption
@@ -219,5 +222,11 @@ def _make_retraining(parser: argparse.ArgumentParser, options: argparse.Namespac
     )
 
 
+def _terminate(_signal: int, _frame: FrameType | None) -> NoReturn:
+    """End on SIGTERM as on an exception, so that staged folders are removed."""
+    sys.exit(128 + signal.SIGTERM)
+
+
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, _terminate)
     sys.exit(main())

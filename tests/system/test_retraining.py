@@ -389,6 +389,15 @@ def test_ctrl_c_in_the_first_epoch_publishes_nothing(many_digits, places, tmp_pa
     assert list(tmp_path.rglob("*")) == []
 
 
+def test_sigterm_leaves_no_files(many_digits, places, tmp_path):
+    with start_long_run(many_digits, places) as process:
+        wait_for(process, "training mnist with recipe course on cpu")
+        process.terminate()
+        process.communicate()
+    assert process.returncode == 143
+    assert list(tmp_path.rglob("*")) == []
+
+
 def test_strength_discount_changes_logits_not_probabilities(tmp_path):
     images = MNIST.load(DATA).test.images.numpy()
     outputs = []

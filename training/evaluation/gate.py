@@ -56,5 +56,5 @@ def check_accuracy(metrics: Metrics, min_accuracy: float) -> None:
     if metrics.accuracy < min_accuracy:
         raise GateError(
             f"accuracy {metrics.accuracy:.2%} on {metrics.num_images:,} test images is below {min_accuracy:.2%}; "
-            "nothing published; train longer, or lower --min-accuracy"
+            "nothing published; train longer, or publish this run with --resume and a lower --min-accuracy"
         )
