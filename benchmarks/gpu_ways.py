@@ -71,7 +71,7 @@ def batched(path: Path, shape: tuple[int, ...], device: str) -> Run:
     async def classify(images: Images) -> NDArray[np.float32]:
         jobs = [batcher.submit([image], client_left=lambda: False) for _ in range(count) for image in images]
         await asyncio.gather(*(job.done for job in jobs))
-        return np.array([job.answers[0].probabilities for job in jobs], np.float32)
+        return np.array([job.predictions[0].probabilities for job in jobs], np.float32)
 
     return lambda images: asyncio.run(classify(images))
 

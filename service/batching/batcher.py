@@ -1,8 +1,8 @@
-"""Natural batching: while batches run, arrivals queue; when one ends, what is queued goes.
+"""Natural batching: requests queue while batches run, and the queue is the next batch when one ends.
 
-No timer makes a lone request wait, and under load the batches grow by themselves; a large request shares each batch
-with the others that wait. One batcher a model, on the event loop; the model runs on threads, each with a batch of its
-own, or inline where a batch costs less than the hop to a thread.
+No timer delays a lone request, and batches grow under load. A large request shares each batch with other requests.
+Each model has one batcher on the event loop. The model runs on threads, one batch per thread, or inline if a batch
+costs less than waking a thread.
 """
 
 import asyncio
@@ -22,12 +22,12 @@ from service.batching.service_time import ServiceTimeEstimator
 from service.metrics import ModelMetrics
 from service.prediction import Prediction
 
-SHORT_QUEUE = 2  # batches of each stream: the next, and one more for requests that come in gusts
+SHORT_QUEUE = 2  # batches per concurrent batch: the next one, and one for bursts
 
 logger = logging.getLogger("classifier")
 
-_Outcome = tuple[Sequence[Prediction] | Exception, float]  # an answer an image, seconds of the run
-Run = Callable[[NDArray[np.uint8]], Sequence[Prediction]]  # (N, ...) images -> N answers
+_Outcome = tuple[Sequence[Prediction] | Exception, float]  # one prediction per image, seconds of the run
+Run = Callable[[NDArray[np.uint8]], Sequence[Prediction]]  # (N, ...) images -> N predictions
 
 
 class Batcher:
@@ -45,7 +45,18 @@ class Batcher:
         concurrency: int,
         metrics: ModelMetrics,
     ) -> None:
-        """Arrange for ``concurrency`` batches at once, each on a thread; for one on the event loop if that is 0."""
+        """Create the queue and the threads.
+
+        Args:
+            run: the model.
+            image_shape: of one image.
+            max_batch_size: images per batch.
+            max_queue: see Admission.
+            max_wait_s: see Admission.
+            seconds_per_image: of a full batch, as measured at start.
+            concurrency: batches at once, each on its own thread; 0 runs one batch at a time on the event loop.
+            metrics: of the model.
+        """
         self._run = run
         self._metrics = metrics
         self._queue: deque[Job] = deque()
@@ -60,11 +71,11 @@ class Batcher:
             max_wait_s=max_wait_s,
         )
         self._free = [np.empty((max_batch_size, *image_shape), np.uint8) for _ in range(at_once)]  # buffers
-        self._collecting = False  # what this turn of the loop brings will be taken in the next
+        self._collecting = False  # a collection is scheduled for the next iteration of the event loop
         self._threads = ThreadPoolExecutor(concurrency, thread_name_prefix="inference") if concurrency else None
 
     def check_room(self, count: int = 1) -> None:
-        """Refuse early what ``submit`` would refuse after the work of decoding.
+        """Refuse a request before its images are decoded if ``submit`` would refuse it.
 
         Raises:
             BodyTooLarge, Overloaded: see Admission.check.
@@ -72,14 +83,18 @@ class Batcher:
         self._admission.check(count, requests=len(self._queue), images=self._waiting, is_new=True)
 
     def expect(self, loop: asyncio.AbstractEventLoop) -> str | None:
-        """Keep room for a request whose head was read; return why there is none, if so."""
+        """Reserve room for a request whose headers were parsed; return why it is refused, or None."""
         return self._admission.expect(loop, requests=len(self._queue))
 
     def submit(self, images: Sequence[NDArray[np.uint8]], *, client_left: Callable[[], bool]) -> Job:
-        """Queue the images of one request, all or none; must be called on the event loop.
+        """Queue all images of one request; call it on the event loop.
+
+        Args:
+            images: prepared, of the model's shape.
+            client_left: tells whether the client has disconnected; then the job is dropped before it runs.
 
         Raises:
-            BodyTooLarge, Overloaded: see Admission.check; a queue that is kept short still takes it.
+            BodyTooLarge, Overloaded: see Admission.check; a shortened queue still takes the request.
         """
         self._admission.check(len(images), requests=len(self._queue), images=self._waiting, is_new=False)
         loop = asyncio.get_running_loop()
@@ -93,22 +108,22 @@ class Batcher:
         return job
 
     def close(self) -> None:
-        """Let the running batches end and give their threads back."""
+        """Wait for the running batches and stop the threads."""
         if self._threads is not None:
             self._threads.shutdown(wait=True)
 
     def _collect_soon(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Collect after the requests that are being read in this turn of the loop."""
+        """Collect after the requests that arrive in this iteration of the event loop."""
         if not self._collecting:
             self._collecting = True
             loop.call_soon(self._collect, loop)
 
     def _collect(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Let as many batches begin as may, and answer the inline one."""
+        """Start as many batches as there are free buffers; an inline batch also ends here."""
         self._collecting = False
         while self._free and (batch := self._take()):
             if self._threads is None:
-                self._answer(batch, self._timed(batch))
+                self._finish(batch, self._timed(batch))
                 if self._queue:
                     self._collect_soon(loop)
                 return
@@ -116,15 +131,16 @@ class Batcher:
             running.add_done_callback(partial(self._ran, loop, batch))
 
     def _ran(self, loop: asyncio.AbstractEventLoop, batch: Batch, done: asyncio.Future[_Outcome]) -> None:
-        self._answer(batch, done.result())
+        self._finish(batch, done.result())
         self._collect(loop)
 
     def _take(self) -> Batch | None:
-        """Move images into a free buffer, of each request its share and then what fits; None if nobody waits.
+        """Move images into a free buffer and return the batch, or None if no request waits.
 
-        Whoever has left is found in front of the queue alone: behind a full batch nobody is looked at.
+        Each request gets an equal share first; then requests fill what is left. Abandoned jobs are dropped only when
+        they reach the front of the queue.
         """
-        room = min(self.max_batch_size, -(-self._waiting // len(self._free)))  # the other free buffers get their share
+        room = min(self.max_batch_size, -(-self._waiting // len(self._free)))  # leave images for the other free buffers
         share = max(1, room // (len(self._queue) or 1))
         batch, unfinished = Batch(self._free[-1], time.perf_counter()), list[Job]()
         while self._queue and batch.count < room:
@@ -151,7 +167,7 @@ class Batcher:
         return batch
 
     def _is_dropped(self, job: Job) -> bool:
-        if job.done.done():  # its deadline passed, or an earlier batch of it failed: its request was answered
+        if job.done.done():  # the deadline passed, or an earlier batch of it failed
             if job.done.cancelled():
                 self._metrics.timed_out.inc()
             return True
@@ -164,22 +180,22 @@ class Batcher:
     def _timed(self, batch: Batch) -> _Outcome:
         started = time.perf_counter()
         try:
-            answers: Sequence[Prediction] | Exception = self._run(batch.buffer[: batch.count])
-        except Exception as error:  # whatever the runtime raises is the service's own fault
+            predictions: Sequence[Prediction] | Exception = self._run(batch.buffer[: batch.count])
+        except Exception as error:  # the runtime may raise anything
             logger.exception("a batch of %d images failed", batch.count)
-            answers = error
-        return answers, time.perf_counter() - started
+            predictions = error
+        return predictions, time.perf_counter() - started
 
-    def _answer(self, batch: Batch, outcome: _Outcome) -> None:
-        """Give the jobs of a batch what came of it, and its buffer back."""
-        (answers, seconds), finished = outcome, time.perf_counter()
+    def _finish(self, batch: Batch, outcome: _Outcome) -> None:
+        """Resolve the jobs of a batch and free its buffer."""
+        (predictions, seconds), finished = outcome, time.perf_counter()
         self._free.append(batch.buffer)
         self._metrics.inference_seconds.observe(seconds)
         self._metrics.batch_size.observe(batch.count)
-        if isinstance(answers, Exception):
+        if isinstance(predictions, Exception):
             batch.fail(ModelFailed("the model failed on its batch"))
             self._service_time.reset()
             return
-        batch.answer(answers, finished)
+        batch.resolve(predictions, finished)
         self._metrics.images.inc(batch.count)
         self._service_time.on_batch_done(batch, finished)

@@ -1,4 +1,4 @@
-"""The images of one request on their way through batches, and the two ways in which they get no answer."""
+"""A request's images in the queue, a batch of images, and the errors of both."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -11,32 +11,32 @@ from service.prediction import Prediction
 
 
 class ClientLeft(Exception):
-    """The client closed its connection; nobody waits for the answer."""
+    """The client closed its connection before the response."""
 
 
 class ModelFailed(Exception):
-    """The model raised on a batch; the log has its traceback."""
+    """The model raised an exception on a batch; the log has its traceback."""
 
 
-NO_ANSWER = Prediction([])  # in the place of one that has yet to come
+PENDING = Prediction([])  # placeholder until the prediction is there
 
 
 @dataclass(slots=True, eq=False)
 class Job:
-    """The images of one request on their way through batches; await ``done``, then read ``answers``."""
+    """The images of one request; await ``done``, then read ``predictions``."""
 
     images: Sequence[NDArray[np.uint8]]
     done: asyncio.Future[None]
     client_left: Callable[[], bool]
-    submitted: float  # time.perf_counter() seconds, as the two below
+    submitted: float  # time.perf_counter() seconds, like started and finished
     started: float = 0.0
     finished: float = 0.0
-    taken: int = 0  # images that have gone into a batch
-    answered: int = 0
-    answers: list[Prediction] = field(init=False)  # one an image, in order
+    taken: int = 0  # images in a batch so far
+    predicted: int = 0  # images with a prediction
+    predictions: list[Prediction] = field(init=False)  # one per image, in order
 
     def __post_init__(self) -> None:
-        self.answers = [NO_ANSWER] * len(self.images)
+        self.predictions = [PENDING] * len(self.images)
 
 
 @dataclass(slots=True)
@@ -44,13 +44,13 @@ class Batch:
     """Images that run at once, of one job or of many."""
 
     buffer: NDArray[np.uint8]  # (max_batch_size, ...), its first ``count`` rows in use
-    taken: float  # when they left the queue, time.perf_counter() seconds
+    taken: float  # when the images left the queue, time.perf_counter() seconds
     count: int = 0
-    left_others: bool = False  # waiting for a buffer
-    _slices: list[tuple[Job, int, int]] = field(default_factory=list)  # of each job, which images: from, to
+    left_others: bool = False  # whether requests were waiting for a buffer
+    _slices: list[tuple[Job, int, int]] = field(default_factory=list)  # job, first image, end
 
     def add(self, job: Job, most: int) -> None:
-        """Take the next images of a job, ``most`` at most."""
+        """Add the next images of a job, at most ``most``."""
         start, end = job.taken, min(job.taken + most, len(job.images))
         for image in job.images[start:end]:
             self.buffer[self.count] = image
@@ -59,20 +59,20 @@ class Batch:
             self._slices.append((job, start, end))
             job.taken = end
 
-    def answer(self, answers: Sequence[Prediction], finished: float) -> None:
-        """Give each job its answers; other batches with images of it may end before or after this one."""
+    def resolve(self, predictions: Sequence[Prediction], finished: float) -> None:
+        """Store the predictions in the jobs; a job is done when all of its batches are."""
         offset = 0
         for job, start, end in self._slices:
             count = end - start
-            job.answers[start:end] = answers[offset : offset + count]
+            job.predictions[start:end] = predictions[offset : offset + count]
             offset += count
-            job.answered += count
+            job.predicted += count
             job.finished = finished
-            if job.answered == len(job.images) and not job.done.done():
+            if job.predicted == len(job.images) and not job.done.done():
                 job.done.set_result(None)
 
     def fail(self, error: Exception) -> None:
-        """Let each job end without an answer."""
+        """End each job with an error."""
         for job, _, _ in self._slices:
             if not job.done.done():
                 job.done.set_exception(error)

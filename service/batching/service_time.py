@@ -1,41 +1,40 @@
-"""How fast the queue of a model moves, learned from its batches: what a request that joins it will wait."""
+"""Estimate of the time per image in a model's queue."""
 
 from service.batching.job import Batch
 
-_NEWEST = 0.1  # weight of the last batch
+_NEWEST = 0.1  # weight of the newest batch
 
 
 class ServiceTimeEstimator:
-    """The seconds that each image of a long queue takes, of late."""
+    """Exponentially weighted estimate of seconds per image while requests wait."""
 
     def __init__(self, seconds_per_image: float, *, max_batch_size: int, concurrency: int) -> None:
-        """Begin with what was planned: the time of an image in a full batch, of which ``concurrency`` run at once."""
+        """Start from the measured time per image of a full batch, with ``concurrency`` batches at once."""
         self.seconds_per_image = seconds_per_image / concurrency
         self._max_batch_size = max_batch_size
-        self._streams = concurrency
-        self._last: Batch | None = None  # that left the queue
+        self._concurrency = concurrency
+        self._last: Batch | None = None  # the batch that left the queue last
 
     def on_batch_start(self, batch: Batch, *, others_wait: bool) -> None:
-        """Take note of a batch that begins; ``others_wait``: for any stream to be free.
+        """Record the start of a batch; ``others_wait`` tells whether requests wait for a free buffer.
 
-        While others wait, what counts is the time between two batches: the event loop has requests to read and to
-        refuse besides.
+        While requests wait, the time between two batches counts, because it includes the other work of the event loop.
         """
         if self._last is not None and self._last.left_others:
             self._learn((batch.taken - self._last.taken) / self._last.count)
         batch.left_others, self._last = others_wait, batch
 
     def reset(self) -> None:
-        """Forget the last batch: nobody waits any more, or it failed; what comes next says nothing of its time."""
+        """Forget the last batch: the queue is empty or the batch failed, so the next interval is no measurement."""
         self._last = None
 
     def on_batch_done(self, batch: Batch, finished: float) -> None:
-        """Take note of a batch that nobody waited behind: its own time is all there is to learn from.
+        """Record the time of a batch behind which no request waited.
 
-        Images of a long queue go in full batches. In a small one an image costs more, if anything: that it costs less
-        is news, without which one stall would leave too short a queue for a full batch ever to come and say so.
+        Images cost more in small batches than in full ones, so a small batch may only lower the estimate. Without that,
+        the estimate could stay too high after one stall: the queue would never fill a batch again.
         """
-        seconds_per_image = (finished - batch.taken) / batch.count / self._streams
+        seconds_per_image = (finished - batch.taken) / batch.count / self._concurrency
         is_full = batch.count == self._max_batch_size
         if not batch.left_others and (is_full or seconds_per_image < self.seconds_per_image):
             self._learn(seconds_per_image)

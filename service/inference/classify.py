@@ -144,7 +144,7 @@ class Classification:
         await job.done
         self.timing.queue += job.started - job.submitted
         self.timing.inference += job.finished - job.started
-        return job.answers
+        return job.predictions
 
     async def _run_parts(self, images: Sequence[Pixels]) -> list[Prediction]:
         """Run an image and what was made of it, no more at a time than the queue may hold."""

@@ -36,7 +36,7 @@ def stays():
 
 
 def values(job):
-    return [answer.probabilities[0] for answer in job.answers]
+    return [answer.probabilities[0] for answer in job.predictions]
 
 
 async def one_running(batcher, model, value=0):

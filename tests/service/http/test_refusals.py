@@ -47,7 +47,7 @@ def test_past_capacity_a_request_is_refused_at_its_head_and_its_connection_lives
     status, headers, body, answers, after = asyncio.run(main())
     assert (status, headers["x-request-id"], headers["retry-after"]) == (503, "mine", "1")
     assert headers["content-type"] == "application/problem+json"
-    assert b'"detail":"2 requests are waiting, the most that may; try again later","code":"overloaded"' in body
+    assert b'"detail":"queue full: 2 requests waiting (limit 2); retry after 1 s","code":"overloaded"' in body
     assert (answers, after) == ([200, 200, 200], 200)
     assert refusals(full) == before + 1
 
