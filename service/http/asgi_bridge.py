@@ -1,4 +1,4 @@
-"""What uvicorn's request knows beyond ASGI: whether its client has left, and its connection."""
+"""Access to uvicorn's connection from ASGI: whether the client has left, and writing in one call."""
 
 from collections.abc import Callable
 from functools import partial
@@ -8,16 +8,16 @@ from service.http.request import Message, Receive, Send
 
 
 def client_left(receive: Receive) -> Callable[[], bool]:
-    """Return a function that tells whether the client has closed its connection.
+    """Return a function that tells whether the client has disconnected.
 
-    uvicorn's request knows without being awaited; awaiting ``receive`` beside every request would cost a task each.
-    Under another server the answer is always no, and the request is computed for nobody.
+    It reads an attribute of uvicorn's request, because awaiting ``receive`` would cost a task per request. Under
+    another server it always returns False.
     """
     return partial(getattr, getattr(receive, "__self__", None), "disconnected", False)
 
 
 async def send_at_once(send: Send, *messages: Message) -> None:
-    """Send the messages of an answer in one write: uvicorn makes a system call of its head and another of its body.
+    """Send the messages of a response in one write; uvicorn would make two system calls.
 
     Under another server they are sent one by one.
     """
@@ -37,7 +37,7 @@ async def send_at_once(send: Send, *messages: Message) -> None:
 
 
 class _HeldTransport:
-    """Keeps what is written until it is flushed or closed."""
+    """Holds written bytes until it is flushed or closed."""
 
     __slots__ = ("_parts", "_transport", "write")
 

@@ -1,7 +1,8 @@
-"""An HTTP connection: uvicorn's, which bounds a request's head, and refuses at the head what there is no room for.
+"""uvicorn's HTTP connection with limits on header sections and slow clients, and with early refusals.
 
-uvicorn makes a task and a dozen objects of a request before an application sees it. Past a model's capacity refusing is
-most of the work, so the connection does that itself; whatever it is not sure of is the application's to answer.
+uvicorn creates a task and a dozen objects per request before the application sees it. Under overload most requests are
+refused, so the connection refuses them itself, as soon as the headers are parsed. Every other request goes to the
+application.
 """
 
 import asyncio
@@ -16,53 +17,53 @@ from service.http.responses import render, write_held, write_soon
 from service.inference.worker import Worker
 from service.problems import HeadTooLarge, Overloaded, Problem, RequestTimeout
 
-MAX_HEADER_BYTES = (
-    64 * 1024
-)  # of request line and headers, or of trailers; a head that comes in one piece may have more
-LINGER_S = 1.0  # that a client is still heard after its last answer: closed at once, it would see a reset instead
+MAX_HEADER_BYTES = 64 * 1024  # request line and headers, or trailers; those that arrive in one piece may be larger
+LINGER_S = 1.0  # between the last response and closing; without it the client would see a reset
 
 
 class HttpProtocol(HttpToolsProtocol):
-    """A connection that hands requests on, or refuses them for its worker."""
+    """A connection that passes requests on or refuses them."""
 
     worker: ClassVar[Worker]
 
-    # with seven attributes more, uvicorn's would no longer fit what Python lays out alike for all instances (30)
+    # Slots: with more than 30 attributes in the dictionary, instances could not share its keys.
     __slots__ = "_aborted", "_body_due", "_closes", "_idle_since", "_timer", "_unfinished", "_unread"
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Give a client its time for the first request."""
-        super().connection_made(transport)  # type: ignore[arg-type]  # uvicorn asks for a transport of both directions
+        """Start the timeout for the first request."""
+        super().connection_made(transport)  # type: ignore[arg-type]  # uvicorn's annotation is narrower
         self.ws_protocol_class = None  # no route speaks WebSocket
-        self._unfinished = 0  # bytes that came in a row and neither ended a head nor belong to a body
-        self._body_due = False  # a head has ended, and its request's end has not come
-        self._closes = False  # once the body that is due has come
+        self._unfinished = 0  # bytes of a header section or trailers that have not ended
+        self._body_due = False  # the headers are complete and the request is not
+        self._closes = False  # close after the rest of the body
         self._aborted = False
-        self._unread = 0  # bytes of answers that the client had not taken at the timer's last look
-        self._idle_since = self.loop.time()  # when the last answer was sent, or the connection made
+        self._unread = 0  # response bytes that the client had not read at the last check
+        self._idle_since = self.loop.time()  # time of the last response, or of the connection
         self._schedule_check(self._idle_since + self.timeout_keep_alive)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Let go of the connection, and of the requests on it that were not begun: they would hold it, and it them."""
+        """Drop the pipelined requests, which would form a reference cycle with the connection."""
         self._timer.cancel()
         self.pipeline.clear()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Parse what came, and refuse a head that grows too long."""
+        """Parse received bytes, and refuse a header section that is too large."""
         if self._aborted:
             return
         self._unfinished += len(data)
         super().data_received(data)
         if self._unfinished > MAX_HEADER_BYTES:
-            self._give_up(HeadTooLarge(f"the head has over {MAX_HEADER_BYTES} bytes; send fewer or shorter headers"))
+            self._give_up(
+                HeadTooLarge(f"the header section has over {MAX_HEADER_BYTES} bytes; send fewer or shorter headers")
+            )
 
     def on_message_begin(self) -> None:
-        """Begin a head; uvicorn makes half of its scope here already, which a request that is refused needs not."""
+        """Start a request; uvicorn would create its scope here, which a refused request does not need."""
         self.url, self.headers, self.expect_100_continue = b"", [], False
 
     def on_headers_complete(self) -> None:
-        """Refuse the request, or let uvicorn begin it."""
+        """Refuse the request, or let uvicorn start it."""
         if self._closes:
             return
         self._unfinished, self._body_due = 0, True
@@ -75,7 +76,7 @@ class HttpProtocol(HttpToolsProtocol):
             return
         self.cycle = _REFUSED  # type: ignore[assignment]
         keep_alive = self.parser.get_http_version() != "1.0" and self.parser.should_keep_alive()
-        if self.expect_100_continue or not keep_alive:  # who asked first may not send the body that is due
+        if self.expect_100_continue or not keep_alive:  # after Expect: 100-continue the client may never send the body
             self._closes = True
             self._write(self._render(Overloaded, why, (b"connection", b"close")))
         else:
@@ -83,12 +84,12 @@ class HttpProtocol(HttpToolsProtocol):
         self.on_response_complete()
 
     def on_body(self, body: bytes) -> None:
-        """Hand on a part of a body."""
+        """Pass a part of a body on."""
         self._unfinished = 0
         super().on_body(body)
 
     def on_message_complete(self) -> None:
-        """End a request; what comes next is another's head."""
+        """End a request."""
         self._unfinished, self._body_due = 0, False
         super().on_message_complete()
         if self._closes:
@@ -97,7 +98,7 @@ class HttpProtocol(HttpToolsProtocol):
             self._idle_since = self.loop.time()
 
     def on_response_complete(self) -> None:
-        """Begin the next request, if it came already; uvicorn's, without a timer to be set and cancelled each time."""
+        """Start the next pipelined request; unlike uvicorn's method, it sets no timer per request."""
         self.server_state.total_requests += 1
         self._idle_since = self.loop.time()
         if self.transport.is_closing():
@@ -107,22 +108,22 @@ class HttpProtocol(HttpToolsProtocol):
             self._start_asgi_task(*self.pipeline.pop())
 
     def _check_timeouts(self) -> None:
-        """Close a connection whose client is too slow: to send a request, the rest of one, or to read its answers."""
+        """Close the connection if its client is too slow to send a request or to read responses."""
         unread, now = self.transport.get_write_buffer_size(), self.loop.time()
         if unread and unread == self._unread:
             self.transport.abort()
             return
         self._unread = unread
         is_receiving = self._unfinished or self._body_due
-        patience = self.worker.settings.body_timeout_ms / 1000 if is_receiving else 0
-        deadline = self._idle_since + self.timeout_keep_alive + patience
+        body_time_s = self.worker.settings.body_timeout_ms / 1000 if is_receiving else 0
+        deadline = self._idle_since + self.timeout_keep_alive + body_time_s
         if self._aborted or not self._is_idle():
             self._schedule_check(now + self.timeout_keep_alive)
         elif now < deadline:
             self._schedule_check(deadline)
         else:
             if self._unfinished and not self._body_due:
-                self._give_up(RequestTimeout("the head was not received in time; send all of it at once"))
+                self._give_up(RequestTimeout("the header section did not arrive in time; send all of it at once"))
             else:
                 self.transport.close()
             self._schedule_check(now + self.timeout_keep_alive)
@@ -131,16 +132,16 @@ class HttpProtocol(HttpToolsProtocol):
         self._timer = self.loop.call_at(when, self._check_timeouts)
 
     def _is_idle(self) -> bool:
-        """Return whether no request waits for its answer."""
+        """Return whether no response is due."""
         return (self.cycle is None or self.cycle.response_complete) and not self.transport.is_closing()
 
     def send_400_response(self, msg: str) -> None:
-        """Tell a client that it does not speak HTTP, once it was told the rest."""
+        """Refuse malformed HTTP, after the responses that are held."""
         write_held()
         super().send_400_response(msg)
 
     def _find_refusal(self) -> str | None:
-        """Return why the request is refused; None if it is not, or if that is the application's to say."""
+        """Return why the request is refused here, or None if the application decides."""
         worker, parser = self.worker, self.parser
         if worker.state != "ready" or worker.settings.access_log or self.flow.write_paused or not self._is_idle():
             return None
@@ -175,15 +176,15 @@ class HttpProtocol(HttpToolsProtocol):
 
 @lru_cache(maxsize=64)  # URLs; each is up to MAX_HEADER_BYTES
 def _find_names(url: bytes) -> tuple[str, str | None] | None:
-    """Return the names of the model and the version that shall classify; None if that is not what is asked for."""
+    """Return the names of the model and the version of a classify URL, or None for other URLs."""
     found = PATH.fullmatch(url.partition(b"?")[0].decode("latin-1"))
-    if found is None or found[4] is None:  # errors of the inference protocol have another shape
+    if found is None or found[4] is None:  # errors of the Open Inference Protocol have another format
         return None
     return found[2], found[3]
 
 
 class _Refused:
-    """What uvicorn takes for a request that was answered: the rest of its body is read and dropped."""
+    """A stand-in for a finished request cycle: uvicorn reads and drops the rest of the body."""
 
     response_complete = True
     message_event = asyncio.Event()

@@ -1,4 +1,4 @@
-"""Which images a body holds: raw bytes, or the parts of a form."""
+"""The images of a request body: the body itself, or the parts of a form."""
 
 import json
 from contextlib import suppress
@@ -8,14 +8,14 @@ from service.http.multipart import Part
 from service.problems import BadRequest, BodyTooLarge
 from service.settings import MAX_IMAGES
 
-MAX_FIELDS = 16  # other parts of a form
+MAX_FIELDS = 16  # additional parts of a form
 
 
 def read_image(body: bytes, content_type: bytes) -> bytes:
-    """Return the one image of a body: the body itself, or the form's part ``image``.
+    """Return the image of a body: the body itself, or the part ``image`` of a form.
 
     Raises:
-        BadRequest, BodyTooLarge: the form is malformed, or does not have exactly one such part.
+        BadRequest, BodyTooLarge: the form is malformed or does not have exactly one part ``image``.
     """
     if not multipart.is_multipart(content_type):
         return body
@@ -23,17 +23,17 @@ def read_image(body: bytes, content_type: bytes) -> bytes:
 
 
 def read_named_image(body: bytes, content_type: bytes) -> tuple[str, bytes]:
-    """Return the model's name and the image of BentoML's form, whose client writes text as JSON.
+    """Return the model name and the image of a form from BentoML's clients, which encode text as JSON.
 
     Raises:
-        BadRequest, BodyTooLarge: as read_image; or it is no form.
+        BadRequest, BodyTooLarge: as read_image; or the body is not a form.
     """
     if not multipart.is_multipart(content_type):
         raise BadRequest("expected multipart/form-data with the parts `image` and `model`")
     parts = multipart.parse(body, content_type, max_parts=1 + MAX_FIELDS)
     name = _only(parts, "model").decode("utf-8", "replace")
     if name.startswith('"'):
-        with suppress(ValueError):  # then it is the name as it stands
+        with suppress(ValueError):  # not JSON: the name itself
             name = str(json.loads(name))
     return name, _only(parts, "image")
 
@@ -42,7 +42,7 @@ def read_images(body: bytes, content_type: bytes) -> list[bytes]:
     """Return the parts ``images`` of a form, in order.
 
     Raises:
-        BadRequest, BodyTooLarge: it is no form, a malformed one, without images or with too many.
+        BadRequest, BodyTooLarge: the body is not a form, is malformed, or has no images or too many.
     """
     if not multipart.is_multipart(content_type):
         raise BadRequest(f"expected multipart/form-data with 1 to {MAX_IMAGES} parts `images`")

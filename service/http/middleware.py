@@ -1,4 +1,4 @@
-"""The routes that classify, as one ASGI middleware in front of everything else: admit, read, classify, respond."""
+"""ASGI middleware in front of BentoML that handles the classify and infer routes."""
 
 import asyncio
 import logging
@@ -33,8 +33,8 @@ from service.problems import (
 logger = logging.getLogger("classifier")
 access_logger = logging.getLogger("classifier.access")
 
-BENTOML_CLIENT_PATH = "/classify"  # BentoML's own clients; the form names the model
-CLIENT_LEFT = 499  # nginx's status for it, in logs and metrics only
+BENTOML_CLIENT_PATH = "/classify"  # called by BentoML's generated clients; the form names the model
+CLIENT_LEFT = 499  # the status that nginx uses; in logs and metrics only
 
 PATH = re.compile(r"/v(?:1|(2))/models/([^/]+)(?:/versions/([^/]+))?/(?(1)infer|(classify(?:-batch)?))")
 CONTROL_CHARACTER = re.compile(r"[\x00-\x1f\x7f]")
@@ -43,22 +43,22 @@ _JSON = ((b"content-type", b"application/json"),)
 
 @dataclass(slots=True)
 class _Exchange:
-    """One request on its way."""
+    """The state of one request."""
 
     scope: Scope
     receive: Receive
     headers: Headers
-    model: str | None = None  # None at the typed door until its form is read
+    model: str | None = None  # None at BENTOML_CLIENT_PATH until the form is parsed
     version: str | None = None
     action: str = "classify"  # or classify-batch, or infer
-    requests: RequestCounter | None = None  # of the model that was found
+    requests: RequestCounter | None = None  # of the requested model
     timing: Timing = field(default_factory=Timing)
     body_complete: bool = False
-    answer_head: tuple[tuple[bytes, bytes], ...] = _JSON
+    response_headers: tuple[tuple[bytes, bytes], ...] = _JSON
 
 
 class HotRoutes:
-    """ASGI middleware that answers the classify routes and hands every other request on."""
+    """Handles the classify and infer routes, and passes every other request on."""
 
     def __init__(self, app: App, *, worker: Worker) -> None:
         self._app = app
@@ -84,10 +84,10 @@ class HotRoutes:
         elif scope["path"] == BENTOML_CLIENT_PATH:
             status = await self._classify_and_count(exchange, send)
         else:
-            status = await self._hand_on(exchange, send)
+            status = await self._pass_on(exchange, send)
         if self._access_log:
             milliseconds = (time.perf_counter() - started) * 1e3
-            path = scope["raw_path"].decode("latin-1")  # a decoded one could end the line
+            path = scope["raw_path"].decode("latin-1")  # a decoded path could end the log line
             request_id = {"request_id": exchange.headers.request_id.decode()}
             access_logger.info("%s %s %d %.1f ms", scope["method"], path, status, milliseconds, extra=request_id)
 
@@ -97,8 +97,8 @@ class HotRoutes:
         (exchange.requests or self._unknown_model).count(status)
         return status
 
-    async def _hand_on(self, exchange: _Exchange, send: Send) -> int:
-        """Let the other routes answer, add the request's id, and return the status."""
+    async def _pass_on(self, exchange: _Exchange, send: Send) -> int:
+        """Pass a request on, add its id to the response, and return the status."""
         request_id, status = exchange.headers.request_id, 0
 
         async def send_with_id(message: Message) -> None:
@@ -113,7 +113,7 @@ class HotRoutes:
         return status
 
     async def _answer(self, exchange: _Exchange, send: Send) -> int:
-        """Send the answer or the problem, and return its status."""
+        """Send the response or a problem, and return its status."""
         request_id = exchange.headers.request_id
         try:
             with self._worker.admitted() as models:
@@ -123,25 +123,25 @@ class HotRoutes:
             await _refuse(exchange, send, problem)
             return problem.status
         except ClientLeft:
-            await _send(send, 408, [], b"")  # whoever waits for this request to end sees it end
+            await _send(send, 408, [], b"")  # the server waits for a response even if no client does
             return CLIENT_LEFT
         except Exception as error:
-            if isinstance(error, ModelFailed):  # its traceback is logged, once a batch
+            if isinstance(error, ModelFailed):  # the batch has logged the traceback once
                 logger.warning("request %s failed with its batch", request_id.decode())
             else:
                 logger.exception("request %s failed", request_id.decode())
             await _refuse(exchange, send, InternalError(request_id.decode()))
             return InternalError.status
-        head = [
-            *exchange.answer_head,
+        headers = [
+            *exchange.response_headers,
             (b"x-request-id", request_id),
             (b"server-timing", exchange.timing.header()),
         ]
-        await _send(send, 200, head, body)
+        await _send(send, 200, headers, body)
         return 200
 
     def _admit(self, exchange: _Exchange, models: ModelRepository) -> None:
-        """Hold the request to the limits that need no look at its body: past capacity, this is what most cost."""
+        """Check the limits that do not need the body."""
         if exchange.scope["method"] != "POST":
             raise MethodNotAllowed(exchange.scope["method"], "POST")
         if exchange.model is not None:
@@ -150,10 +150,11 @@ class HotRoutes:
             model.batcher.check_room()
 
     async def _within_time(self, exchange: _Exchange, models: ModelRepository) -> bytes:
-        """Bound the body's arrival and the whole request by one timer.
+        """Limit the time for the body and for the whole request with one timer.
 
         Raises:
-            RequestTimeout, DeadlineExceeded: time is up.
+            RequestTimeout: the body did not arrive in time.
+            DeadlineExceeded: the request took too long.
         """
         started = asyncio.get_running_loop().time()
         try:
@@ -161,11 +162,15 @@ class HotRoutes:
                 return await self._read(exchange, models, lambda: limit.reschedule(started + self._deadline_s))
         except TimeoutError:
             if exchange.body_complete:
-                raise DeadlineExceeded(f"not answered within {self._deadline_s:g} s; send less, or later") from None
-            raise RequestTimeout(f"the body was not received within {self._body_s:g} s; send a smaller one") from None
+                raise DeadlineExceeded(
+                    f"no prediction within {self._deadline_s:g} s; send fewer or smaller images, or retry later"
+                ) from None
+            raise RequestTimeout(
+                f"the body did not arrive within {self._body_s:g} s; send a smaller body or use a faster connection"
+            ) from None
 
     async def _read(self, exchange: _Exchange, models: ModelRepository, extend_time: Callable[[], None]) -> bytes:
-        """Read the body and classify it."""
+        """Read the body and classify its images."""
         settings, budget = self._worker.settings, self._worker.budget
         limit = settings.max_body_bytes if exchange.action == "classify" else settings.max_batch_body_bytes
         body = await read_body(exchange.receive, exchange.headers, limit=limit, budget=budget)
@@ -195,7 +200,7 @@ class HotRoutes:
         if exchange.action == "infer":
             answer, json_length = await infer(classification, body, read_json_length(exchange.scope["headers"]))
             if json_length is not None:
-                exchange.answer_head = (
+                exchange.response_headers = (
                     (b"content-type", b"application/octet-stream"),
                     (JSON_LENGTH, b"%d" % json_length),
                 )
@@ -214,14 +219,14 @@ async def _refuse_path(exchange: _Exchange, send: Send) -> int:
 
 
 async def _refuse(exchange: _Exchange, send: Send, problem: Problem) -> None:
-    """Send an error answer, in the shape of the protocol that was spoken."""
-    spoken = exchange.action == "infer"
-    content_type, body = (b"application/json", render_error(problem)) if spoken else (CONTENT_TYPE, problem.render())
-    head = [(b"content-type", content_type), (b"x-request-id", exchange.headers.request_id), *problem.headers]
-    await _send(send, problem.status, head, body)
+    """Send a problem in the format of the requested protocol."""
+    is_infer = exchange.action == "infer"
+    content_type, body = (b"application/json", render_error(problem)) if is_infer else (CONTENT_TYPE, problem.render())
+    headers = [(b"content-type", content_type), (b"x-request-id", exchange.headers.request_id), *problem.headers]
+    await _send(send, problem.status, headers, body)
 
 
-async def _send(send: Send, status: int, head: list[tuple[bytes, bytes]], body: bytes) -> None:
-    head.append((b"content-length", b"%d" % len(body)))
-    start = {"type": "http.response.start", "status": status, "headers": head}
+async def _send(send: Send, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
+    headers.append((b"content-length", b"%d" % len(body)))
+    start = {"type": "http.response.start", "status": status, "headers": headers}
     await send_at_once(send, start, {"type": "http.response.body", "body": body})

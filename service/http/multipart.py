@@ -1,4 +1,4 @@
-"""multipart/form-data (RFC 7578) out of a body that is already in memory."""
+"""Parser for multipart/form-data (RFC 7578) in a body that is already in memory."""
 
 import re
 from collections.abc import Iterator

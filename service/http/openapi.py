@@ -1,4 +1,4 @@
-"""The API's description in OpenAPI 3.1, made from the settings and the problem classes that the code itself uses."""
+"""The OpenAPI 3.1 description, generated from the settings and the problem classes."""
 
 import re
 from collections.abc import Iterable
@@ -17,12 +17,12 @@ _MODEL = (p.UnknownModel, p.UnknownVersion)
 _SERVER = (p.InternalError, p.Overloaded, p.NotReady, p.Draining, p.DeadlineExceeded)
 
 _PREDICTION: Json = {
-    "label": {"type": "string", "description": "the likeliest class"},
+    "label": {"type": "string", "description": "the most likely class"},
     "confidence": {"type": "number", "minimum": 0, "maximum": 1, "description": "its probability"},
     "probabilities": {
         "type": "object",
         "additionalProperties": {"type": "number", "minimum": 0, "maximum": 1},
-        "description": "by class name, in class order, summing to 1; with `top`, the likeliest first",
+        "description": "by class name, in class order, summing to 1; with `top`, the most likely first",
     },
 }
 _FAMILIARITY: Json = {
@@ -30,14 +30,14 @@ _FAMILIARITY: Json = {
         "type": "number",
         "minimum": 0,
         "maximum": 1,
-        "description": "the share of validation images that look no more like the training images than this one does",
+        "description": "the share of validation images whose in-distribution score is no higher than this image's",
     },
     "familiar": {"type": "boolean", "description": f"whether that is at least {FAMILIAR}"},
 }
 _SUMMARY: Json = {
     "name": {"type": "string"},
     "versions": {"type": "array", "items": {"type": "string"}},
-    "default": {"type": "string", "description": "the version that unversioned requests get"},
+    "default": {"type": "string", "description": "the version that requests without a version get"},
     "device": {"type": "string", "enum": ["cpu", "cuda"]},
     "precision": {"type": "string", "enum": ["float32", "int8", "float16"]},
     "classes": {"type": "integer"},
@@ -47,32 +47,32 @@ _TOP: Json = {
     "name": "top",
     "in": "query",
     "schema": {"type": "integer", "minimum": 1},
-    "description": "keep only the so many likeliest classes",
+    "description": "number of most likely classes to return",
 }
 _EXPLAIN: Json = {
     "name": "explain",
     "in": "query",
     "schema": {"type": "boolean", "default": False},
-    "description": "also return `saliency`, the pixels that the answer rests on",
+    "description": "also return `saliency`, how much each pixel matters for the prediction",
 }
 _PIXELS: Json = {
     "name": "pixels",
     "in": "query",
     "schema": {"type": "boolean", "default": False},
-    "description": "also return `pixels`, the image as the model saw it",
+    "description": "also return `pixels`, the preprocessed image that the model received",
 }
 _SHOWN: Json = {
     "saliency": {
         "type": "string",
-        "description": "with `explain`, a grey PNG of the model's image size as a data URL, white where the answer "
-        "rests on the pixels most; by occlusion (Zeiler and Fergus 2014)",
+        "description": "with `explain`, a grey PNG of the model's image size as a data URL; brighter pixels "
+        "matter more (occlusion, Zeiler and Fergus 2014)",
     },
     "pixels": {"type": "string", "description": "with `pixels`, a PNG of the model's image size as a data URL"},
 }
 
 
 def openapi(settings: Settings) -> Json:
-    """Return the document."""
+    """Return the OpenAPI document."""
     paths: Json = {
         "/classify": {"post": _typed()},
         "/v1/models": {"get": _get("List the models", _object(models={"type": "array", "items": _object(**_SUMMARY)}))},
@@ -82,7 +82,7 @@ def openapi(settings: Settings) -> Json:
         ("/v1/models/{model}/versions/{version}", ["model", "version"]),
     ):
         parameters = [{"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in names]
-        show = _get("Show a model's card and shapes", {"type": "object"}, _MODEL)
+        show = _get("Get a model's card and shapes", {"type": "object"}, _MODEL)
         paths[prefix] = {"parameters": parameters, "get": show}
         paths[f"{prefix}/classify"] = {
             "parameters": [*parameters, _TOP, _EXPLAIN, _PIXELS],

@@ -1,4 +1,4 @@
-"""What the hot routes read of a request: headers in one pass, query, and a body held to size, budget and time."""
+"""The request headers that the service uses, and ASGI types."""
 
 import itertools
 import re
@@ -13,7 +13,7 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-REQUEST_ID = "classifier.request_id"  # the scope's key for routes behind the hot ones
+REQUEST_ID = "classifier.request_id"  # key in the ASGI scope for routes behind the middleware
 
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
 _ids = itertools.count(1)
@@ -22,7 +22,7 @@ _process = secrets.token_hex(8).encode()
 
 @dataclass(slots=True)
 class Headers:
-    """The request headers that matter here."""
+    """The request headers that the service uses."""
 
     request_id: bytes
     content_type: bytes = b""

@@ -1,4 +1,4 @@
-"""Answers that a connection gives by itself: rendered once for all that are told the same, and written together."""
+"""Refusals that a connection sends itself: rendered once per reason and written together."""
 
 import asyncio
 from collections.abc import Iterable
@@ -10,13 +10,13 @@ from service.problems import CONTENT_TYPE, Problem
 
 Header = tuple[bytes, bytes]
 
-MAX_HELD = 256  # answers; whoever sends that many requests at once shall feel it when he does not take the answers
+MAX_HELD = 256  # responses; above this, a client that does not read them feels back pressure
 
-_held: list[tuple[asyncio.Transport, bytes]] = []  # answers of this turn of the event loop, and for whom
+_held: list[tuple[asyncio.Transport, bytes]] = []  # responses of this event-loop iteration
 
 
 def write_soon(loop: asyncio.AbstractEventLoop, transport: asyncio.Transport, answer: bytes) -> None:
-    """Write once this turn's requests are read: the first answer wakes a client, which is awake for the others."""
+    """Write a response at the end of the event-loop iteration: the first write wakes the client for all."""
     if not _held:
         loop.call_soon(write_held)
     _held.append((transport, answer))
@@ -25,7 +25,7 @@ def write_soon(loop: asyncio.AbstractEventLoop, transport: asyncio.Transport, an
 
 
 def write_held() -> None:
-    """Write what waits; before anything else that a connection writes, or it would come first."""
+    """Write the held responses; call it before any other write of a connection, to keep the order."""
     held = _held.copy()
     _held.clear()
     for transport, answer in held:
@@ -34,14 +34,14 @@ def write_held() -> None:
 
 
 def render(kind: type[Problem], detail: str, request_id: bytes, headers: Iterable[Header]) -> bytes:
-    """Return the answer with a problem, whole, with these headers besides its own."""
+    """Return a complete response with a problem and additional headers."""
     before, after = _render_around_id(kind, detail, tuple(headers))  # type: ignore[arg-type]  # mypy 1 takes a class for unhashable
     return b"".join((before, request_id, after))
 
 
-@lru_cache(maxsize=64)  # while a queue is full, many are told the same
+@lru_cache(maxsize=64)  # while a queue is full, many responses are equal
 def _render_around_id(kind: type[Problem], detail: str, headers: tuple[Header, ...]) -> tuple[bytes, bytes]:
-    """Return what all answers with this problem have in common: what comes before the request's id, and after it."""
+    """Return the parts of the response before and after the request id."""
     problem = kind(detail)
     body = problem.render()
     rest = (b"content-type", CONTENT_TYPE), (b"content-length", b"%d" % len(body)), *problem.headers

@@ -1,4 +1,4 @@
-"""The routes that do not classify, as a Starlette application: models, OpenAPI, metrics, and a 404 of our own."""
+"""The Starlette application with the other routes: models, OpenAPI, metrics, pages, and the 404."""
 
 import logging
 from typing import Any
@@ -26,7 +26,7 @@ BENTOML_ROUTES = {"/livez", "/readyz", "/healthz"}
 
 
 def create_routes(worker: Worker) -> Starlette:
-    """Return the application; it asks ``worker`` for the models at each request."""
+    """Return the application; it gets the models from ``worker`` at each request."""
 
     async def list_models(_: Request) -> Response:
         return JSONResponse({"models": [_summary(name, worker.models) for name in worker.models.models]})
@@ -51,7 +51,7 @@ def create_routes(worker: Worker) -> Starlette:
         *page_routes(),
     ]
 
-    async def nothing_here(request: Request) -> Response:  # also reached where only the verb is wrong
+    async def nothing_here(request: Request) -> Response:  # also reached if only the method is wrong
         if request.url.path in BENTOML_ROUTES:
             raise MethodNotAllowed(request.method, "GET, HEAD")
         for route in routes:
@@ -101,14 +101,14 @@ async def _problem(request: Request, problem: Exception) -> Response:
 
 async def _http_exception(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    if error.status_code == 405:  # a verb that no route has
+    if error.status_code == 405:  # a method that no route has
         allowed = (error.headers or {}).get("Allow", "GET, HEAD")
         return await _problem(request, MethodNotAllowed(request.method, allowed))
-    return await _problem(request, _nothing_at(request))  # what a file's path raises, however odd it is
+    return await _problem(request, _nothing_at(request))  # raised for any path of a static file
 
 
 def _nothing_at(request: Request) -> NotFound:
-    return NotFound(f"nothing at {request.url.path}; /openapi.json lists what there is")
+    return NotFound(f"no route at {request.url.path}; /openapi.json lists the routes")
 
 
 async def _internal_error(request: Request, error: Exception) -> Response:

@@ -1,4 +1,4 @@
-"""The event loop: uvloop's, which lets new connections in beside whatever keeps it busy."""
+"""uvicorn's event loop and protocol for this process: uvloop, with several accepted connections per iteration."""
 
 import asyncio
 import logging
@@ -15,40 +15,40 @@ from service.inference.worker import Worker
 
 logger = logging.getLogger("classifier")
 
-ACCEPTED_AT_ONCE = 32  # connections, in one turn of the loop
+ACCEPTED_AT_ONCE = 32  # connections per event-loop iteration
 
 _Factory = Callable[[], asyncio.BaseProtocol]
 
 
 class EventLoop(uvloop.Loop):
-    """Accepts several connections a turn.
+    """uvloop's event loop, but it accepts several connections per iteration.
 
-    libuv accepts one. A turn in which a thousand others are answered or refused takes 10 to 20 ms, so newcomers waited
-    for seconds.
+    libuv accepts one. An iteration that answers or refuses a thousand requests takes 10 to 20 ms, so new connections
+    waited for seconds.
     """
 
     async def create_server(  # type: ignore[override]  # as uvicorn calls it
         self, protocol_factory: _Factory, *, sock: socket.socket, ssl: SSLContext | None = None, backlog: int = 2048
     ) -> asyncio.AbstractServer:
-        """Serve on a socket that is bound."""
+        """Serve on a bound socket."""
         accepting = _Accepting(self, protocol_factory, sock, ssl)
         return await super().create_server(accepting.make_protocol, sock=sock, ssl=ssl, backlog=backlog)
 
 
 def choose_loop(use_subprocess: bool = False) -> type[asyncio.AbstractEventLoop]:  # noqa: ARG001 - as uvicorn calls it
-    """Return what makes the event loop."""
+    """Return the event loop class."""
     return EventLoop
 
 
 def serve_for(worker: Worker) -> None:
-    """Give this process connections of this kind, and our event loop; uvicorn must not have started yet."""
+    """Register the connection class and the event loop with uvicorn, before it starts."""
     HttpProtocol.worker = worker
     HTTP_PROTOCOLS["auto"] = f"{HttpProtocol.__module__}:{HttpProtocol.__name__}"
     LOOP_FACTORIES["auto"] = f"{__name__}:{choose_loop.__name__}"  # on Windows, BentoML asks for asyncio's
 
 
 class _Accepting:
-    """Takes connections off a listening socket once the loop has shown, by taking one, that there are some."""
+    """Accepts waiting connections after the event loop has accepted one."""
 
     def __init__(
         self, loop: asyncio.AbstractEventLoop, factory: _Factory, listener: socket.socket, ssl: SSLContext | None
@@ -57,7 +57,7 @@ class _Accepting:
         self._tasks = set[asyncio.Task[Any]]()
 
     def make_protocol(self) -> asyncio.BaseProtocol:
-        """Make the protocol of the connection that the loop took, and look for others."""
+        """Return a protocol for the accepted connection, and accept others soon."""
         self._loop.call_soon(self._accept)
         return self._factory()
 
@@ -65,7 +65,7 @@ class _Accepting:
         for _ in range(ACCEPTED_AT_ONCE):
             try:
                 connection, _ = self._listener.accept()
-            except OSError:  # none waits, or the server was closed
+            except OSError:  # no connection waits, or the server was closed
                 return
             connection.setblocking(False)
             connecting = self._loop.connect_accepted_socket(self._factory, connection, ssl=self._ssl)
@@ -75,5 +75,5 @@ class _Accepting:
 
     def _connected(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()):  # whoever speaks no TLS where it is asked for
+        if not task.cancelled() and (error := task.exception()):  # for example a client without TLS
             logger.debug("no connection: %r", error)

@@ -70,7 +70,7 @@ def test_a_head_that_comes_too_slowly_is_408(start):
 
     status, headers, body = asyncio.run(main())
     assert (status, headers["connection"]) == (408, "close")
-    assert b'"detail":"the head was not received in time; send all of it at once"' in body
+    assert b'"detail":"the header section did not arrive in time; send all of it at once"' in body
 
 
 @pytest.mark.parametrize("asks", [False, True])
