@@ -19,7 +19,7 @@ from benchmarks.peers.onnx_model import MODEL
 from models.contract import INT8_MODEL_FILE, MODEL_FILE, newest_version
 
 ROOT = Path(__file__).parents[1]
-READY_WITHIN_S = 60
+READY_WITHIN_S = 120
 PYTHON, BENTOML = [sys.executable, "-m"], [sys.executable, "-m", "bentoml", "serve"]
 UVICORN = [*PYTHON, "uvicorn", "--loop", "uvloop", "--http", "httptools", "--port", "{port}"]
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import settings as hypothesis_settings
 from support.batches import SHAPE, GatedModel
+from support.paths import ROOT
 from support.served import serve
 from support.service import Service, encode
 from support.tiny_models import ANIMALS, write_model
@@ -26,7 +27,7 @@ def pytest_addoption(parser):
 def pytest_collection_modifyitems(items):
     """Mark what starts processes or trains from end to end: `pytest -m "not system"` leaves it out."""
     for item in items:
-        if "system" in item.path.parts:
+        if item.path.is_relative_to(ROOT / "tests" / "system"):
             item.add_marker("system")
 
 

@@ -1,6 +1,8 @@
-"""One ONNX file in ONNX Runtime: uint8 images in, class probabilities out, checked against what PyTorch gave."""
+"""An ONNX file in ONNX Runtime: uint8 images to class probabilities, with a check against golden images."""
 
 import time
+import zipfile
+import zlib
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,30 +24,32 @@ Probabilities = NDArray[np.float32]  # (N, K), rows sum to 1
 
 
 class ModelLoadError(RuntimeError):
-    """A model file cannot be served: unreadable, off the contract, or its answers are not those of its training."""
+    """A model file is unreadable, violates the contract, or fails its golden check."""
 
 
 class DeviceError(RuntimeError):
-    """ONNX Runtime fell back to the CPU where a GPU was demanded or planned."""
+    """ONNX Runtime fell back to the CPU where a GPU was required or planned."""
 
 
 class OnnxClassifier:
-    """A model in ONNX Runtime that keeps the contract: ``images`` in, ``probabilities``, maybe ``familiarity`` out."""
+    """A model in ONNX Runtime: input ``images``, outputs ``probabilities`` and, in some models, ``familiarity``."""
 
     def __init__(self, path: Path, *, device: Literal["auto", "cpu", "cuda"], threads: int, gpu: int = 0) -> None:
         """Load ``path`` on ``device`` with ``threads`` CPU threads.
 
         Raises:
-            ModelLoadError: ONNX Runtime cannot load it, or it is not one of ours.
-            DeviceError: ``device`` is ``cuda`` and cannot be had.
+            ModelLoadError: ONNX Runtime cannot load the file, or it violates the contract.
+            DeviceError: ``device`` is ``cuda`` and ONNX Runtime cannot use a GPU.
         """
         self.path, self.threads, self._gpu = path, threads, gpu
         self._providers = _providers(device, gpu)
-        self._bound: dict[int, BoundBatch] = {}  # by size, on a GPU
+        self._bound: dict[int, BoundBatch] = {}  # by batch size, on a GPU
+        self._exact = False
         self._session, self.device = self._open(threads)
         self.card = self._read_card()
         if self.card.precision == "int8" and self.card.weight_bits != EXACT_WEIGHT_BITS:
-            self._session, self.device = self._open(threads, exact=True)
+            self._exact = True
+            self._session, self.device = self._open(threads)
         if device == "cuda" and self.device == "cpu":
             raise DeviceError(
                 "expected a GPU, but ONNX Runtime fell back to the CPU; install the `cuda` extra "
@@ -56,7 +60,7 @@ class OnnxClassifier:
         self._outputs = ["probabilities", FAMILIARITY] if self.tells_familiarity else ["probabilities"]
 
     def run(self, images: Images) -> list[Prediction]:
-        """Return an answer for each of ``images``."""
+        """Return one prediction per image: (N, ...) uint8 -> N predictions."""
         outputs = self._run(images)
         probabilities = outputs[0].tolist()
         if not self.tells_familiarity:
@@ -67,14 +71,14 @@ class OnnxClassifier:
         ]
 
     def predict(self, images: Images) -> Probabilities:
-        """Return the class probabilities of ``images``."""
+        """Return the class probabilities: (N, ...) uint8 -> (N, K)."""
         probabilities: Probabilities = self._run(images)[0]
         return probabilities
 
     def _run(self, images: Images) -> list[NDArray[Any]]:
-        """Return every output; on a GPU the batch is padded to a warmed-up size, each of which has a session.
+        """Return the outputs; on a GPU the batch is padded to a power of two, and each size has its own session.
 
-        One session would have cuDNN plan every convolution anew whenever the size is not that of the batch before.
+        With one session for all sizes, cuDNN plans every convolution again whenever the batch size changes.
         """
         if self.device == "cpu":
             outputs: list[NDArray[Any]] = self._session.run(self._outputs, {"images": images})
@@ -85,11 +89,9 @@ class OnnxClassifier:
             self._bound[size] = BoundBatch(session, size, outputs=self._outputs, device=self.device, gpu=self._gpu)
         return self._bound[size].run(images)
 
-    def _open(self, threads: int, *, exact: bool = False) -> tuple[ort.InferenceSession, Device]:
+    def _open(self, threads: int) -> tuple[ort.InferenceSession, Device]:
         """Open a session and return it with its device: ONNX Runtime falls back to the CPU without an exception."""
-        options = _options(threads)
-        if exact:  # only has an effect on x86-64 processors without VNNI
-            options.add_session_config_entry("session.x64quantprecision", "1")
+        options = session_options(threads, exact=self._exact)
         try:
             session = ort.InferenceSession(self.path, options, providers=self._providers)
         except Exception as error:  # onnxruntime's exceptions share no other base class
@@ -128,18 +130,30 @@ class OnnxClassifier:
         Raises:
             ModelLoadError: the golden file is missing or unreadable.
         """
-        path = self.path.with_name(GOLDEN_FILES[self.card.precision])
-        try:
-            with np.load(path) as golden:
-                images, expected = golden["images"][:limit], golden["probabilities"][:limit]
-        except (OSError, KeyError, ValueError) as error:
-            raise ModelLoadError(f"cannot read {path}: {error}; export the model again") from error
+        images, expected = self._read_golden()
+        images, expected = images[:limit], expected[:limit]
         starts = range(0, len(images), GOLDEN_BATCH)
         found = [self.predict(images[start : start + GOLDEN_BATCH]) for start in starts]
         return float(np.abs(np.concatenate(found) - expected).max())
 
+    def _read_golden(self) -> tuple[Images, Probabilities]:
+        """Return the golden images and their probabilities."""
+        path = self.path.with_name(GOLDEN_FILES[self.card.precision])
+        try:
+            with np.load(path) as golden:
+                images, expected = golden["images"], golden["probabilities"]
+        except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile, zlib.error) as error:
+            raise ModelLoadError(f"cannot read {path}: {error}; export the model again") from error
+        shape, num_classes = self.image_shape, len(self.card.class_names)
+        if not len(images) or images.shape[1:] != shape or expected.shape != (len(images), num_classes):
+            raise ModelLoadError(
+                f"{path}: expected images (N, {', '.join(map(str, shape))}) and probabilities (N, {num_classes}), "
+                f"got {images.shape} and {expected.shape}; export the model again"
+            )
+        return images, expected
+
     def warm_up(self, max_batch_size: int) -> None:
-        """Run every batch size that will be met first."""
+        """Run the batch sizes that the first requests will use."""
         if self.device == "cuda":
             sizes = [2**power for power in range(batch_bucket(max_batch_size).bit_length())]
         else:
@@ -186,11 +200,19 @@ def batch_bucket(count: int) -> int:
     return 1 << (count - 1).bit_length()
 
 
-def _options(threads: int) -> ort.SessionOptions:
+def session_options(threads: int, *, exact: bool) -> ort.SessionOptions:
+    """Return the options of a session.
+
+    Args:
+        threads: CPU threads per run.
+        exact: whether int8 products are exact on x86-64 processors without VNNI, at a lower speed; no effect on others.
+    """
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads  # ONNX Runtime would size its pool to the host, not to the container
     options.inter_op_num_threads = 1
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # idle threads would burn whole cores
+    if exact:
+        options.add_session_config_entry("session.x64quantprecision", "1")
     options.log_severity_level = 3  # errors only; the device in use is logged by the worker
     return options
 

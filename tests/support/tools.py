@@ -1,5 +1,6 @@
 """Programs that some tests drive, and the mark that skips those tests where a program is missing."""
 
+import platform
 import shutil
 
 import pytest
@@ -10,6 +11,8 @@ PACKAGES = {"chromium": "chromium", "h2load": "nghttp2-client", "qemu-x86_64": "
 def needs(*programs: str) -> pytest.MarkDecorator:
     """Return a mark that skips a test unless every program is installed, with the line that installs them."""
     missing = [program for program in programs if shutil.which(program) is None]
+    if "qemu-x86_64" in programs and platform.machine() not in {"x86_64", "AMD64"}:
+        return pytest.mark.skip(reason="this Python cannot run under qemu-x86_64")
     packages = " ".join(PACKAGES[program] for program in missing)
     reason = f"{', '.join(missing)} not installed; on Debian: apt-get install {packages}"
     return pytest.mark.skipif(bool(missing), reason=reason)

@@ -114,7 +114,9 @@ def test_a_command_for_experiments_is_one(script):
 @needs("wrk", "h2load")
 @pytest.mark.parametrize("script", blocks("bench", "sh"))
 def test_a_benchmark_prints_its_table(script):
-    assert "| errors at 16 connections | 0 |" in run(f"{script.strip()} --only errors --seconds 1 --repeats 1")
+    assert "| errors at 16 connections | 0 |" in run(
+        f"{script.strip()} --only errors --seconds 1 --repeats 1", env=environment()
+    )
 
 
 @pytest.mark.parametrize("script", blocks("pictures", "sh"))

@@ -80,6 +80,11 @@ def test_8_bit_file_is_exact_without_vnni(saturating):
     assert emulate("max", [saturating], 4)[str(saturating)] > 10 * INT8_GOLDEN_TOLERANCE
 
 
+def test_check_weight_range_rejects_a_float32_file():
+    with pytest.raises(ExportError, match="expected layers with int8 weights, found none"):
+        check_weight_range(find_graphs("mnist")["float32"])
+
+
 def test_check_weight_range_rejects_8_bit_weights(saturating):
     with pytest.raises(ExportError, match=r"weight .* has values up to 127, expected at most 64"):
         check_weight_range(saturating)

@@ -211,7 +211,7 @@ def start_badly(**settings):
     """Run the serve command with a start that must fail, and return (exit code, what it printed)."""
     command = [sys.executable, "-m", "bentoml", "serve", "--port", str(free_port())]
     done = subprocess.run(
-        command, cwd=ROOT, env=environment(**settings), capture_output=True, text=True, timeout=60, check=False
+        command, cwd=ROOT, env=environment(**settings), capture_output=True, text=True, timeout=120, check=False
     )
     return done.returncode, done.stdout + done.stderr
 

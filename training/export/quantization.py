@@ -13,6 +13,7 @@ from models.contract import EXACT_WEIGHT_BITS
 from training.export.onnx_file import ExportError
 
 NUM_CALIBRATION_IMAGES = 512
+LAYERS = {"Conv", "Gemm", "MatMul"}
 QUANTIZED = ["Conv", "Gemm", "MatMul", "MaxPool", "Add"]  # Add of a residual block; the rest of the graph stays float32
 
 
@@ -65,19 +66,23 @@ def quantize(source: Path, target: Path, images: NDArray[np.uint8]) -> None:
 
 
 def check_weight_range(path: Path) -> None:
-    """Check that int8 weights cannot saturate the int16 sum of two products.
+    """Check that no int8 layer can saturate the int16 sum of two products.
 
     Raises:
-        ExportError: a weight lies outside -64..64.
+        ExportError: a weight lies outside -64..64, or the graph has no int8 layer.
     """
     limit = 2 ** (EXACT_WEIGHT_BITS - 1)
     graph = onnx.load(path).graph
-    weights = {node.input[0] for node in graph.node if node.op_type == "DequantizeLinear"}
-    for tensor in graph.initializer:
-        if tensor.name in weights and tensor.data_type == TensorProto.INT8:
-            largest = int(np.abs(numpy_helper.to_array(tensor).astype(np.int16)).max(initial=0))
-            if largest > limit:
-                raise ExportError(
-                    f"{path.name}: weight {tensor.name} has values up to {largest}, expected at most {limit}: "
-                    "larger weights saturate on processors without VNNI; quantize with reduce_range=True"
-                )
+    tensors = {tensor.name: tensor for tensor in graph.initializer if tensor.data_type == TensorProto.INT8}
+    dequantized = {node.output[0]: node.input[0] for node in graph.node if node.op_type == "DequantizeLinear"}
+    layers = [node for node in graph.node if node.op_type in LAYERS and dequantized.get(node.input[1]) in tensors]
+    if not layers:
+        raise ExportError(f"{path.name}: expected layers with int8 weights, found none")
+    for layer in layers:
+        tensor = tensors[dequantized[layer.input[1]]]
+        largest = int(np.abs(numpy_helper.to_array(tensor).astype(np.int16)).max(initial=0))
+        if largest > limit:
+            raise ExportError(
+                f"{path.name}: weight {tensor.name} has values up to {largest}, expected at most {limit}: "
+                "larger weights saturate on processors without VNNI; quantize with reduce_range=True"
+            )

@@ -109,7 +109,7 @@ SOURCE = """\
 """
 
 REQUANTIZED = """
-The int8 graph was quantized again later, with 7-bit weights, which give the same results on every processor:
+The int8 graph was quantized again later, with 7-bit weights, which do not saturate on processors without VNNI:
 
 ```
 uv run --group train python -m training requantize {model}

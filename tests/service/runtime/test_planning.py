@@ -68,6 +68,13 @@ def test_an_int8_file_with_other_answers_than_its_own_is_not_served_and_said_so(
         choose(folder, precision="int8")
 
 
+def test_damaged_int8_golden_file_falls_back_to_float32(folder, monkeypatch, caplog):
+    make_faster(monkeypatch, "int8")
+    (folder / "golden.int8.npz").write_bytes(b"")
+    assert choose(folder) == "model.onnx"
+    assert "cannot read" in caplog.text
+
+
 @pytest.mark.parametrize(("faster", "file"), [("float16", "model.float16.onnx"), ("float32", "model.onnx")])
 def test_on_a_gpu_half_precision_is_served_where_it_is_faster(folder, monkeypatch, faster, file):
     monkeypatch.setitem(plans_module.QUICK_PRECISION, "cpu", "float16")

@@ -4,7 +4,7 @@ import pytest
 from support.tiny_models import ANIMALS, write_model
 
 from service.runtime.hardware import count_gpus
-from service.runtime.session import DeviceError, ModelLoadError, OnnxClassifier, batch_bucket
+from service.runtime.session import DeviceError, ModelLoadError, OnnxClassifier, batch_bucket, session_options
 
 
 def load(path, device="cpu"):
@@ -37,6 +37,33 @@ def test_a_model_that_answers_nan_fails_the_golden_check(tmp_path):
         np.savez(path / "golden.npz", images=golden["images"], probabilities=golden["probabilities"] * np.nan)
     with pytest.raises(ModelLoadError, match="golden check failed"):
         load(path).check_golden()
+
+
+@pytest.mark.parametrize("content", [b"", b"PK", b"not a zip file"], ids=["empty", "truncated", "other"])
+def test_damaged_golden_file_is_a_load_error(tmp_path, content):
+    path = write_model(tmp_path, "one")
+    (path / "golden.npz").write_bytes(content)
+    with pytest.raises(ModelLoadError, match=r"cannot read .*golden\.npz.*export the model again"):
+        load(path).check_golden()
+
+
+@pytest.mark.parametrize(("count", "shape", "rows"), [(0, (28, 28), 0), (3, (28, 28), 2), (3, (27, 28), 3)])
+def test_golden_file_of_wrong_shape_is_a_load_error(tmp_path, count, shape, rows):
+    path = write_model(tmp_path, "one")
+    images, probabilities = np.zeros((count, *shape), np.uint8), np.zeros((rows, 10), np.float32)
+    np.savez(path / "golden.npz", images=images, probabilities=probabilities)
+    with pytest.raises(ModelLoadError, match=r"expected images \(N, 28, 28\) and probabilities \(N, 10\), got"):
+        load(path).check_golden()
+
+
+@pytest.mark.parametrize("exact", [True, False])
+def test_exact_sessions_set_the_option_for_processors_without_vnni(exact):
+    entries = session_options(1, exact=exact)
+    if exact:
+        assert entries.get_session_config_entry("session.x64quantprecision") == "1"
+    else:
+        with pytest.raises(RuntimeError):
+            entries.get_session_config_entry("session.x64quantprecision")
 
 
 def test_a_missing_golden_file_stops_the_model(tmp_path):
