@@ -57,7 +57,7 @@ class _Classifier:
 
     @bentoml.on_shutdown
     def stop(self) -> None:
-        """Give the threads back."""
+        """Stop the threads."""
         worker.close()
 
     async def __is_alive__(self) -> bool:

@@ -6,12 +6,12 @@ from models.contract import FAMILIAR
 
 
 class Prediction(NamedTuple):
-    """What the model says of one image."""
+    """The prediction for one image."""
 
-    probabilities: list[float]  # by class, summing to 1
-    familiarity: float | None = None  # 0..1, in thousandths, where the model tells
+    probabilities: list[float]  # by class id, sum 1
+    familiarity: float | None = None  # 0..1 in thousandths; None if the model has no such output
 
     @property
     def is_familiar(self) -> bool | None:
-        """Whether the image looks like those that the model knows; None where the model does not tell."""
+        """Whether the familiarity reaches the threshold; None if the model has no such output."""
         return None if self.familiarity is None else self.familiarity >= FAMILIAR

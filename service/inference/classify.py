@@ -1,4 +1,4 @@
-"""The work between a body and its answer: bytes to picture, picture to pixels, pixels to probabilities, to JSON."""
+"""Classification of the images of one request: decode, prepare, run, render."""
 
 import asyncio
 import time
@@ -20,15 +20,15 @@ from service.inference.worker import Worker
 from service.prediction import Prediction
 from service.problems import BadRequest, Problem, ProblemBody
 
-INLINE_BYTES = INLINE_PIXELS = 64 * 1024  # a larger image is decoded on a thread: it would hold up everybody else
-TURN_S = 0.002  # that images are decoded for before the event loop gets a turn
+INLINE_BYTES = INLINE_PIXELS = 64 * 1024  # larger images are decoded on a thread, not on the event loop
+TURN_S = 0.002  # of decoding, before the event loop handles other requests
 
 Pixels = NDArray[np.uint8]
 
 
 @dataclass(slots=True)
 class Timing:
-    """Where the time of one request went, in seconds."""
+    """Seconds that one request spent in each stage."""
 
     decode: float = 0.0
     queue: float = 0.0
@@ -45,7 +45,7 @@ class Timing:
 
 @dataclass(slots=True, frozen=True)
 class Classification:
-    """One request's way through a model."""
+    """The classification of one request by one model."""
 
     worker: Worker
     model: ServedModel
@@ -54,10 +54,10 @@ class Classification:
     timing: Timing
 
     async def one(self, content: bytes) -> bytes:
-        """Classify one encoded image and render the answer.
+        """Classify one encoded image and render the response.
 
         Raises:
-            Problem: the image or the moment is unfit.
+            Problem: the image is invalid, or the service cannot classify it now.
         """
         started = time.perf_counter()
         pixels = await _settle(self._pixels(content))
@@ -73,10 +73,10 @@ class Classification:
         return self.model.renderer.one(prediction)
 
     async def many(self, contents: Sequence[bytes]) -> bytes:
-        """Classify encoded images in one go; an unfit one has its problem in its place."""
+        """Classify encoded images and render the response; an invalid image has a problem in its place."""
         for name in ("explain", "pixels"):
             if getattr(self.query, name):
-                raise BadRequest(f"{name}=true: expected of a single image, at classify")
+                raise BadRequest(f"{name}=true is not supported for batches; send single images to classify")
         self.model.batcher.check_room(len(contents))
         started = time.perf_counter()
         images = await self._decode_all(contents)
@@ -90,8 +90,10 @@ class Classification:
         return self.model.renderer.many(predictions)
 
     async def _decode_all(self, contents: Sequence[bytes]) -> list[Pixels | ProblemBody]:
-        """Decode the images of a batch; no more of them wait for a thread than there are threads."""
-        outcomes: list[Pixels | asyncio.Future[Pixels] | ProblemBody] = []  # an exception here would hold this frame
+        """Decode the images of a batch, at most as many at once as there are decode threads."""
+        outcomes: list[
+            Pixels | asyncio.Future[Pixels] | ProblemBody
+        ] = []  # exceptions in it would keep this frame alive
         waiting: set[asyncio.Future[Pixels]] = set()
         turn = time.perf_counter()
         try:
@@ -110,17 +112,17 @@ class Classification:
             return [await _settle_or_refuse(outcome) for outcome in outcomes]
         finally:
             for future in waiting:
-                future.cancel()  # the request has ended: decode nothing for nobody
+                future.cancel()  # the request has ended
 
     def _pixels(self, content: bytes) -> Pixels | asyncio.Future[Pixels]:
-        """Decode and prepare a small image at once, a large one on a thread."""
+        """Decode and prepare a small image now, a large or costly one on a thread."""
         settings = self.worker.settings
         check_size(content, settings.max_body_bytes)
         if len(content) <= INLINE_BYTES and (
             picture := read_plain_png(content, max_pixels=min(INLINE_PIXELS, settings.max_pixels))
         ):
             return self.model.prepare(picture)
-        if len(content) > INLINE_BYTES or is_costly(content):  # even its header may take long
+        if len(content) > INLINE_BYTES or is_costly(content):  # parsing the header may take long too
             return self._on_thread(lambda: self._read(open_image(content, max_pixels=settings.max_pixels)))
         image = open_image(content, max_pixels=settings.max_pixels)
         if image.width * image.height > INLINE_PIXELS:
@@ -134,12 +136,12 @@ class Classification:
         return self.model.prepare(read_picture(image, draft_side=self.model.draft_side))
 
     def record_decoding(self, started: float) -> None:
-        """Record the time since ``started`` as that of decoding."""
+        """Record the decoding time since ``started``."""
         self.timing.decode = time.perf_counter() - started
         self.model.metrics.decode_seconds.observe(self.timing.decode)
 
     async def run(self, images: Sequence[Pixels]) -> list[Prediction]:
-        """Run prepared images through the model's batcher, and record how long they waited and ran."""
+        """Run prepared images through the batcher and record the waiting and inference times."""
         job = self.model.batcher.submit(images, client_left=self.client_left)
         await job.done
         self.timing.queue += job.started - job.submitted
@@ -147,7 +149,7 @@ class Classification:
         return job.predictions
 
     async def _run_parts(self, images: Sequence[Pixels]) -> list[Prediction]:
-        """Run an image and what was made of it, no more at a time than the queue may hold."""
+        """Run an image and its covered copies, in parts that fit into the queue."""
         most = self.worker.settings.max_queue
         if len(images) <= most:
             return await self.run(images)
@@ -155,7 +157,7 @@ class Classification:
         return [answer for part in parts for answer in await self.run(part)]
 
     def count_unfamiliar(self, answers: Sequence[Prediction]) -> None:
-        """Count those among a client's own images."""
+        """Count unfamiliar images in the metrics."""
         if unfamiliar := sum(answer.is_familiar is False for answer in answers):
             self.model.metrics.unfamiliar.inc(unfamiliar)
 
@@ -164,7 +166,7 @@ async def _settle(outcome: Pixels | asyncio.Future[Pixels]) -> Pixels:
     try:
         return await outcome if isinstance(outcome, asyncio.Future) else outcome
     finally:
-        del outcome  # its error would hold this frame and all above, with the picture, and the frame it
+        del outcome  # an exception would form a reference cycle with this frame
 
 
 async def _settle_or_refuse(outcome: Pixels | asyncio.Future[Pixels] | ProblemBody) -> Pixels | ProblemBody:

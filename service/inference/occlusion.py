@@ -1,6 +1,6 @@
-"""Which pixels made an answer: by covering them, a patch at a time (Zeiler and Fergus 2014, occlusion).
+"""Saliency by occlusion (Zeiler and Fergus 2014): the effect of covering each patch on the prediction.
 
-The model itself is asked again about each covered image, in batches beside everybody else's images.
+The model runs on each covered image, in batches with the images of other requests.
 """
 
 import functools
@@ -15,17 +15,17 @@ from service.prediction import Prediction
 
 GRID = 7  # patches across and down
 PATCH = 1 / 4  # of the image's side
-_LEAST = 1e-7  # probability that is told from nothing in float32
-_ROUNDING = 1e-6  # of a logarithm: the same image has answers that far apart in batches of other sizes
+_LEAST = 1e-7  # smallest probability that float32 output distinguishes from 0
+_ROUNDING = 1e-6  # of a logarithm: predictions of one image differ by this much between batch sizes
 
 Pixels = NDArray[np.uint8]
 Window = tuple[slice, slice]
 
 
 def cover(pixels: Pixels) -> list[Pixels]:
-    """Return a copy of an image for each patch, with the patch covered.
+    """Return one copy of an image per patch, with the patch covered.
 
-    By black in a grey image, as that is its paper, and else by the image's mean colour.
+    A grey image is covered with black, its background; a colour image with its mean colour.
 
     Shape: (H, W) or (H, W, 3) -> 49 times the same
     """
@@ -39,15 +39,15 @@ def cover(pixels: Pixels) -> list[Pixels]:
 
 
 def draw_saliency(pixels: Pixels, whole: Prediction, covered: Sequence[Prediction]) -> str:
-    """Return a grey PNG of the image's size as a data URL: the whiter a pixel, the more the answer rests on it.
+    """Return the saliency as a grey PNG data URL of the image's size; brighter pixels matter more.
 
-    A pixel has the mean of how far covering it lowers the logarithm of the answer's probability, over the patches that
-    cover it; the most is white. What raises the probability, or leaves it, is black.
+    The value of a pixel is the mean drop of the log probability over the patches that cover it, scaled so that the
+    largest is white. Pixels without a drop are black.
 
     Args:
         pixels: the image.
-        whole: its answer.
-        covered: the answers to what :func:`cover` made of it.
+        whole: the prediction for the image.
+        covered: the predictions for the images of :func:`cover`.
     """
     label = int(np.argmax(whole.probabilities))
     before, *after = (math.log(max(_LEAST, answer.probabilities[label])) for answer in (whole, *covered))

@@ -11,18 +11,18 @@ _MAX_QUERY = 4096  # bytes
 
 @dataclass(slots=True, frozen=True)
 class Query:
-    """What an answer shall have."""
+    """The options of a classify request."""
 
-    top: int | None = None  # the so many likeliest classes alone
-    explain: bool = False  # which pixels made it
-    pixels: bool = False  # the pixels that the model saw
+    top: int | None = None  # number of most likely classes to return; None for all
+    explain: bool = False  # whether to return the saliency
+    pixels: bool = False  # whether to return the preprocessed image
 
 
 _PLAIN = Query()
 
 
 def read_query(query_string: bytes) -> Query:
-    """Read ``top``, ``explain`` and ``pixels``; a parameter of another name is nobody's business.
+    """Parse ``top``, ``explain`` and ``pixels``; other parameters are ignored.
 
     Raises:
         BadRequest: ``top`` is not a positive whole number, another is not true or false, or the query is too long.

@@ -9,16 +9,16 @@ from service.prediction import Prediction
 
 
 class PredictionRenderer:
-    """Writes the answers of one model."""
+    """Renders the predictions of one model."""
 
     def __init__(self, model: str, version: str, class_names: Sequence[str]) -> None:
         self._named = {"model": model, "version": version}
         self._class_names = class_names
 
     def prediction(self, answer: Prediction, top: int | None = None) -> dict[str, Any]:
-        """Return the prediction for one image.
+        """Return the JSON object for one image, with unrounded probabilities.
 
-        All classes in class order, or the ``top`` likeliest, likeliest first; unrounded.
+        All classes are in class order; with ``top``, the ``top`` most likely classes, most likely first.
         """
         values = answer.probabilities
         confidence = max(values)
@@ -33,9 +33,9 @@ class PredictionRenderer:
         return prediction
 
     def one(self, prediction: Mapping[str, Any]) -> bytes:
-        """Render the answer to a single image."""
+        """Render the response for a single image."""
         return orjson.dumps({**self._named, **prediction})
 
     def many(self, predictions: Sequence[Mapping[str, Any]]) -> bytes:
-        """Render the answer to a batch: predictions, and the problems in place of some."""
+        """Render the response for a batch of predictions and problems."""
         return orjson.dumps({**self._named, "predictions": predictions})

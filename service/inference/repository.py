@@ -1,4 +1,4 @@
-"""The models folder, loaded: <name>/<version>/model.onnx, as Triton and TensorFlow Serving lay it out."""
+"""The loaded model repository."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -23,12 +23,12 @@ WORKER_GOLDEN = 16  # golden images that each worker checks; make_plans has chec
 
 @dataclass(frozen=True, kw_only=True)
 class ServedModel:
-    """One version of one model, ready to answer."""
+    """One version of one model, loaded and warmed up."""
 
     card: ModelCard
     classifier: OnnxClassifier
     prepare: Callable[[Image.Image], NDArray[np.uint8]]
-    draft_side: int | None  # that a JPEG may be reduced to as it is decoded; None for its full size
+    draft_side: int | None  # see models.preparation.preparer.draft_side
     batcher: Batcher
     renderer: PredictionRenderer
     metrics: ModelMetrics
@@ -41,7 +41,7 @@ class ServedModel:
 
 
 class ModelRepository:
-    """Every model of the folder, by name and version."""
+    """Every served model, by name and version."""
 
     def __init__(self, models: Mapping[str, Mapping[str, ServedModel]]) -> None:
         self.models = models
@@ -51,8 +51,8 @@ class ModelRepository:
         """Return ``version`` of the model ``name``, the highest if ``version`` is None.
 
         Raises:
-            UnknownModel: no such name; the message has those that exist.
-            UnknownVersion: no such version; likewise.
+            UnknownModel: no such name; the message lists the names.
+            UnknownVersion: no such version; the message lists the versions.
         """
         versions = self.models.get(name)
         if versions is None:
@@ -67,13 +67,13 @@ class ModelRepository:
         return (model for versions in self.models.values() for model in versions.values())
 
     def close(self) -> None:
-        """Give the inference threads back."""
+        """Stop the inference threads."""
         for model in self:
             model.batcher.close()
 
 
 def highest(versions: Iterable[str]) -> str:
-    """Return the version that unversioned requests get."""
+    """Return the version for requests without a version."""
     return max(versions, key=int)
 
 
@@ -108,7 +108,7 @@ def load_model(plan: ServingPlan, settings: Settings, *, gpu: int = 0) -> Served
 
 
 def load_repository(plans: ServingPlans, settings: Settings, *, gpu: int = 0) -> ModelRepository:
-    """Load every version that there is a plan for.
+    """Load every planned version.
 
     Raises:
         ModelLoadError, DeviceError: see load_classifier.

@@ -1,4 +1,4 @@
-"""One worker process: starting, ready, draining or failed, the models it holds and the work in flight."""
+"""The state of one worker process: its models, its readiness and its requests in flight."""
 
 import asyncio
 import gc
@@ -17,18 +17,18 @@ from service.runtime.hardware import cores_per_worker
 from service.runtime.planning import ServingPlans, make_plans
 from service.settings import Settings
 
-GARBAGE_OBJECTS = 50_000  # more than before, of those that may be in cycles, before cycles are looked for
+GARBAGE_OBJECTS = 50_000  # new container objects between garbage collections
 
 logger = logging.getLogger("classifier")
 
 
 class Worker:
-    """The state that the routes of one process share."""
+    """The state that all routes of a process share."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.state: Literal["starting", "ready", "draining", "failed"] = "starting"
-        self.num_decoders = cores_per_worker(settings)  # each may hold a large picture
+        self.num_decoders = cores_per_worker(settings)  # each may hold a large image
         self.decoders = ThreadPoolExecutor(self.num_decoders, thread_name_prefix="decode")
         self.budget = UploadBudget(4 * settings.max_batch_body_bytes)
         self._models: ModelRepository | None = None
@@ -42,7 +42,7 @@ class Worker:
         """The loaded models.
 
         Raises:
-            NotReady: they are not loaded yet.
+            NotReady: the models are not loaded yet.
         """
         if self._models is None:
             why = "its models could not be loaded; see the log" if self.state == "failed" else "its models are loading"
@@ -50,11 +50,11 @@ class Worker:
         return self._models
 
     def begin_loading(self, plans: ServingPlans | None = None, *, gpu: int = 0) -> None:
-        """Load, check and warm up every model on a thread, which needs no event loop yet.
+        """Load, check and warm up every model on a thread; no event loop is needed yet.
 
         Args:
-            plans: of the models; made here if nobody has made them for all workers.
-            gpu: index of the one to use, where one is used.
+            plans: of the models; made here if None.
+            gpu: index of the GPU, if one is used.
         """
 
         def load() -> ModelRepository:
@@ -67,7 +67,7 @@ class Worker:
         loader.shutdown(wait=False)
 
     def start(self) -> None:
-        """Become ready once the models are loaded; the event loop goes on meanwhile."""
+        """Become ready when the models are loaded, without blocking the event loop."""
         self._starting = asyncio.get_running_loop().create_task(self.become_ready())
         self._starting.add_done_callback(_freeze_garbage)
 
@@ -76,7 +76,7 @@ class Worker:
         try:
             models = await asyncio.wrap_future(self._loading)
         except Exception:
-            self.state = "failed"  # liveness says so, and whoever runs the process restarts it
+            self.state = "failed"  # /livez fails, so that the process is restarted
             logger.exception("the models could not be loaded")
             return
         self._models = models
@@ -85,14 +85,14 @@ class Worker:
 
     @contextmanager
     def admitted(self) -> Iterator[ModelRepository]:
-        """Count a request as in flight, from the first byte of its body to its answer.
+        """Count a request as in flight, from its admission to its response.
 
         Raises:
             NotReady: the models are not loaded yet.
-            Draining: the worker is about to stop.
+            Draining: the worker is stopping.
         """
         if self.state == "draining":
-            raise Draining("the service is stopping; send the request again, another instance will answer")
+            raise Draining("this worker is stopping; send the request again to reach another one")
         models = self.models
         self.in_flight += 1
         try:
@@ -103,7 +103,7 @@ class Worker:
                 self._idle.set()
 
     async def drain(self) -> None:
-        """Refuse new requests, and wait until those in flight are answered or the time for it is over."""
+        """Refuse new requests and wait for those in flight, for at most CLASSIFIER_DRAIN_MS."""
         self.state = "draining"
         logger.info("draining: %d requests in flight", self.in_flight)
         while self.in_flight:
@@ -111,27 +111,27 @@ class Worker:
             try:
                 await asyncio.wait_for(self._idle.wait(), self.settings.drain_ms / 1000)
             except TimeoutError:
-                logger.warning("%d requests were not answered within CLASSIFIER_DRAIN_MS", self.in_flight)
+                logger.warning("%d requests did not finish within CLASSIFIER_DRAIN_MS", self.in_flight)
                 return
 
     def close(self) -> None:
-        """Give the threads back."""
+        """Stop the threads."""
         self.decoders.shutdown(wait=False, cancel_futures=True)
         if self._models is not None:
             self._models.close()
 
     def drain_on_signals(self) -> None:
-        """Put ``drain`` before what SIGTERM and SIGINT do now; a second signal does that at once."""
+        """Drain before the current action of SIGTERM and SIGINT; a second signal skips draining."""
         loop = asyncio.get_running_loop()
         for signum in (signal.SIGTERM, signal.SIGINT):
             signal.signal(signum, _Drainer(self, loop, signal.getsignal(signum)))
 
 
 def _freeze_garbage(_starting: asyncio.Task[None]) -> None:
-    """What is loaded by now stays: full collections need not walk it again.
+    """Exclude all loaded objects from garbage collection, and collect less often.
 
-    A request leaves no cycles behind, only its own objects while it lasts: looking for cycles each 700 more of them, as
-    Python does, took a tenth of the time with 256 clients.
+    A request leaves no reference cycles. Python's default, a collection per 700 new objects, took a tenth of the time
+    with 256 clients.
     """
     gc.collect()
     gc.freeze()
@@ -139,7 +139,7 @@ def _freeze_garbage(_starting: asyncio.Task[None]) -> None:
 
 
 class _Drainer:
-    """A signal handler that drains first; Ctrl-C reaches a worker twice, as SIGINT and as its supervisor's SIGTERM."""
+    """A signal handler that drains first; Ctrl-C reaches a worker twice: SIGINT, and SIGTERM from the supervisor."""
 
     def __init__(self, worker: Worker, loop: asyncio.AbstractEventLoop, then: Callable[..., Any] | int | None) -> None:
         self._worker, self._loop, self._then = worker, loop, then

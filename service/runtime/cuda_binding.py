@@ -1,4 +1,4 @@
-"""One batch size on a GPU: images in page-locked memory, input and outputs in the GPU's own, allocated once."""
+"""Buffers for one batch size on a GPU: page-locked images, and input and outputs in GPU memory, allocated once."""
 
 import ctypes
 import logging
@@ -25,13 +25,13 @@ class BoundBatch:
     def __init__(
         self, session: ort.InferenceSession, size: int, *, outputs: Sequence[str], device: str, gpu: int = 0
     ) -> None:
-        """Allocate and bind what the session needs for ``size`` images.
+        """Allocate and bind buffers for ``size`` images.
 
         Args:
             session: whose input is ``images``, uint8 (N, ...), and whose outputs are float32 (N, ...).
             size: of every batch that runs.
             outputs: names, in the order in which ``run`` returns them.
-            device: ``cuda``, or ``cpu``, where nothing is gained.
+            device: ``cuda``, or ``cpu`` for tests.
             gpu: index of the GPU.
         """
         self._session, self._binding = session, session.io_binding()
@@ -47,7 +47,7 @@ class BoundBatch:
             self._binding.bind_ortvalue_output(name, output)
 
     def run(self, images: Images) -> list[NDArray[Any]]:
-        """Return the outputs for at most ``size`` images; what is left of the batch stays as it was, unanswered."""
+        """Return the outputs for at most ``size`` images; the rest of the batch keeps old images and is ignored."""
         self._images[: len(images)] = images
         self._input.update_inplace(self._images)
         self._session.run_with_iobinding(self._binding)
@@ -55,18 +55,18 @@ class BoundBatch:
 
 
 def page_locked(shape: Sequence[int]) -> Images:
-    """Return memory that a GPU reads by itself, zeroed; ordinary memory, and a warning, where CUDA gives none."""
+    """Return zeroed page-locked memory; ordinary memory, with a warning, if CUDA cannot allocate it."""
     count, address = math.prod(shape), ctypes.c_void_p()
     try:
-        cuda = ctypes.CDLL(f"libcudart.so.{build_and_package_info.cuda_version.split('.')[0]}")  # loaded by now
+        cuda = ctypes.CDLL(f"libcudart.so.{build_and_package_info.cuda_version.split('.')[0]}")  # loaded already
         code = cuda.cudaHostAlloc(ctypes.byref(address), ctypes.c_size_t(count), ctypes.c_uint(_PORTABLE))
     except (OSError, AttributeError) as error:  # another system's name; a package without CUDA
         code = error
     if code != 0:
-        logger.warning("batches are not in page-locked memory, and take longer to the GPU: %s", code)
+        logger.warning("batches are not in page-locked memory, so copying them to the GPU takes longer: %s", code)
         return np.zeros(shape, np.uint8)
     memory = (ctypes.c_uint8 * count).from_address(address.value or 0)
     weakref.finalize(memory, cuda.cudaFreeHost, address).atexit = False  # CUDA may be gone by then
-    images: Images = np.ctypeslib.as_array(memory).reshape(shape)  # holds on to the memory
+    images: Images = np.ctypeslib.as_array(memory).reshape(shape)  # keeps the memory alive
     images[:] = 0
     return images

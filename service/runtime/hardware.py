@@ -1,4 +1,4 @@
-"""The processors at hand, and how many worker processes they feed."""
+"""GPUs, and the number of worker processes for this machine."""
 
 import os
 
@@ -25,7 +25,7 @@ def count_gpus() -> int:
 
 
 def count_workers(settings: Settings) -> int:
-    """Return the worker processes to start: as set, or one a GPU, or one a core."""
+    """Return the number of worker processes: as set, or one per GPU, or one per core."""
     if settings.workers is not None:
         return settings.workers
     gpus = 0 if settings.device == "cpu" else count_gpus()
@@ -33,7 +33,7 @@ def count_workers(settings: Settings) -> int:
 
 
 def cores_per_worker(settings: Settings) -> int:
-    """Return the CPU threads that a worker may keep busy: its share of the cores, at least one."""
+    """Return the CPU threads per worker: its share of the cores, at least one."""
     return max(1, available_cores() // count_workers(settings))
 
 

@@ -1,4 +1,4 @@
-"""The models folder as it lies on the disk, and a file of it loaded and checked."""
+"""The model repository on disk: its files, and a file loaded and compared with its path."""
 
 import re
 from pathlib import Path
@@ -14,10 +14,10 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
 def find_model_files(folder: Path) -> ModelFiles:
-    """List ``folder``'s model files.
+    """Return the model files of a repository.
 
     Raises:
-        ModelLoadError: there is none.
+        ModelLoadError: the repository has no model.
     """
     files: ModelFiles = {}
     for path in sorted(folder.glob(f"*/*/{MODEL_FILE}"), key=lambda path: (path.parts[-3], len(path.parts[-2]), path)):

@@ -1,4 +1,4 @@
-"""How each model version is served: which file, on how many threads, in what batches; measured once for all workers."""
+"""The serving plan of each model version: file, device, threads and batch size, measured once for all workers."""
 
 import logging
 from dataclasses import dataclass
@@ -14,10 +14,10 @@ from service.settings import Settings
 logger = logging.getLogger("classifier")
 
 QUICK_PRECISION = {"cpu": "int8", "cuda": "float16"}  # by device
-TIMED_IMAGES = 4  # on the CPU: enough to tell the precisions apart, little enough to start soon
-BATCH_S = 0.02  # of a batch on the CPU, at most, where it has several images
+TIMED_IMAGES = 4  # on the CPU: enough to compare precisions without delaying the start
+BATCH_S = 0.02  # longest batch on the CPU, unless it has one image
 TIMING_S, MAX_TIMED_RUNS = 0.005, 20
-INLINE_BELOW_S = 0.001  # a full batch under this costs less than waking a thread and being woken by it, again and again
+INLINE_BELOW_S = 0.001  # a full batch under this costs less than waking a thread
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,18 +26,18 @@ class ServingPlan:
 
     path: Path  # of the ONNX file
     device: Device
-    threads: int  # that a batch is shared out to, on the CPU
-    concurrency: int  # batches at once, each from a thread of its own; 0 for one, on the event loop
+    threads: int  # CPU threads per batch
+    concurrency: int  # batches at once, each on its own thread; 0: one, on the event loop
     max_batch_size: int
-    batch_s: float  # that a full batch takes, seconds
+    batch_s: float  # seconds per full batch
 
 
 ServingPlans = dict[str, dict[str, ServingPlan]]  # name -> version -> plan, versions ascending
-PLANS: TypeAdapter[ServingPlans] = TypeAdapter(ServingPlans)  # to JSON and back, for another process
+PLANS: TypeAdapter[ServingPlans] = TypeAdapter(ServingPlans)  # JSON for the worker processes
 
 
 def make_plans(settings: Settings, *, threads: int) -> ServingPlans:
-    """Load, check and time every version, and let it go again.
+    """Load, check and time every version, without keeping it.
 
     Raises:
         ModelLoadError, DeviceError: see load_classifier.
@@ -49,9 +49,9 @@ def make_plans(settings: Settings, *, threads: int) -> ServingPlans:
 
 
 def make_plan(path: Path, settings: Settings, *, threads: int) -> ServingPlan:
-    """Load, check and time one version, given its float file; on a GPU and on the CPU, if it may be either.
+    """Load, check and time one version, given its float32 file; with ``device=auto`` also on the CPU.
 
-    What the CPU does on the event loop is not worth the way to a GPU and back.
+    A model that is cheap enough for the event loop of the CPU is not worth the transfer to a GPU.
     """
     plan = _make_plan(path, settings, threads=threads)
     if plan.device == "cuda" and settings.device == "auto":
@@ -63,8 +63,8 @@ def make_plan(path: Path, settings: Settings, *, threads: int) -> ServingPlan:
 def _make_plan(path: Path, settings: Settings, *, threads: int) -> ServingPlan:
     """Plan for one device.
 
-    Each of ``threads`` on the CPU takes batches of its own: shared out, a batch ends with its slowest part. Only where
-    one image takes as long as a batch should is it shared out to all.
+    On the CPU each of ``threads`` runs its own batches, because a batch that is split ends with its slowest part. Only
+    a model whose single image takes longer than BATCH_S gets all threads for each batch.
     """
     classifier = choose_classifier(path, settings, threads=1)
     max_batch_size, batch_s = measure_batch(classifier, settings.max_batch_size)
@@ -130,10 +130,10 @@ def _is_faster(classifier: OnnxClassifier, other: OnnxClassifier, settings: Sett
 
 
 def measure_batch(classifier: OnnxClassifier, max_batch_size: int) -> tuple[int, float]:
-    """Return the largest batch size to use and the seconds that it takes.
+    """Return the largest batch size to use and its seconds per batch.
 
-    On a GPU that is ``max_batch_size``. On the CPU a batch is no cheaper an image beyond a few, and whoever comes next
-    waits for its end: it is the size that takes BATCH_S, if that is less.
+    On a GPU that is ``max_batch_size``. On the CPU larger batches are no cheaper per image, and they delay the next
+    requests, so a batch takes at most BATCH_S.
     """
     if classifier.device == "cuda":
         return max_batch_size, time_batch(classifier, max_batch_size)
@@ -142,13 +142,13 @@ def measure_batch(classifier: OnnxClassifier, max_batch_size: int) -> tuple[int,
     seconds_per_image = time_batch(classifier, few) / few
     if (size := max(1, int(BATCH_S / seconds_per_image))) < max_batch_size:
         return size, size * seconds_per_image
-    return max_batch_size, time_batch(classifier, max_batch_size)  # threads to wake made much of the few's time
+    return max_batch_size, time_batch(classifier, max_batch_size)  # waking threads distorts the time of a small batch
 
 
 def time_batch(classifier: OnnxClassifier, count: int) -> float:
-    """Time some runs, of a cheap model more: a start is a busy moment, and what disturbs one decides for good."""
+    """Return the fastest of several runs, in seconds; more runs for a cheap model, as other work disturbs a start."""
     if classifier.device == "cuda":
-        classifier.run_blank(count)  # opens a session for the size, and would end the timing after one more
+        classifier.run_blank(count)  # not timed: it opens the session of the batch size
     times = [classifier.run_blank(count), classifier.run_blank(count)]
     while sum(times) < TIMING_S and len(times) < MAX_TIMED_RUNS:
         times.append(classifier.run_blank(count))

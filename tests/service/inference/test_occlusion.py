@@ -130,4 +130,4 @@ def test_a_flag_is_true_or_false_and_of_one_image(service, digit_png, name):
     refused = [service.post(f"{MNIST}?{name}={value}", content=digit_png) for value in ("", "1", "yes", "%F0")]
     refused.append(service.post(f"{MNIST_BATCH}?{name}=true", **images(digit_png)))
     assert [problem(response) for response in refused] == [(400, "bad_request")] * 5
-    assert "at classify" in refused[-1].json()["detail"]
+    assert "not supported for batches" in refused[-1].json()["detail"]
