@@ -1,1 +1,1 @@
-"""The border between training and service: what a model file says of itself, and how a picture becomes its pixels."""
+"""The interface between training and service: the model card, the file contract and the image preparation."""

@@ -1,4 +1,4 @@
-"""The model card: what an ONNX graph cannot say of itself, carried inside the file as metadata."""
+"""Model card: facts that an ONNX graph does not state, stored in the file as metadata."""
 
 import json
 from collections.abc import Mapping
@@ -12,12 +12,12 @@ Precision = Literal["float32", "int8", "float16"]
 
 
 class ModelCardError(ValueError):
-    """A model file carries no readable card."""
+    """A model file has no valid card."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Metrics:
-    """How a model does on a split of which every image was counted."""
+    """Metrics of a model over every image of a split."""
 
     accuracy: float  # 0..1
     nll: float  # mean negative log-likelihood, nats
@@ -27,7 +27,7 @@ class Metrics:
 
 @dataclass(frozen=True, kw_only=True)
 class ModelCard:
-    """What a consumer must know that shapes and dtypes do not tell; those are read off the graph."""
+    """Facts about a model that a consumer needs; shapes and dtypes come from the graph."""
 
     name: str
     version: str  # all digits
@@ -37,10 +37,10 @@ class ModelCard:
     temperature: float  # logits are divided by it before softmax
     seed: int
     parameters: int
-    multiply_adds: int  # an image
+    multiply_adds: int  # per image
     date: str  # ISO 8601, UTC
     git_commit: str
-    floor: float = 0.0  # taken off the softmax, then normalised again
+    floor: float = 0.0  # subtracted from the softmax, which is then renormalised
     precision: Precision = "float32"  # of weights and activations
     weight_bits: int | None = None  # of an int8 graph's weights; see models.contract.EXACT_WEIGHT_BITS
     recipe: Mapping[str, Any] = field(default_factory=dict)
@@ -69,10 +69,10 @@ class ModelCard:
 
     @classmethod
     def from_metadata(cls, metadata: Mapping[str, str]) -> Self:
-        """Read the card out of a model file's ``metadata_props``.
+        """Parse the card in a model file's ``metadata_props``.
 
         Raises:
-            ModelCardError: there is none, or it does not have the fields of this class.
+            ModelCardError: the card is missing or does not have the fields of this class.
         """
         try:
             fields = json.loads(metadata[METADATA_KEY])
@@ -81,4 +81,4 @@ class ModelCard:
         except KeyError as error:
             raise ModelCardError(f"the model file has no {error} in its metadata; export it with training/") from error
         except (TypeError, ValueError, AttributeError) as error:
-            raise ModelCardError(f"the model file's card is not readable: {error}") from error
+            raise ModelCardError(f"cannot parse the model file's card: {error}") from error

@@ -1,4 +1,4 @@
-"""The processor and the cores that this process may use (standard library only)."""
+"""Processor name, instruction sets and available cores (standard library only)."""
 
 import os
 import platform
@@ -9,7 +9,7 @@ _CPUINFO = Path("/proc/cpuinfo")  # Linux only
 
 
 def available_cores(cgroup_cpu_max: Path = CGROUP_CPU_MAX) -> int:
-    """Return the number of CPU cores that this process may use: its affinity, limited by the container's quota."""
+    """Return the number of usable CPU cores: the affinity, limited by the container's quota."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     if cgroup_cpu_max.is_file():
         quota, period = cgroup_cpu_max.read_text().split()
@@ -24,11 +24,11 @@ def describe_processor() -> str:
 
 
 def read_processor_flags() -> set[str]:
-    """Return the instruction sets of an x86-64 processor, by Linux's names; empty on other systems."""
+    """Return the Linux names of an x86-64 processor's instruction sets; empty on other systems."""
     return set(_read_entry("flags").split())
 
 
 def _read_entry(name: str) -> str:
-    """Return the first value of an entry of /proc/cpuinfo; empty if there is none."""
+    """Return the first value of an entry of /proc/cpuinfo, or an empty string."""
     lines = _CPUINFO.read_text().splitlines() if _CPUINFO.exists() else []
     return next((line.partition(":")[2].strip() for line in lines if line.startswith(name)), "")

@@ -30,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = make_parser().parse_args(arguments)
     try:
         return _run(options)
-    except BrokenPipeError:  # whoever reads has enough, as `head` has
+    except BrokenPipeError:  # the reader closed the pipe, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except FAILURES as error:
@@ -50,29 +50,34 @@ def _run(options: argparse.Namespace) -> int:
 def make_parser() -> argparse.ArgumentParser:
     """Return the parser of both commands."""
     parser = argparse.ArgumentParser(
-        prog="python -m service", description="Classify images without writing a client; `bentoml serve` serves them."
+        prog="python -m service",
+        description="Classify images without writing a client; `bentoml serve` starts the service.",
     )
     commands = parser.add_subparsers(required=True, metavar="command")
     classify = commands.add_parser(
         "classify",
         help="classify some images",
-        description="Classify images: a table on a terminal, a JSON object a line elsewhere.",
-        epilog="exit codes: 0; 1 some image could not be classified; 2 one line says why it went no further",
+        description="Classify images. Prints a table on a terminal, otherwise one JSON object per line.",
+        epilog="exit codes: 0 success; 1 some images could not be classified; 2 error, described in one line",
     )
     classify.add_argument("images", type=Path, nargs="+", metavar="IMAGE")
     classify.set_defaults(run=_classify, interrupted="interrupted")
     scoring = commands.add_parser(
         "score",
         help="classify every image under a folder into a table",
-        description="Classify every image under a folder into a CSV or Parquet file, a row an image; files that cannot "
-        "be read are listed. Ctrl-C keeps what is done: the same command goes on.",
+        description="Classify every image under a folder into a CSV or Parquet file, one row per image. Files that "
+        "cannot be read are listed. Ctrl-C keeps finished rows; run the same command to resume.",
     )
     scoring.add_argument("folder", type=Path, metavar="FOLDER")
-    scoring.add_argument("--out", type=Path, required=True, metavar="FILE", help="a .csv or .parquet that is not there")
-    scoring.set_defaults(run=_score, interrupted="interrupted; the same command goes on where it was")
+    scoring.add_argument("--out", type=Path, required=True, metavar="FILE", help="a new .csv or .parquet file")
+    scoring.set_defaults(run=_score, interrupted="interrupted; run the same command to resume")
     for command in (classify, scoring):
-        command.add_argument("--model", default=DEFAULT_MODEL, help=f"its newest version answers ({DEFAULT_MODEL})")
-        command.add_argument("--url", help="of a server to ask, such as http://localhost:3000 (the model runs here)")
+        command.add_argument(
+            "--model", default=DEFAULT_MODEL, help=f"the model, in its newest version (default: {DEFAULT_MODEL})"
+        )
+        command.add_argument(
+            "--url", help="server, such as http://localhost:3000 (default: run the model in this process)"
+        )
     return parser
 
 
@@ -84,7 +89,7 @@ def _classify(options: argparse.Namespace) -> int:
     if missing := [str(path) for path in options.images if not path.exists()]:
         raise ScoringError(f"no such file: {', '.join(missing)}")
     if folders := [str(path) for path in options.images if path.is_dir()]:
-        raise ScoringError(f"expected images, got folders, which `score` takes: {', '.join(folders)}")
+        raise ScoringError(f"expected image files, got folders; classify folders with `score`: {', '.join(folders)}")
     failed, shown = False, dict[Path, PredictionRow]()
     with closing(_open(options)) as model:
         try:
@@ -103,27 +108,27 @@ def _classify(options: argparse.Namespace) -> int:
 
 def _print_table(model: Model, predictions: dict[Path, dict[str, Any]]) -> None:
     table = Table(
-        "image", "label", "likeliest", "familiar", title=f"{model.name} {model.version}", title_justify="left"
+        "image", "label", "most probable", "familiar", title=f"{model.name} {model.version}", title_justify="left"
     )
     for path, prediction in predictions.items():
         if "label" not in prediction:
             table.add_row(str(path), "-", prediction["detail"], "-")
             continue
-        likeliest = sorted(prediction["probabilities"].items(), key=lambda item: -item[1])[:SHOWN]
-        shares = ", ".join(f"{name} {share:.1%}" for name, share in likeliest)
+        most_probable = sorted(prediction["probabilities"].items(), key=lambda item: -item[1])[:SHOWN]
+        percentages = ", ".join(f"{name} {share:.1%}" for name, share in most_probable)
         familiar = {True: "yes", False: "no", None: "-"}[prediction.get("familiar")]
-        table.add_row(str(path), prediction["label"], shares, familiar)
+        table.add_row(str(path), prediction["label"], percentages, familiar)
     Console().print(table, markup=False)
 
 
 def _score(options: argparse.Namespace) -> int:
     if not options.folder.is_dir():
-        raise ScoringError(f"{options.folder} is no folder")
+        raise ScoringError(f"{options.folder} is not a folder")
     with closing(_open(options)) as model:
         scored = score(options.folder, options.out, model)
-    for path, why in scored.failed.items():
-        print(f"{path}: {why}", file=sys.stderr)
-    earlier = f", {scored.earlier:,} of them by an earlier run" if scored.earlier else ""
+    for path, error in scored.failed.items():
+        print(f"{path}: {error}", file=sys.stderr)
+    earlier = f", {scored.earlier:,} of them from an earlier run" if scored.earlier else ""
     failed = f"; {len(scored.failed):,} could not be classified" if scored.failed else ""
     print(f"wrote {options.out}: {scored.images:,} images{earlier}{failed}")
     return 0

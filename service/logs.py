@@ -1,4 +1,4 @@
-"""The service's own log lines: text for people, JSON for machines."""
+"""Log configuration of the service: plain text on a terminal, otherwise JSON."""
 
 import json
 import logging
@@ -9,10 +9,10 @@ _STANDARD = set(logging.makeLogRecord({}).__dict__) | {"message", "asctime"}
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object a line, with whatever ``extra`` a record carries."""
+    """Formatter of one JSON object per line, including the ``extra`` fields of a record."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return the record as a line."""
+        """Format a record as one line of JSON."""
         line = {
             "time": self.formatTime(record, "%Y-%m-%dT%H:%M:%S%z"),
             "level": record.levelname.lower(),
@@ -35,4 +35,4 @@ def configure_logging(log_format: Literal["auto", "text", "json"]) -> None:
     logger.handlers = [handler]
     logger.setLevel(logging.INFO)
     logger.propagate = False
-    logging.getLogger("uvicorn.access").propagate = False  # it would format every request, to no handler
+    logging.getLogger("uvicorn.access").propagate = False  # else it formats every request without a handler

@@ -1,4 +1,4 @@
-"""What several test files need: a worker with tiny models, in process, and images."""
+"""Shared fixtures: an in-process service with tiny models, batchers and images."""
 
 import asyncio
 import threading
@@ -21,11 +21,11 @@ hypothesis_settings.load_profile("project")
 
 
 def pytest_addoption(parser):
-    parser.addoption("--screenshot", metavar="PATH", help="where test_page keeps its picture of the page")
+    parser.addoption("--screenshot", metavar="PATH", help="file for the screenshot that test_page takes of the page")
 
 
 def pytest_collection_modifyitems(items):
-    """Mark what starts processes or trains from end to end: `pytest -m "not system"` leaves it out."""
+    """Mark tests that start processes or train a model; `pytest -m "not system"` skips them."""
     for item in items:
         if item.path.is_relative_to(ROOT / "tests" / "system"):
             item.add_marker("system")
@@ -33,7 +33,7 @@ def pytest_collection_modifyitems(items):
 
 @pytest.fixture(scope="session", autouse=True)
 def brief_timing():
-    """Do not wait for figures that nobody reads."""
+    """Shorten timing measurements, whose results the tests do not use."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("training.export.timing.SECONDS", 0.02)
         yield
@@ -50,7 +50,7 @@ def models_dir(tmp_path_factory):
 
 @pytest.fixture
 def start(models_dir):
-    """Return a function that starts a service with settings of its own."""
+    """Return a function that starts a service with the given settings."""
     services = []
 
     def start_service(*, load=True, models_dir=models_dir, **settings):
@@ -73,7 +73,7 @@ def service(start):
 
 @pytest.fixture
 def gate():
-    """An event that holds up a model until it is set; set at the end in any case."""
+    """An event that blocks a model until it is set; always set at teardown."""
     event = threading.Event()
     yield event
     event.set()
@@ -81,7 +81,7 @@ def gate():
 
 @pytest.fixture
 def full(start, gate):
-    """A service whose model runs nothing before ``gate`` opens and lets two requests wait."""
+    """A service whose model blocks until ``gate`` is set, with a queue limit of two requests."""
     service = start(max_queue=2)
     service.gate("mnist", lambda images, classify: gate.wait(60) and classify(images))
     return service
@@ -89,14 +89,14 @@ def full(start, gate):
 
 @pytest.fixture(scope="session")
 def url():
-    """The address of a real service, with the real models and no settings, that the tests share."""
+    """The address of a shared real service with the real models and default settings."""
     with serve() as served:
         yield served.url
 
 
 @pytest.fixture(scope="session")
 def digit_pixels():
-    """A grey digit-like image (28, 28) that passes the preparation bit for bit."""
+    """A grey digit-like image (28, 28) that the preparation leaves unchanged."""
     pixels = np.zeros((28, 28), np.uint8)
     pixels[6:22, 12:16] = 200
     return pixels

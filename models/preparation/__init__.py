@@ -1,1 +1,1 @@
-"""A decoded picture to the pixels that a model takes."""
+"""Conversion of a decoded picture to the pixels that a model takes."""

@@ -1,4 +1,4 @@
-"""Pictures of every mode that Pillow knows, as the two that are prepared: grey (L) or colour (RGB)."""
+"""Conversion of every Pillow mode to grey (L) or colour (RGB)."""
 
 import math
 
@@ -7,31 +7,31 @@ from PIL import Image
 
 
 def plain(image: Image.Image) -> Image.Image:
-    """Return a decoded image of any mode as L or RGB; those two pass through.
+    """Convert a decoded image of any mode to L or RGB.
 
-    Transparency lies over black or white, whichever contrasts more with what is drawn.
+    Transparent pixels get a black or white background, whichever contrasts more with the content.
 
     Raises:
-        ValueError: its values are not finite.
+        ValueError: the pixel values are not finite.
     """
     if image.mode in ("L", "RGB") and "transparency" not in image.info:
         return image
     if image.mode.startswith("I;16"):
-        return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))  # 257 * v, a widened byte, gives v again
+        return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))  # a widened byte, 257 * v, becomes v again
     if image.mode in ("I", "F"):
         return _scaled_to_bytes(image)
     if image.has_transparency_data:
-        return _over_contrast(image.convert("LA" if image.mode in ("1", "L", "LA", "La") else "RGBA"))
+        return _over_contrasting_background(image.convert("LA" if image.mode in ("1", "L", "LA", "La") else "RGBA"))
     return image.convert("L" if image.mode == "1" else "RGB")
 
 
 def _scaled_to_bytes(image: Image.Image) -> Image.Image:
-    """Map numbers of unknown range to 0..255: from the least of the usual full scales that holds them, or stretched."""
+    """Map values to 0..255 from the smallest usual full scale that contains them, else from their own range."""
     low, high = image.getextrema()
     assert isinstance(low, int | float)
     assert isinstance(high, int | float)
     if not math.isfinite(high - low):
-        raise ValueError("its values are not finite")
+        raise ValueError("the pixel values are not finite")
     scales = (255, 65535) if image.mode == "I" else (1, 255, 65535)
     full_scale = next((scale for scale in scales if low >= 0 and high <= scale), None)
     if full_scale is not None:
@@ -40,15 +40,15 @@ def _scaled_to_bytes(image: Image.Image) -> Image.Image:
     return image.point(lambda value: value * factor + (0.5 - low * factor)).convert("L")
 
 
-def _over_contrast(picture: Image.Image) -> Image.Image:
-    """Lay an LA or RGBA picture over black or white, whichever is farther from what is drawn."""
+def _over_contrasting_background(picture: Image.Image) -> Image.Image:
+    """Composite an LA or RGBA picture over black or white, whichever contrasts more with it."""
     alpha, mode = picture.getchannel("A"), picture.mode[:-1]
     if alpha.getextrema() == (255, 255):
         return picture.convert(mode)
-    drawn = Image.new("L", picture.size)
-    drawn.paste(picture.convert("L"), mask=alpha)  # lightness, weighted by opacity
+    content = Image.new("L", picture.size)
+    content.paste(picture.convert("L"), mask=alpha)  # lightness, weighted by opacity
     levels = np.arange(256)
-    is_light = 2 * (levels @ drawn.histogram()) > levels @ alpha.histogram()
-    paper = Image.new(mode, picture.size, "black" if is_light else "white")
-    paper.paste(picture.convert(mode), mask=alpha)
-    return paper
+    is_light = 2 * (levels @ content.histogram()) > levels @ alpha.histogram()
+    background = Image.new(mode, picture.size, "black" if is_light else "white")
+    background.paste(picture.convert(mode), mask=alpha)
+    return background

@@ -1,4 +1,4 @@
-"""The ink of a handwritten character, on paper of any size, colour, polarity and light (Pillow and NumPy only)."""
+"""Ink detection for a handwritten character on paper of any size, colour, polarity and light (Pillow, NumPy)."""
 
 import math
 from collections.abc import Callable
@@ -11,51 +11,51 @@ Levels = NDArray[np.uint8]  # (H, W)
 Mask = NDArray[np.bool_]  # (H, W)
 Box = tuple[int, int, int, int]  # left, top, right, bottom
 
-_SEARCH = 128  # longest side on which paper and ink are parted
-_LOOK = 256  # longest side on which the ink that was found is looked at again
-_GRID = 48  # longest side on which it is parted into pieces
-_BORDER = 1 / 16  # of the shortest side
-_WIDEST = 0.4  # of the longest side: what is dark and narrower is a stroke, what is wider a shadow
-_DARKEST = 128  # level of paper up to which contrast is a share of it; of darker paper it would be noise
-_FAINTEST = 20  # levels of contrast; less is paper, or what JPEG leaves on it
-_FAINT = 0.35  # of the strongest ink: fainter are the lines of ruled paper
-_SPECK = 0.05  # a piece with less than this share of the largest one's ink is dirt; parts of a digit have more
-_FRAME = 0.15  # of a side: a piece that comes so near to all four edges, with another inside, is a box drawn around it
-_MARGIN = 0.2  # of the ink's longest side: paper around it, for a closer look
+_SEARCH_SIDE = 128  # longest side for the separation of paper and ink
+_REFINE_SIDE = 256  # longest side for the second pass over the detected ink
+_GRID_SIDE = 48  # longest side for the labelling of pieces
+_BORDER = 1 / 16  # share of the shortest side
+_WIDEST_STROKE = 0.4  # share of the longest side: dark areas up to this width are strokes, wider ones shadows
+_DARKEST_PAPER = 128  # paper level below which contrast is no longer relative to it; noise would be amplified
+_MIN_CONTRAST = 20  # levels of contrast; less is paper or JPEG noise
+_MIN_INK = 0.35  # share of the strongest ink; the lines of ruled paper are fainter
+_SPECK = 0.05  # a piece with a smaller share of the largest one's ink is dirt; parts of a digit have more
+_FRAME = 0.15  # share of a side: a piece this near all four edges, with another inside, is a drawn box
+_MARGIN = 0.2  # share of the ink's longest side: paper around it in the second pass
 
 
 def find_ink(picture: Image.Image) -> Image.Image | None:
-    """Return the ink alone, cropped to it: mode L, from 0 for paper to 255; None for a blank picture.
+    """Return the cropped ink, mode L with 0 for paper, or None for a blank picture.
 
-    Paper is what a closing leaves: around each pixel the lightest that is nearer than a stroke is wide. Ink is how much
-    darker than its paper a pixel is (the bottom-hat transform, Serra 1982), as a share: a shadow darkens both.
+    A morphological closing, wider than a stroke, estimates the paper. Ink is the darkness of a pixel relative to its
+    paper (bottom-hat transform, Serra 1982); the ratio cancels shadows, which darken both.
 
     Args:
-        picture: of mode L or RGB.
+        picture: mode L or RGB.
     """
-    factor = _reduction(picture.size, _SEARCH)
+    factor = _reduction(picture.size, _SEARCH_SIDE)
     reduced = picture.reduce(factor)
     channel = _clearest_channel(reduced)
     levels = _levels(reduced, channel, flip=False)
     if is_light := _ink_is_light(levels):
         levels = np.invert(levels)
-    paper = _paper(levels)
+    paper = _estimate_paper(levels)
     ink = _darkness(levels, paper)
-    if int(ink.max()) < _FAINTEST:
+    if int(ink.max()) < _MIN_CONTRAST:
         return None
-    mask = _drawn(ink > _threshold(ink))
+    mask = _character_pieces(ink > _threshold(ink))
     if factor > 1:
-        box = _surroundings(_box(mask), mask.shape)
+        box = _add_margin(_bounding_box(mask), mask.shape)
         left, top, right, bottom = (min(factor * at, end) for at, end in zip(box, picture.size * 2, strict=True))
-        closer = picture.reduce(_reduction((right - left, bottom - top), _LOOK), (left, top, right, bottom))
-        paper = np.asarray(Image.fromarray(paper).resize(closer.size, Image.Resampling.BILINEAR, box))
-        seen = np.asarray(Image.fromarray(_wider(mask)).resize(closer.size, Image.Resampling.NEAREST, box))
-        ink = _darkness(_levels(closer, channel, flip=is_light), paper) * seen
+        crop = picture.reduce(_reduction((right - left, bottom - top), _REFINE_SIDE), (left, top, right, bottom))
+        paper = np.asarray(Image.fromarray(paper).resize(crop.size, Image.Resampling.BILINEAR, box))
+        near_ink = np.asarray(Image.fromarray(_dilate(mask)).resize(crop.size, Image.Resampling.NEAREST, box))
+        ink = _darkness(_levels(crop, channel, flip=is_light), paper) * near_ink
         mask = ink > _threshold(ink)
         if not mask.any():
             return None
-    left, top, right, bottom = _box(mask)
-    return Image.fromarray((ink * _wider(mask))[top:bottom, left:right])
+    left, top, right, bottom = _bounding_box(mask)
+    return Image.fromarray((ink * _dilate(mask))[top:bottom, left:right])
 
 
 def _reduction(size: tuple[int, int], longest: int) -> int:
@@ -68,18 +68,18 @@ def _levels(picture: Image.Image, channel: int, *, flip: bool) -> Levels:
 
 
 def _clearest_channel(picture: Image.Image) -> int:
-    """Return the channel in which levels differ most: a pen of any colour is dark in one."""
+    """Return the channel with the largest standard deviation: a pen of any colour is dark in one."""
     if picture.mode == "L":
         return 0
-    channels = np.ascontiguousarray(np.asarray(picture).reshape(-1, 3).T)  # of which NumPy is eight times as fast
+    channels = np.ascontiguousarray(np.asarray(picture).reshape(-1, 3).T)  # NumPy is eight times as fast on this layout
     return int(channels.std(axis=1).argmax())
 
 
 def _ink_is_light(levels: Levels) -> bool:
-    """Tell whether the lightest is more times as light as the border than the border is as the darkest.
+    """Return whether the ink is lighter than the paper: lightest / paper > paper / darkest.
 
-    The border is paper, by its median: even a tight crop has more of it there than ink. It is wider than a line drawn
-    along it.
+    The paper level is the median of the border: even a tight crop has more paper than ink there. The border is wider
+    than a line drawn along it.
     """
     depth = max(1, int(min(levels.shape) * _BORDER))
     edges = levels[:depth], levels[-depth:], levels[:, :depth], levels[:, -depth:]
@@ -88,21 +88,21 @@ def _ink_is_light(levels: Levels) -> bool:
     return lightest / paper > paper / darkest
 
 
-def _paper(levels: Levels) -> Levels:
-    """Return the lightest around each pixel, as far as a stroke may be wide: a closing."""
-    width = round(max(levels.shape) * _WIDEST)
-    return _spread(_spread(levels, width, np.maximum, 0), width, np.minimum, 255)
+def _estimate_paper(levels: Levels) -> Levels:
+    """Estimate the paper level of each pixel by a closing wider than a stroke."""
+    width = round(max(levels.shape) * _WIDEST_STROKE)
+    return _extreme_filter(_extreme_filter(levels, width, np.maximum, 0), width, np.minimum, 255)
 
 
 def _darkness(levels: Levels, paper: Levels) -> Levels:
-    """Return how much darker than its paper each pixel is, 0..255."""
+    """Return the darkness of each pixel relative to its paper, 0..255."""
     drop = np.maximum(paper, levels) - levels
-    return (drop * np.float32(255) / np.maximum(paper, np.float32(_DARKEST))).astype(np.uint8)
+    return (drop * np.float32(255) / np.maximum(paper, np.float32(_DARKEST_PAPER))).astype(np.uint8)
 
 
-def _spread(levels: Levels, width: int, extreme: Callable[[Levels, Levels], Levels], outside: int) -> Levels:
-    """Give every pixel the extreme of the square of about ``width`` around it, in steps that double."""
-    for _ in range(2):  # down, then across
+def _extreme_filter(levels: Levels, width: int, extreme: Callable[[Levels, Levels], Levels], outside: int) -> Levels:
+    """Replace each pixel by the extreme of a square of about ``width`` around it, with doubling spans."""
+    for _ in range(2):  # vertically, then horizontally
         reach = min(width // 2, len(levels) - 1)
         padded = np.full((len(levels) + 2 * reach, levels.shape[1]), outside, np.uint8)
         padded[reach : reach + len(levels)] = levels
@@ -115,13 +115,13 @@ def _spread(levels: Levels, width: int, extreme: Callable[[Levels, Levels], Leve
 
 
 def _threshold(ink: Levels) -> int:
-    """Return the level above which a pixel is ink; less than the strongest."""
-    histogram = np.array(Image.fromarray(ink).histogram())  # NumPy would make every pixel eight bytes
-    return max(_otsu(histogram), int(_FAINT * float(ink.max())))
+    """Return the level above which a pixel is ink; it is below the maximum."""
+    histogram = np.array(Image.fromarray(ink).histogram())  # NumPy would need eight bytes per pixel
+    return max(_otsu(histogram), int(_MIN_INK * float(ink.max())))
 
 
 def _otsu(histogram: NDArray[np.intp]) -> int:
-    """Return the level up to which pixels are paper: it parts the two classes best (Otsu 1979)."""
+    """Return the level up to which pixels are paper, by Otsu's method (1979)."""
     levels = np.arange(256)
     below = histogram.cumsum()[:-1]
     above = histogram.sum() - below
@@ -130,21 +130,21 @@ def _otsu(histogram: NDArray[np.intp]) -> int:
     return int(between.argmax())
 
 
-def _drawn(ink: Mask) -> Mask:
-    """Leave the pieces of the character; take away specks, a box drawn around it, and what comes in from the edge."""
-    side = math.ceil(max(ink.shape) / _GRID)
-    counts = np.asarray(Image.fromarray(ink).convert("L").reduce(side))  # what touches within a cell is one piece
+def _character_pieces(ink: Mask) -> Mask:
+    """Keep the pieces of the character; remove specks, a box drawn around it and pieces that touch the edge."""
+    side = math.ceil(max(ink.shape) / _GRID_SIDE)
+    counts = np.asarray(Image.fromarray(ink).convert("L").reduce(side))  # pixels in the same cell belong to one piece
     pieces = _label_pieces(counts > 0)
     amounts = np.bincount(pieces.ravel(), weights=counts.ravel())
     large = (amounts >= _SPECK * amounts.max()).nonzero()[0]
     if len(large) > 1:
-        boxes = {piece: _box(np.equal(pieces, piece)) for piece in large}
-        inside = [piece for piece in large if not _is_frame(boxes[piece], pieces.shape)]
-        if inside:
-            largest = max(inside, key=amounts.__getitem__)
+        boxes = {piece: _bounding_box(np.equal(pieces, piece)) for piece in large}
+        candidates = [piece for piece in large if not _is_frame(boxes[piece], pieces.shape)]
+        if candidates:
+            largest = max(candidates, key=amounts.__getitem__)
             if not _touches_edge(boxes[largest], pieces.shape):
-                inside = [piece for piece in inside if not _touches_edge(boxes[piece], pieces.shape)]
-            large = [piece for piece in inside if amounts[piece] >= _SPECK * amounts[largest]]
+                candidates = [piece for piece in candidates if not _touches_edge(boxes[piece], pieces.shape)]
+            large = [piece for piece in candidates if amounts[piece] >= _SPECK * amounts[largest]]
     cells = np.isin(pieces, large)
     return ink & cells.repeat(side, axis=0).repeat(side, axis=1)[: ink.shape[0], : ink.shape[1]]
 
@@ -162,9 +162,10 @@ def _is_frame(box: Box, shape: tuple[int, int]) -> bool:
 
 
 def _label_pieces(cells: Mask) -> NDArray[np.intp]:
-    """Number every cell by the piece (8 neighbours) it belongs to, 0 for none.
+    """Label the 8-connected pieces of a mask, 0 for no piece.
 
-    The number is the index of the piece's last cell: every cell takes its neighbours' highest, then that cell's own.
+    A label is the index of the piece's last cell. Each cell repeatedly takes the highest label among its neighbours,
+    then the label of the cell with that index.
     """
     mask = np.pad(cells, 1)
     labels = np.arange(mask.size).reshape(mask.shape) * mask
@@ -178,17 +179,17 @@ def _label_pieces(cells: Mask) -> NDArray[np.intp]:
         labels = highest
 
 
-def _box(mask: Mask) -> Box:
+def _bounding_box(mask: Mask) -> Box:
     rows, columns = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
     return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
 
 
-def _surroundings(box: Box, shape: tuple[int, int]) -> Box:
+def _add_margin(box: Box, shape: tuple[int, int]) -> Box:
     left, top, right, bottom = box
     margin = math.ceil(_MARGIN * max(right - left, bottom - top))
     return max(0, left - margin), max(0, top - margin), min(shape[1], right + margin), min(shape[0], bottom + margin)
 
 
-def _wider(mask: Mask) -> Mask:
-    """Add the two pixels around, where edges fade."""
-    return _spread(mask.astype(np.uint8), 5, np.maximum, 0).astype(bool)
+def _dilate(mask: Mask) -> Mask:
+    """Dilate by two pixels, where edges fade."""
+    return _extreme_filter(mask.astype(np.uint8), 5, np.maximum, 0).astype(bool)

@@ -1,4 +1,4 @@
-"""Photographs: cropped to the subject and fitted to a model's size."""
+"""Preparation of photographs: a crop to the subject, resized to the model's input."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -6,11 +6,11 @@ from PIL import Image
 
 from models.preparation.subject import find_subject
 
-_REDUCING_GAP = 3.0  # pixels left for the last filter, per pixel of the result; before that, plain averaging
+_REDUCING_GAP = 3.0  # pixels per output pixel for the final filter; box averaging reduces to that first
 
 
 def photo(picture: Image.Image, size: tuple[int, int]) -> NDArray[np.uint8]:
-    """Crop a picture to its subject, else to its centre, and fit it to ``size`` = (H, W).
+    """Crop a picture to its subject, else to its centre, and resize it to ``size`` = (H, W).
 
     Shape: any picture -> (H, W, 3)
     """

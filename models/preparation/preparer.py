@@ -1,7 +1,7 @@
-"""The preparation of a model by name: ``digit`` for handwritten digits, ``photo`` for everything else.
+"""Selection of the preparation by name: ``digit`` for handwritten digits, ``photo`` for everything else.
 
-Training measures with these functions and the service serves with them. A picture that has the model's size already,
-and for ``digit`` MNIST's framing, passes unchanged.
+Training evaluates with the same functions that the service uses. A picture that already has the model's size (and, for
+``digit``, MNIST's framing) is unchanged.
 """
 
 import functools
@@ -20,32 +20,32 @@ from models.preparation.subject import LEAST
 
 Pixels = NDArray[np.uint8]
 
-_DRAFT_GAP = 3  # pixels decoded for each that is wanted, so that the resize that follows hides the draft
+_DRAFT_GAP = 3  # decoded pixels per output pixel, so that the final resize hides the draft
 
 
 def preparer(preparation: Preparation, image_shape: tuple[int, ...]) -> Callable[[Image.Image], Pixels]:
-    """Return the function that makes a picture (mode L or RGB) an array of a model's ``image_shape``.
+    """Return the function from a picture (mode L or RGB) to an array of ``image_shape``.
 
     Raises:
-        ValueError: the preparation cannot make that shape.
+        ValueError: the preparation cannot produce that shape.
     """
     match preparation:
         case "digit":
             if image_shape != (SIDE, SIDE):
-                raise ValueError(f"digit: expected a model of images (28, 28), got {image_shape}")
+                raise ValueError(f"digit: expected image shape (28, 28), got {image_shape}")
             return digit
         case "photo":
             if len(image_shape) != 3 or image_shape[2] != 3:
-                raise ValueError(f"photo: expected a model of images (H, W, 3), got {image_shape}")
+                raise ValueError(f"photo: expected image shape (H, W, 3), got {image_shape}")
             return functools.partial(photo, size=image_shape[:2])
         case _:
             assert_never(preparation)
 
 
 def draft_side(preparation: Preparation, image_shape: tuple[int, ...]) -> int | None:
-    """Return the least side, in pixels, that a picture may have been reduced to before; None where all its size counts.
+    """Return the minimum side in pixels of a reduced decode; None requires the full size.
 
-    A larger JPEG is then decoded at a half, a quarter or an eighth of its size (``Image.draft``), and much faster. The
-    least subject that a photograph is cropped to is still larger than what the model takes.
+    A larger JPEG is decoded at 1/2, 1/4 or 1/8 of its size (``Image.draft``), which is much faster. Even the smallest
+    subject crop remains larger than the model's input.
     """
     return math.ceil(_DRAFT_GAP * max(image_shape[:2]) / LEAST) if preparation == "photo" else None

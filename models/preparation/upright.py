@@ -1,4 +1,4 @@
-"""The decoder policy that training and service share: reduced JPEG decoding, EXIF orientation, colour modes."""
+"""Decoding rules shared by training and service: reduced JPEG decoding, EXIF orientation, colour modes."""
 
 from contextlib import suppress
 
@@ -8,20 +8,20 @@ from models.preparation.color_modes import plain
 
 
 def decode_upright(image: Image.Image, *, draft_side: int | None = None) -> Image.Image:
-    """Decode the first frame of an opened image, upright, in mode L or RGB.
+    """Decode the first frame of an opened image to an upright picture of mode L or RGB.
 
     Args:
-        image: as opened by Pillow, not decoded yet.
-        draft_side: a JPEG with larger sides is decoded at a half, a quarter or an eighth of its size, but no smaller
-            than this; None decodes the full size. See :func:`models.preparation.preparer.draft_side`.
+        image: opened by Pillow but not decoded.
+        draft_side: a JPEG with larger sides is decoded at 1/2, 1/4 or 1/8 of its size, but no smaller than this; None
+            decodes the full size. See :func:`models.preparation.preparer.draft_side`.
 
     Raises:
-        Exception: whatever Pillow raises for damaged pixels.
+        Exception: any exception that Pillow raises for damaged pixels.
     """
     if draft_side is not None:
-        image.draft(None, (draft_side, draft_side))  # a square, since EXIF may yet turn the image
+        image.draft(None, (draft_side, draft_side))  # a square, because EXIF may still rotate the image
     image.load()
     if image.info:
-        with suppress(Exception):  # damaged EXIF data rotates nothing, and the pixels are intact
+        with suppress(Exception):  # damaged EXIF data rotates nothing; the pixels are intact
             ImageOps.exif_transpose(image, in_place=True)
     return plain(image)

@@ -1,1 +1,1 @@
-"""The command line: classify and score, on this machine or by a server."""
+"""The command line: classify and score, on this machine or on a server."""

@@ -1,4 +1,4 @@
-"""A model without a server, for the command line: decoded, prepared and run as a service would."""
+"""In-process model for the command line, with the same decoding and preparation as the service."""
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -23,10 +23,10 @@ class LocalModel:
     """The newest version of a model, loaded into this process."""
 
     def __init__(self, settings: Settings, name: str) -> None:
-        """Load it.
+        """Load the model.
 
         Raises:
-            UnknownModel: there is none of that name.
+            UnknownModel: no model has this name.
             ModelLoadError, DeviceError: see load_classifier.
         """
         files = find_model_files(settings.models_dir)
@@ -44,20 +44,20 @@ class LocalModel:
         self._decoders = ThreadPoolExecutor(threads)
 
     def classify(self, contents: Sequence[bytes]) -> list[dict[str, Any]]:
-        """Return a prediction for each encoded image, or the problem in its place, as classify-batch does."""
-        images = list(self._decoders.map(self._read, contents))
-        good = [image for image in images if not isinstance(image, Problem)]
-        answers = iter(self._classifier.run(np.stack(good)) if good else ())
+        """Return a prediction or a problem for each encoded image, in the format of classify-batch."""
+        images = list(self._decoders.map(self._decode, contents))
+        decoded = [image for image in images if not isinstance(image, Problem)]
+        predictions = iter(self._classifier.run(np.stack(decoded)) if decoded else ())
         return [
-            dict(image.body()) if isinstance(image, Problem) else self._renderer.prediction(next(answers))
+            dict(image.body()) if isinstance(image, Problem) else self._renderer.prediction(next(predictions))
             for image in images
         ]
 
     def close(self) -> None:
-        """Give the threads back."""
+        """Stop the decoder threads."""
         self._decoders.shutdown()
 
-    def _read(self, content: bytes) -> NDArray[np.uint8] | Problem:
+    def _decode(self, content: bytes) -> NDArray[np.uint8] | Problem:
         settings = self._settings
         try:
             check_size(content, settings.max_body_bytes)

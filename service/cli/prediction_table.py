@@ -1,4 +1,4 @@
-"""A table of predictions: rows kept beside it as they come, so that another run can go on, then CSV or Parquet."""
+"""CSV or Parquet table of predictions, with a partial file from which an interrupted run can be resumed."""
 
 import csv
 import fcntl
@@ -11,18 +11,18 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol
 
-CHUNK = 10_000  # rows that are held in memory as a table is written
+CHUNK = 10_000  # rows in memory while a table is written
 FIELDS = ("label", "confidence", "familiarity", "familiar")
 
 Row = dict[str, Any]
 
 
 class ScoringError(RuntimeError):
-    """The table cannot be begun, gone on with, or written."""
+    """The table cannot be started, resumed or written."""
 
 
 class Made(Protocol):
-    """Whose predictions they are."""
+    """The model that makes the predictions."""
 
     @property
     def name(self) -> str:
@@ -30,98 +30,102 @@ class Made(Protocol):
 
     @property
     def version(self) -> str:
-        """Return its version."""
+        """Return the model's version."""
 
     @property
     def class_names(self) -> Sequence[str]:
-        """Return its classes in order."""
+        """Return the class names, by class_id."""
 
 
 class PredictionTable:
-    """The rows of one model's predictions for the files of one folder."""
+    """Predictions of one model for the files of one folder, one row per file."""
 
     def __init__(self, out: Path, *, folder: Path, model: Made) -> None:
-        """Begin it, or go on with the rows that an interrupted run left.
+        """Start the table, or resume from the rows of an interrupted run.
 
         Raises:
-            ScoringError: ``out`` exists, is of another kind or cannot be written, those rows are not of this folder
-                and model, or another run is writing them.
+            ScoringError: ``out`` exists, has another suffix or cannot be written, the earlier rows belong to another
+                folder or model, or another run is writing them.
         """
         if out.suffix not in WRITERS:
             raise ScoringError(f"{out}: expected a name that ends in {' or '.join(sorted(WRITERS))}")
         if out.exists():
-            raise ScoringError(f"{out} is there already; name another file, or remove it")
+            raise ScoringError(f"{out} already exists; choose another name or remove it")
         if out.suffix == ".parquet" and importlib.util.find_spec("pyarrow") is None:
-            raise ScoringError("Parquet needs the extra `parquet` (uv run --extra parquet ...); or name a .csv")
+            raise ScoringError(
+                "Parquet needs the extra `parquet` (uv run --extra parquet ...); install it or choose a .csv file"
+            )
         self.out, self._class_names = out, model.class_names
         self._partial = out.with_name(out.name + ".partial")
-        self._head = {"folder": str(folder.resolve()), "model": model.name, "version": model.version}
+        self._header = {"folder": str(folder.resolve()), "model": model.name, "version": model.version}
         self._file = self._partial.open("a", encoding="ascii")
         try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # until the file is closed
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # held until the file is closed
             self.errors = self._read_earlier()
         except BlockingIOError as error:
             self._file.close()
-            raise ScoringError(f"another run is writing {self._partial}; wait for its end") from error
+            raise ScoringError(f"another run is writing {self._partial}; wait until it ends") from error
         except ScoringError:
             self._file.close()
             raise
         if not self._partial.stat().st_size:
-            self._write(self._head)
+            self._write(self._header)
             self._file.flush()
 
     def __enter__(self) -> "PredictionTable":
-        """Return itself."""
+        """Return the table."""
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Close the file; its rows stay."""
+        """Close the partial file; its rows remain on disk."""
         self._file.close()
 
     def add(self, predictions: Mapping[str, Mapping[str, Any]]) -> None:
-        """Keep predictions, or the problems in their place, by path."""
+        """Append predictions or problems, by path, to the partial file."""
         for path, prediction in predictions.items():
             self.errors[path] = None if "label" in prediction else str(prediction["detail"])
             self._write({"path": path, **prediction})
         self._file.flush()
 
     def finish(self) -> None:
-        """Write the table, whole or not at all, and remove the rows beside it."""
+        """Write the table atomically and remove the partial file."""
         unfinished = self.out.with_name(self.out.name + ".unfinished")
         WRITERS[self.out.suffix](unfinished, self._rows(), self._class_names)
         unfinished.replace(self.out)
         self._partial.unlink()
 
     def _write(self, row: Mapping[str, Any]) -> None:
-        self._file.write(json.dumps(row) + "\n")  # ASCII: a name that is no UTF-8 stays what it is
+        self._file.write(json.dumps(row) + "\n")  # ASCII, so that names that are not UTF-8 are preserved
 
     def _read_earlier(self) -> dict[str, str | None]:
-        """Return what an interrupted run has written, by path: why it failed, or None; cut off an unfinished row."""
+        """Return the error or None of each path of an interrupted run; remove an incomplete last row."""
         if not (content := self._partial.read_bytes()):
             return {}
-        whole = content[: content.rfind(b"\n") + 1]
+        complete = content[: content.rfind(b"\n") + 1]
         try:
-            head, *rows = [json.loads(line) for line in whole.splitlines()]
-            made_by = " ".join(map(str, dict(head).values()))
+            header, *rows = [json.loads(line) for line in complete.splitlines()]
+            source = " ".join(map(str, dict(header).values()))
         except (ValueError, TypeError) as error:
-            raise ScoringError(f"{self._partial} is not what an interrupted run leaves; remove it") from error
-        if head != self._head:
-            raise ScoringError(f"{self._partial} is of {made_by}, not of {' '.join(self._head.values())}; remove it")
-        if len(whole) < len(content):
-            os.truncate(self._partial, len(whole))
+            raise ScoringError(f"{self._partial} is not a partial table of this program; remove it") from error
+        if header != self._header:
+            raise ScoringError(
+                f"{self._partial} belongs to {source}, not to {' '.join(self._header.values())}; remove it"
+            )
+        if len(complete) < len(content):
+            os.truncate(self._partial, len(complete))
         return {row["path"]: row.get("detail") for row in rows}
 
     def _rows(self) -> Iterator[Row]:
-        """Yield the table's rows, in the order of its columns."""
+        """Yield the rows, with the columns in order."""
         with self._partial.open(encoding="ascii") as file:
             for line in itertools.islice(file, 1, None):
-                kept = json.loads(line)
-                path = kept["path"].encode("utf-8", "surrogateescape").decode("utf-8", "replace")
-                row = {"path": path, "model": self._head["model"], "version": self._head["version"]}
-                row |= {name: kept.get(name) for name in FIELDS} | {"error": kept.get("detail")}
-                probabilities = kept.get("probabilities", {})
+                saved = json.loads(line)
+                path = saved["path"].encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+                row = {"path": path, "model": self._header["model"], "version": self._header["version"]}
+                row |= {name: saved.get(name) for name in FIELDS} | {"error": saved.get("detail")}
+                probabilities = saved.get("probabilities", {})
                 yield row | {f"probability of {name}": probabilities.get(name) for name in self._class_names}
 
 
@@ -133,7 +137,7 @@ def _write_csv(path: Path, rows: Iterator[Row], class_names: Sequence[str]) -> N
 
 
 def _write_parquet(path: Path, rows: Iterator[Row], class_names: Sequence[str]) -> None:
-    import pyarrow as pa  # noqa: PLC0415  # an extra
+    import pyarrow as pa  # noqa: PLC0415  # an optional extra
     from pyarrow import parquet  # noqa: PLC0415
 
     types = {str: pa.string(), float: pa.float64(), bool: pa.bool_()}

@@ -1,4 +1,4 @@
-"""A model behind a server, for the command line: asked over HTTP, with patience where it is overloaded."""
+"""HTTP client of a model on a server, for the command line, with retries while the server is overloaded."""
 
 import math
 import time
@@ -11,7 +11,7 @@ import httpx
 PATIENCE = 8  # attempts, while the server is overloaded or starting
 LONGEST_WAIT_S = 10.0
 TIMEOUT_S = 60.0
-TOO_MUCH = {  # at once: for the server, for what stands before it, or for the line
+TOO_MUCH = {  # the batch is too large for the server, for a proxy or for the connection
     httpx.codes.REQUEST_ENTITY_TOO_LARGE,
     httpx.codes.REQUEST_TIMEOUT,
     httpx.codes.GATEWAY_TIMEOUT,
@@ -19,17 +19,17 @@ TOO_MUCH = {  # at once: for the server, for what stands before it, or for the l
 
 
 class ServerError(RuntimeError):
-    """The server cannot be asked, or refused what was sent as a whole."""
+    """The server cannot be reached, or rejected the whole request."""
 
 
 class RemoteModel:
-    """The newest version of a model that a server has."""
+    """The newest version of a model on a server."""
 
     def __init__(self, url: str, name: str) -> None:
-        """Ask the server for it.
+        """Request the model's card from the server.
 
         Raises:
-            ServerError: the server cannot be reached, or has no such model.
+            ServerError: the server cannot be reached or does not have the model.
         """
         try:
             self._client = httpx.Client(base_url=url.rstrip("/"), timeout=TIMEOUT_S)
@@ -37,19 +37,19 @@ class RemoteModel:
             raise ServerError(f"{url}: {error}; expected an address such as http://localhost:3000") from error
         try:
             response = self._request("GET", f"/v1/models/{quote(name, safe='')}")
-            card = _checked(response)
+            card = _parse_success(response)
             if not {"name", "version", "class_names"} <= card.keys():
-                raise ServerError(f"{response.url} is no classifier: its answer is no model card")
+                raise ServerError(f"{response.url} is not a classifier: the response is not a model card")
         except ServerError:
             self.close()
             raise
         self.name, self.version, self.class_names = card["name"], card["version"], tuple(card["class_names"])
 
     def classify(self, contents: Sequence[bytes]) -> list[dict[str, Any]]:
-        """Return a prediction for each encoded image, or the problem in its place.
+        """Return a prediction or a problem for each encoded image.
 
         Raises:
-            ServerError: the server stays overloaded, or is gone.
+            ServerError: the server remains overloaded or cannot be reached.
         """
         path = f"/v1/models/{self.name}/versions/{self.version}/classify-batch"
         files = [("images", (f"{number}", content)) for number, content in enumerate(contents)]
@@ -58,11 +58,15 @@ class RemoteModel:
             half = len(contents) // 2
             return [*self.classify(contents[:half]), *self.classify(contents[half:])]
         if response.status_code == httpx.codes.REQUEST_ENTITY_TOO_LARGE:
-            return [{"detail": (_read(response) or {}).get("detail", "too large for the server")}]
-        found = _checked(response).get("predictions")
-        if not isinstance(found, list) or len(found) != len(contents) or not all(map(_is_prediction, found)):
-            raise ServerError(f"{response.url} is no classifier: expected {len(contents)} predictions")
-        return found
+            return [{"detail": (_parse(response) or {}).get("detail", "too large for the server")}]
+        predictions = _parse_success(response).get("predictions")
+        if (
+            not isinstance(predictions, list)
+            or len(predictions) != len(contents)
+            or not all(map(_is_prediction, predictions))
+        ):
+            raise ServerError(f"{response.url} is not a classifier: expected {len(contents)} predictions")
+        return predictions
 
     def close(self) -> None:
         """Close the connection."""
@@ -73,15 +77,15 @@ class RemoteModel:
             try:
                 response = self._client.request(method, path, **arguments)
             except (httpx.HTTPError, httpx.InvalidURL) as error:
-                raise ServerError(f"{self._client.base_url} cannot be asked: {error}") from error
+                raise ServerError(f"cannot reach {self._client.base_url}: {error}") from error
             if response.status_code != httpx.codes.SERVICE_UNAVAILABLE or attempt == PATIENCE - 1:
                 break
-            time.sleep(min(LONGEST_WAIT_S, _seconds(response.headers.get("retry-after", "")) * 2**attempt))
+            time.sleep(min(LONGEST_WAIT_S, _parse_retry_after(response.headers.get("retry-after", "")) * 2**attempt))
         return response
 
 
-def _seconds(retry_after: str) -> float:
-    """Read a Retry-After; a date, or nothing, counts as a second."""
+def _parse_retry_after(retry_after: str) -> float:
+    """Parse a Retry-After header; a date or an empty value counts as 1 s."""
     try:
         seconds = float(retry_after)
     except ValueError:
@@ -89,21 +93,21 @@ def _seconds(retry_after: str) -> float:
     return seconds if math.isfinite(seconds) and seconds > 0 else 1.0
 
 
-def _is_prediction(found: Any) -> bool:  # noqa: ANN401
-    return isinstance(found, dict) and ("label" in found or "detail" in found)
+def _is_prediction(item: Any) -> bool:  # noqa: ANN401
+    return isinstance(item, dict) and ("label" in item or "detail" in item)
 
 
-def _checked(response: httpx.Response) -> dict[str, Any]:
-    body = _read(response)
+def _parse_success(response: httpx.Response) -> dict[str, Any]:
+    body = _parse(response)
     if body is None:
-        raise ServerError(f"{response.url} is no classifier: it answered {response.status_code}")
+        raise ServerError(f"{response.url} is not a classifier: status {response.status_code} without a JSON object")
     if response.is_error:
-        raise ServerError(f"{response.url} answered {response.status_code}: {body.get('detail', body)}")
+        raise ServerError(f"{response.url}: status {response.status_code}: {body.get('detail', body)}")
     return body
 
 
-def _read(response: httpx.Response) -> dict[str, Any] | None:
-    """Return the object that the body holds, if it holds one."""
+def _parse(response: httpx.Response) -> dict[str, Any] | None:
+    """Return the JSON object in the body, or None."""
     try:
         body = response.json()
     except ValueError:

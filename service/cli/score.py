@@ -1,4 +1,4 @@
-"""Files classified in batches: those that are named, or every image under a folder, into one table."""
+"""Batch classification of files: a list of files, or every image under a folder into one table."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -11,51 +11,52 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressC
 from service.cli.prediction_table import Made, PredictionTable, ScoringError
 
 SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
-BATCH, BATCH_BYTES = 64, 16 * 1024 * 1024  # whichever is reached first
+BATCH, BATCH_BYTES = 64, 16 * 1024 * 1024  # limits of a batch in files and bytes
 
-PredictionRow = dict[str, Any]  # or the problem in its place
+PredictionRow = dict[str, Any]  # or a problem
 
 
 class Model(Made, Protocol):
-    """Whatever classifies: local, or behind a server."""
+    """A local or remote model that classifies encoded images."""
 
     def classify(self, contents: Sequence[bytes]) -> list[PredictionRow]:
-        """Return a prediction for each encoded image, or the problem in its place."""
+        """Return a prediction or a problem for each encoded image."""
 
     def close(self) -> None:
-        """Give back what it holds."""
+        """Release threads or connections."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Scored:
-    """What became of a folder's images."""
+    """Result of classifying a folder."""
 
     images: int
-    earlier: int  # of them, by an interrupted run
-    failed: dict[str, str]  # path -> why
+    earlier: int  # classified by an interrupted run
+    failed: dict[str, str]  # path -> error message
 
 
 def score(folder: Path, out: Path, model: Model) -> Scored:
-    """Classify every image under a folder; write path, label, confidence, familiarity and every class's probability.
+    """Classify every image under a folder and write the table ``out``.
 
-    Rows are kept beside ``out`` as they come, so that the next run goes on where this one was stopped.
+    The columns include path, label, confidence, familiarity and the probability of every class. Finished rows are saved
+    next to ``out``, so that the next run resumes where this one stopped.
 
     Args:
-        folder: searched with all its folders, for files named like images.
-        out: a .csv or .parquet file that is not there yet.
-        model: that classifies.
+        folder: searched recursively for files with an image suffix.
+        out: a .csv or .parquet file that does not exist yet.
+        model: the model to classify with.
 
     Raises:
-        ScoringError: there is no image, or see PredictionTable.
+        ScoringError: the folder has no image, or see PredictionTable.
     """
     paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
     if not paths:
-        raise ScoringError(f"no file under {folder} is named like an image ({', '.join(sorted(SUFFIXES))})")
+        raise ScoringError(f"no file under {folder} has an image suffix ({', '.join(sorted(SUFFIXES))})")
     with PredictionTable(out, folder=folder, model=model) as table, _progress() as progress:
         earlier = len(table.errors)
-        left = [path for path in paths if str(path.relative_to(folder)) not in table.errors]
-        task = progress.add_task("images", total=earlier + len(left), completed=earlier)
-        for predictions in classify_files(left, model):
+        remaining = [path for path in paths if str(path.relative_to(folder)) not in table.errors]
+        task = progress.add_task("images", total=earlier + len(remaining), completed=earlier)
+        for predictions in classify_files(remaining, model):
             table.add({str(path.relative_to(folder)): prediction for path, prediction in predictions.items()})
             progress.advance(task, len(predictions))
         table.finish()
@@ -64,7 +65,7 @@ def score(folder: Path, out: Path, model: Model) -> Scored:
 
 
 def classify_files(paths: Sequence[Path], model: Model) -> Iterator[dict[Path, PredictionRow]]:
-    """Classify files, batch after batch; why one cannot be read stands in its place."""
+    """Classify files in batches; a file that cannot be read yields its error as the detail."""
     for batch in _batches(paths):
         contents = [content for content in batch.values() if isinstance(content, bytes)]
         predictions = iter(model.classify(contents) if contents else ())
@@ -80,7 +81,7 @@ def _progress() -> Progress:
 
 
 def _batches(paths: Sequence[Path]) -> Iterator[dict[Path, bytes | OSError]]:
-    """Read files, so many at a time as are classified at once."""
+    """Read files in groups of at most BATCH files and BATCH_BYTES bytes."""
     batch: dict[Path, bytes | OSError] = {}
     size = 0
     for path in paths:

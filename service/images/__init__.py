@@ -1,1 +1,1 @@
-"""Image files: bytes to pixels, with limits on costly files."""
+"""Image decoding, with limits on files that are expensive to decode."""

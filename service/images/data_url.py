@@ -1,4 +1,4 @@
-"""Arrays of pixels as PNG data URLs, for answers that show a picture."""
+"""PNG data URLs of pixel arrays, for responses that contain a picture."""
 
 import base64
 import io
@@ -9,7 +9,7 @@ from PIL import Image
 
 
 def data_url(pixels: NDArray[np.uint8]) -> str:
-    """Return (H, W) or (H, W, 3) pixels as ``data:image/png;base64,...``."""
+    """Encode (H, W) or (H, W, 3) pixels as ``data:image/png;base64,...``."""
     png = io.BytesIO()
     Image.fromarray(pixels).save(png, "PNG")
     return "data:image/png;base64," + base64.b64encode(png.getvalue()).decode()

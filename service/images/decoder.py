@@ -1,4 +1,4 @@
-"""Bytes to a picture: formats known by their first bytes, limits read from the header, every mode made L or RGB."""
+"""Decoder of image files: format detection by magic bytes, limits on the header, conversion to mode L or RGB."""
 
 import logging
 import warnings
@@ -31,31 +31,31 @@ _PLUGINS: tuple[tuple[bytes, type[ImageFile]], ...] = (
 _TIFF_TILE_WIDTH, _TIFF_TILE_LENGTH = 322, 323
 _REMEDY = "send PNG, JPEG, WebP, GIF, BMP or TIFF"
 
-# What Pillow remarks about a client's file is that client's business, not the server log's.
+# Pillow's warnings about a client's file do not belong in the server log.
 warnings.filterwarnings("ignore", module=r"PIL\.")
 logging.getLogger("PIL").setLevel(logging.CRITICAL)
 
 
 def open_image(body: bytes | bytearray | memoryview, *, max_pixels: int) -> Image.Image:
-    """Read the header of an encoded image: format, mode and size are known afterwards, no pixel is decoded.
+    """Parse the header of an encoded image: format, mode and size, but no pixels.
 
     Raises:
-        UnsupportedImage: the bytes begin like no format that is read.
-        ImageTooLarge: the header says more than ``max_pixels``.
-        UnreadableImage: the header is damaged, or would cost out of proportion.
+        UnsupportedImage: the first bytes match no supported format.
+        ImageTooLarge: the header states more than ``max_pixels``.
+        UnreadableImage: the header is damaged, or decoding would be disproportionately expensive.
     """
     plugin = _plugin(bytes(body[:64]))
     check_blocks(body)
     try:
-        image: Image.Image = plugin(BytesIO(body))  # Image.open would do this too, but also warn and ask other plugins
+        image: Image.Image = plugin(BytesIO(body))  # Image.open also warns and tries other plugins
         sizes = [image.size]
-        if isinstance(image, TiffImageFile):  # a small image may come in tiles of any size
+        if isinstance(image, TiffImageFile):  # a small image may have tiles of any size
             sizes.append((int(image.tag_v2.get(_TIFF_TILE_WIDTH, 0)), int(image.tag_v2.get(_TIFF_TILE_LENGTH, 0))))
     except Exception as error:
         raise _problem(plugin.format, error) from error
     for width, height in sizes:
         if width * height > max_pixels:
-            raise ImageTooLarge(f"the image has {width} x {height} pixels, expected at most {max_pixels} in all")
+            raise ImageTooLarge(f"the image has {width} x {height} pixels, expected at most {max_pixels} in total")
     check_run_lengths(image)
     if isinstance(image, JpegImageFile):
         check_scans(body, image.width * image.height)
@@ -65,11 +65,11 @@ def open_image(body: bytes | bytearray | memoryview, *, max_pixels: int) -> Imag
 def read_picture(image: Image.Image, *, draft_side: int | None = None) -> Image.Image:
     """Decode the first frame of an opened image, upright, as mode L or RGB.
 
-    Transparency lies over black or white, whichever contrasts more with what is drawn. A JPEG larger than
-    ``draft_side`` is decoded at a half, a quarter or an eighth of its size, no smaller than that.
+    Transparent pixels get a black or white background, whichever contrasts more with the content. A JPEG larger than
+    ``draft_side`` is decoded at 1/2, 1/4 or 1/8 of its size, but no smaller than ``draft_side``.
 
     Raises:
-        UnreadableImage: the pixels are damaged or cut off.
+        UnreadableImage: the pixels are damaged or incomplete.
     """
     try:
         return decode_upright(image, draft_side=draft_side)
@@ -77,22 +77,24 @@ def read_picture(image: Image.Image, *, draft_side: int | None = None) -> Image.
         raise _problem(image.format, error) from error
 
 
-def _plugin(head: bytes) -> type[ImageFile]:
+def _plugin(start: bytes) -> type[ImageFile]:
     for magic, plugin in _PLUGINS:
-        if head.startswith(magic):
+        if start.startswith(magic):
             return plugin
-    if head.startswith(b"RIFF") and head[8:12] == b"WEBP":
+    if start.startswith(b"RIFF") and start[8:12] == b"WEBP":
         return WebPImageFile
-    if head[4:8] == b"ftyp":  # the box of the ISO family; the brands that it may be read as follow
-        name = "AVIF" if b"avi" in head[8:] else "HEIC" if any(b in head[8:] for b in (b"hei", b"hev", b"mif")) else ""
+    if start[4:8] == b"ftyp":  # the ISO base media box; the compatible brands follow
+        name = (
+            "AVIF" if b"avi" in start[8:] else "HEIC" if any(b in start[8:] for b in (b"hei", b"hev", b"mif")) else ""
+        )
         if name:
-            raise UnsupportedImage(f"{name} is not read: {_REMEDY}; phones and editors can export JPEG")
-    raise UnsupportedImage(f"the bytes begin like no image that is read ({head[:12]!r}): {_REMEDY}")
+            raise UnsupportedImage(f"{name} is not supported: {_REMEDY}; phones and editors can export JPEG")
+    raise UnsupportedImage(f"unknown image format, first bytes {start[:12]!r}: {_REMEDY}")
 
 
 def _problem(format_name: str | None, error: Exception) -> Problem:
-    """Return what to tell the client; the plugins raise a dozen classes that share no base below Exception."""
-    if isinstance(error, Image.DecompressionBombError):  # a frame beyond the size in its file's header
+    """Convert a plugin's exception, which may be one of a dozen unrelated classes, to a problem."""
+    if isinstance(error, Image.DecompressionBombError):  # a frame exceeds the size in the file's header
         return ImageTooLarge(f"the image has too many pixels: {error}")
     cause = str(error) or type(error).__name__
-    return UnreadableImage(f"the {format_name} cannot be decoded: {cause}; send the whole, undamaged file")
+    return UnreadableImage(f"the {format_name} cannot be decoded: {cause}; send the complete, undamaged file")

@@ -1,7 +1,7 @@
-"""The plain PNG, which is what most clients send: a header, one run of 8-bit grey or RGB pixels, an end.
+"""Fast decoder of plain PNG files: a header, one chunk of 8-bit grey or RGB pixels and an end.
 
-Pillow's plugin walks a file's chunks in Python; of a small image that is most of the cost of decoding it. The pixels of
-a plain file are handed to the same decoder at once.
+Most clients send such files. Pillow's plugin parses the chunks in Python, which is most of the decoding cost of a small
+image. This module passes the pixels of a plain file directly to the same decoder.
 """
 
 import struct
@@ -11,14 +11,14 @@ from PIL import Image
 
 _BEGIN = b"\x89PNG\r\n\x1a\n" + struct.pack(">I4s", 13, b"IHDR")
 _END = struct.pack(">I4sI", 0, b"IEND", zlib.crc32(b"IEND"))
-_REST = struct.Struct(">II5sII4s")  # width, height, kind, checksum; the length and the name of the chunk that follows
+_REST = struct.Struct(">II5sII4s")  # width, height, kind, checksum; length and name of the next chunk
 _PIXELS = len(_BEGIN) + _REST.size
-_AFTER = 4 + len(_END)  # the checksum of the pixels, which no decoder minds, and the end
+_AFTER = 4 + len(_END)  # the checksum of the pixels, which no decoder checks, and the end
 _MODES = {b"\x08\x00\x00\x00\x00": "L", b"\x08\x02\x00\x00\x00": "RGB"}  # depth, colour type; not interlaced
 
 
 def read_plain_png(body: bytes, *, max_pixels: int) -> Image.Image | None:
-    """Decode a plain PNG of at most ``max_pixels``; None of anything else, which Pillow's plugin may read or refuse."""
+    """Decode a plain PNG of at most ``max_pixels``; return None for any other file, which needs Pillow's plugin."""
     if not (body.startswith(_BEGIN) and body.endswith(_END) and len(body) > _PIXELS + _AFTER):
         return None
     width, height, kind, checksum, length, name = _REST.unpack_from(body, len(_BEGIN))
@@ -29,5 +29,5 @@ def read_plain_png(body: bytes, *, max_pixels: int) -> Image.Image | None:
         return None
     try:
         return Image.frombytes(mode, (width, height), body[_PIXELS:-_AFTER], "zip", mode)
-    except Exception:  # damaged: the plugin says how
+    except Exception:  # damaged: the plugin reports the cause
         return None

@@ -243,9 +243,9 @@ def test_a_preparer_makes_what_the_model_takes():
 @pytest.mark.parametrize(
     ("preparation", "image_shape", "message"),
     [
-        ("digit", (32, 32), r"digit: expected a model of images \(28, 28\), got \(32, 32\)"),
+        ("digit", (32, 32), r"digit: expected image shape \(28, 28\), got \(32, 32\)"),
         ("digit", (28, 28, 3), r"got \(28, 28, 3\)"),
-        ("photo", (32, 32), r"photo: expected a model of images \(H, W, 3\), got \(32, 32\)"),
+        ("photo", (32, 32), r"photo: expected image shape \(H, W, 3\), got \(32, 32\)"),
         ("photo", (3, 32, 32), r"got \(3, 32, 32\)"),
     ],
 )

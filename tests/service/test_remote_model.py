@@ -121,12 +121,12 @@ def test_patience_ends_and_nobody_waits_after_the_last_attempt(server, waits):
 )
 def test_a_strange_answer_says_that_it_is_no_classifier(server, body):
     server.answer_post = lambda _count: (200, body)
-    with pytest.raises(ServerError, match="is no classifier"):
+    with pytest.raises(ServerError, match="is not a classifier"):
         ask(server, 1)
 
 
 @pytest.mark.parametrize("body", [{"name": "mnist"}, [], b"<html>"])
 def test_a_strange_card_says_so_too(server, body):
     server.answer_get = lambda: (200, body)
-    with pytest.raises(ServerError, match="is no classifier"):
+    with pytest.raises(ServerError, match="is not a classifier"):
         ask(server, 1)

@@ -1,4 +1,4 @@
-"""A model for tests of its batcher, and requests to it."""
+"""A controllable model for batcher tests, and requests to it."""
 
 import asyncio
 import threading
@@ -12,7 +12,7 @@ SHAPE = (2, 2)
 
 
 class GatedModel:
-    """A model that answers an image with its own first pixel, and runs no batch before its gate opens."""
+    """A model that predicts each image's first pixel and blocks every batch until its gate opens."""
 
     def __init__(self):
         self.batch_sizes = []
@@ -40,7 +40,7 @@ def values(job):
 
 
 async def one_running(batcher, model, value=0):
-    """Return a request that runs until the model's gate opens."""
+    """Submit a request that runs until the model's gate opens."""
     model.gate.clear()
     job = batcher.submit([image(value)], client_left=stays)
     await asyncio.sleep(0)
@@ -49,7 +49,7 @@ async def one_running(batcher, model, value=0):
 
 @asynccontextmanager
 async def one_waiting(batcher, model):
-    """Let a request run and another wait until the block ends."""
+    """Keep one request running and another waiting until the block ends."""
     jobs = [await one_running(batcher, model)]
     jobs.append(batcher.submit([image(1)], client_left=stays))
     yield

@@ -1,4 +1,4 @@
-"""Connections to a service behind uvicorn in this process, over real sockets."""
+"""Real socket connections to a service that runs under uvicorn in this process."""
 
 import asyncio
 import socket
@@ -12,7 +12,7 @@ MNIST = "/v1/models/mnist/classify"
 
 
 class Client:
-    """One connection."""
+    """One HTTP/1 connection."""
 
     def __init__(self, reader, writer):
         self._reader, self._writer = reader, writer
@@ -21,13 +21,13 @@ class Client:
         self._writer.write(data)
 
     def post(self, body, *, path=MNIST, headers="", method="POST", version="1.1", whole=True):
-        """Send a request; of a body that is None only the head, which announces one."""
+        """Send a request; if body is None, send only a header section that announces a body."""
         length = 100 if body is None else len(body)
         head = f"{method} {path} HTTP/{version}\r\nhost: x\r\ncontent-length: {length}\r\n{headers}\r\n"
         self.send(head.encode() + (body or b"")[: None if whole else 10])
 
     async def answer(self):
-        """Return the status, the headers and the body of the next answer; None at the connection's end."""
+        """Return the status, headers and body of the next response, or None if the connection has ended."""
         try:
             head = await asyncio.wait_for(self._reader.readuntil(b"\r\n\r\n"), 60)
         except (asyncio.IncompleteReadError, ConnectionResetError):
@@ -47,7 +47,7 @@ class Client:
 
 @asynccontextmanager
 async def running(service, *, app=None, keep_alive=5.0):
-    """Serve on a free port, and yield a function that connects."""
+    """Serve on a free port and yield a function that opens a connection."""
     HttpProtocol.worker = service.worker
     app = app or service.app
     server = uvicorn.Server(

@@ -1,4 +1,4 @@
-"""A tiny model published by the real exporter, of any image shape and any classes."""
+"""Tiny models from the real exporter, with any image shape and classes."""
 
 import torch
 from torch import nn
@@ -14,7 +14,7 @@ DIGITS = tuple("0123456789")
 
 
 def tiny_classifier(*, image_shape=(28, 28), num_classes=10, temperature=2.0, seed=0):
-    """One linear layer over the raw pixels, with random weights."""
+    """Create a model of one linear layer over the raw pixels, with random weights."""
     torch.manual_seed(seed)
     pixels = int(torch.tensor(image_shape).prod())
     normalizer = PixelNormalizer([128.0] * (1 if len(image_shape) == 2 else 3), [64.0])
@@ -23,7 +23,7 @@ def tiny_classifier(*, image_shape=(28, 28), num_classes=10, temperature=2.0, se
 
 
 def random_split(*, image_shape=(28, 28), num_classes=10, count=20, seed=0):
-    """Noise, each image with the label that comes next."""
+    """Create noise images whose labels cycle through the classes."""
     generator = torch.Generator().manual_seed(seed)
     images = torch.randint(256, (count, *image_shape), dtype=torch.uint8, generator=generator)
     return Split(images=images, labels=torch.arange(count) % num_classes)
@@ -42,7 +42,7 @@ def publish_tiny_model(
     calibration=None,
     describe=lambda _staged: None,
 ):
-    """Publish ``out``/name/<next version>/ and return its path; ``describe`` sees it staged."""
+    """Publish ``out``/name/<next version>/ and return its path; ``describe`` gets the staged version."""
     classifier = classifier or tiny_classifier(image_shape=image_shape, num_classes=len(class_names), seed=seed)
     with staged_version(out / name) as staged:
 
@@ -75,7 +75,7 @@ def publish_tiny_model(
 
 
 class Drifting(nn.Module):
-    """Right for the first calls, wrong from then on; what is exported is always right."""
+    """A network whose logits are flipped after ``right_calls`` calls; its export is always right."""
 
     def __init__(self, right_calls):
         super().__init__()

@@ -6,5 +6,5 @@ QUICK = Recipe(epochs=6, batch_size=32, lr=1e-3)
 
 
 def run(fitting, *, epochs=None, after_epoch=lambda: None):
-    """Run to the end, or until that many epochs are over."""
+    """Run all epochs, or stop after ``epochs``."""
     return fitting.run(stopped=lambda: epochs is not None and len(fitting.history) >= epochs, after_epoch=after_epoch)

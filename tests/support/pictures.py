@@ -1,4 +1,4 @@
-"""Pictures to prepare, and the distance between two."""
+"""Pictures for preparation tests, and the distance between two pictures."""
 
 import numpy as np
 from PIL import Image
@@ -12,5 +12,5 @@ def enlarged(image, side):
 
 
 def difference(one, other):
-    """Mean distance of two arrays of pixels, in levels of 255."""
+    """Return the mean absolute difference of two pixel arrays, in levels of 0..255."""
     return np.abs(one.astype(int) - other.astype(int)).mean()

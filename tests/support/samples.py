@@ -1,4 +1,4 @@
-"""The committed samples of test images as splits."""
+"""Committed samples of test images, as splits."""
 
 import numpy as np
 import torch

@@ -1,4 +1,4 @@
-"""A real served process: `bentoml serve` on a free port, its log read until it says that it is ready."""
+"""A real `bentoml serve` process on a free port, with its log."""
 
 import os
 import signal
@@ -13,18 +13,18 @@ from pathlib import Path
 
 from support.paths import ROOT
 
-PATIENT = {"deadline_ms": 60_000, "body_timeout_ms": 60_000, "max_wait_ms": 60_000}  # for machines that do other work
+PATIENT = {"deadline_ms": 60_000, "body_timeout_ms": 60_000, "max_wait_ms": 60_000}  # long enough for busy machines
 
 
 def free_port() -> int:
-    """Return a port that nothing listens on."""
+    """Return a free port."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
 def environment(**settings: object) -> dict[str, str]:
-    """Return this process's environment with ``settings``, and PATIENT ones, as its only CLASSIFIER_ variables."""
+    """Return the environment with PATIENT and ``settings`` as its only CLASSIFIER_ variables."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("CLASSIFIER_", "PROMETHEUS_"))}
     ours = {f"CLASSIFIER_{name.upper()}": str(value) for name, value in (PATIENT | settings).items()}
     return kept | {"BENTOML_DO_NOT_TRACK": "True"} | ours
@@ -32,7 +32,7 @@ def environment(**settings: object) -> dict[str, str]:
 
 @dataclass
 class Served:
-    """The process, its address and what it logged."""
+    """A served process, its address and its log."""
 
     process: subprocess.Popen[str]
     url: str
@@ -41,7 +41,7 @@ class Served:
     ended: bool = False
 
     def read_log(self) -> None:
-        """Collect the log until the process ends, on a thread."""
+        """Collect log lines until the process ends; runs on a thread."""
         assert self.process.stdout is not None
         with self.process.stdout as output:
             for line in output:
@@ -53,7 +53,7 @@ class Served:
             self.changed.notify_all()
 
     def wait_for(self, text: str, count: int = 1, timeout: float = 120) -> None:
-        """Wait until ``count`` lines hold ``text``, or fail with the log."""
+        """Wait until ``count`` lines contain ``text``, or fail with the log."""
 
         def seen() -> bool:
             return sum(text in line for line in self.lines) >= count
@@ -63,7 +63,7 @@ class Served:
             assert seen(), f"no {text!r} in the log:\n{''.join(self.lines)}"
 
     def log(self) -> str:
-        """Return what was logged so far."""
+        """Return the log so far."""
         with self.changed:
             return "".join(self.lines)
 
@@ -72,7 +72,7 @@ class Served:
 def serve(
     *command: str, cwd: Path = ROOT, env: dict[str, str] | None = None, workers: int = 1, **settings: object
 ) -> Iterator[Served]:
-    """Serve until the block ends; ready when it begins."""
+    """Start a server, yield it when it is ready and stop it when the block ends."""
     port = free_port()
     command = command or (sys.executable, "-m", "bentoml", "serve")
     environ = env or environment(device="cpu", workers=workers, **settings)

@@ -1,4 +1,4 @@
-"""The ASGI application around one worker, in process, and what its requests and responses need."""
+"""The ASGI application around one worker, in process, and helpers for requests and responses."""
 
 import asyncio
 import io
@@ -15,14 +15,14 @@ from service.inference.worker import Worker
 
 
 class Service:
-    """The ASGI application around one worker, asked in process; each call is an event loop of its own."""
+    """In-process ASGI application around one worker; each call runs its own event loop."""
 
     def __init__(self, settings):
         self.worker = Worker(settings)
         self.app = HotRoutes(create_routes(self.worker), worker=self.worker)
 
     def ask(self, *requests):
-        """Send the requests, each (method, path, httpx arguments), at once; return the responses in order."""
+        """Send requests (method, path, httpx arguments) concurrently; return the responses in order."""
 
         async def main():
             transport = httpx.ASGITransport(app=self.app, raise_app_exceptions=False)
@@ -39,14 +39,14 @@ class Service:
         return self.ask(("POST", path, arguments))[0]
 
     def replace(self, name, **changes):
-        """Exchange parts of the model ``name``."""
+        """Replace fields of the model ``name``."""
         versions = dict(self.worker.models.models)
         model = replace(self.worker.models.find(name), **changes)
         versions[name] = versions[name] | {model.card.version: model}
         self.worker._models = ModelRepository(versions)
 
     def gate(self, name, run):
-        """Put ``run(images, classify)`` before the model ``name``."""
+        """Wrap the model ``name`` in ``run(images, classify)``."""
         model = self.worker.models.find(name)
         settings = self.worker.settings
         batcher = Batcher(
@@ -64,7 +64,7 @@ class Service:
 
 
 def encode(pixels, image_format="PNG"):
-    """Return uint8 pixels as an encoded image."""
+    """Encode uint8 pixels as an image file."""
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, image_format)
     return buffer.getvalue()
@@ -84,7 +84,7 @@ def images(*contents):
 
 
 def problem(response):
-    """Return (status, code) of an answer that must be a problem in full."""
+    """Check that a response is a complete problem and return (status, code)."""
     assert response.headers["content-type"] == "application/problem+json"
     assert response.headers["x-request-id"]
     body = response.json()

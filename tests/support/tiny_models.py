@@ -1,4 +1,4 @@
-"""Model folders for tests: one linear layer, exported for real once and copied under any name and version."""
+"""Model folders for tests: a linear layer, exported once and copied under any name and version."""
 
 import atexit
 import dataclasses

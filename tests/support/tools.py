@@ -1,15 +1,16 @@
-"""Programs that some tests drive, and the mark that skips those tests where a program is missing."""
+"""External programs for tests, and a mark that skips a test if one is missing."""
 
 import platform
 import shutil
 
 import pytest
 
-PACKAGES = {"chromium": "chromium", "h2load": "nghttp2-client", "qemu-x86_64": "qemu-user", "wrk": "wrk"}  # Debian's
+# Program -> Debian package.
+PACKAGES = {"chromium": "chromium", "h2load": "nghttp2-client", "qemu-x86_64": "qemu-user", "wrk": "wrk"}
 
 
 def needs(*programs: str) -> pytest.MarkDecorator:
-    """Return a mark that skips a test unless every program is installed, with the line that installs them."""
+    """Return a mark that skips a test unless all programs are installed; its reason shows how to install them."""
     missing = [program for program in programs if shutil.which(program) is None]
     if "qemu-x86_64" in programs and platform.machine() not in {"x86_64", "AMD64"}:
         return pytest.mark.skip(reason="this Python cannot run under qemu-x86_64")

@@ -151,11 +151,11 @@ def test_a_gif_frame_beyond_its_header_is_limited_too():
         (b"", "send PNG, JPEG, WebP, GIF, BMP or TIFF"),
         (b"<!DOCTYPE html>", "DOCTYPE"),
         (b"%PDF-1.7", "PDF"),
-        (b"\x00\x00\x00\x18ftypheic\x00\x00\x00\x00mif1heic", "HEIC is not read: send PNG, JPEG"),
-        (b"\x00\x00\x00\x18ftypmif1\x00\x00\x00\x00mif1heic", "HEIC is not read: send PNG, JPEG"),
-        (b"\x00\x00\x00\x1cftypavif\x00\x00\x00\x00mif1avif", "AVIF is not read: send PNG, JPEG"),
-        (b"\x00\x00\x00\x18ftypisom\x00\x00\x00\x00mp42", "like no image"),
-        (b"RIFF\x00\x00\x00\x00WAVEfmt ", "like no image"),
+        (b"\x00\x00\x00\x18ftypheic\x00\x00\x00\x00mif1heic", "HEIC is not supported: send PNG, JPEG"),
+        (b"\x00\x00\x00\x18ftypmif1\x00\x00\x00\x00mif1heic", "HEIC is not supported: send PNG, JPEG"),
+        (b"\x00\x00\x00\x1cftypavif\x00\x00\x00\x00mif1avif", "AVIF is not supported: send PNG, JPEG"),
+        (b"\x00\x00\x00\x18ftypisom\x00\x00\x00\x00mp42", "unknown image format"),
+        (b"RIFF\x00\x00\x00\x00WAVEfmt ", "unknown image format"),
     ],
 )
 def test_bytes_of_no_known_format_are_unsupported(body, message):
@@ -167,7 +167,7 @@ def test_bytes_of_no_known_format_are_unsupported(body, message):
 def test_a_cut_off_image_is_unreadable(file_format):
     body = encode(COLORS.convert("RGB").resize((200, 200)), file_format)
     for length in (13, len(body) // 3, len(body) * 3 // 4):
-        with pytest.raises(UnreadableImage, match=f"{file_format} cannot be decoded.*; send the whole"):
+        with pytest.raises(UnreadableImage, match=f"{file_format} cannot be decoded.*; send the complete"):
             decode(body[:length])
 
 

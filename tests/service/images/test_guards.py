@@ -57,7 +57,7 @@ def peak_of(body):
         tracemalloc.stop()
 
 
-@pytest.mark.filterwarnings("ignore:the tags hold more:UserWarning")
+@pytest.mark.filterwarnings("ignore:the tags claim more:UserWarning")
 @pytest.mark.parametrize("file_format", ["JPEG", "PNG", "WebP"])
 def test_tags_that_all_hold_the_same_bytes_take_no_more_memory_than_the_file(file_format):
     size = 40_000 if file_format == "JPEG" else 1_000_000  # a JPEG's block has 64 KiB at most
