@@ -1,1 +1,1 @@
-"""Everything that knows HTTP, ASGI or uvicorn."""
+"""The HTTP layer: connections, middleware, routes, parsing and responses."""

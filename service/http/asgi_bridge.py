@@ -1,4 +1,4 @@
-"""Access to uvicorn's connection from ASGI: whether the client has left, and writing in one call."""
+"""Access to uvicorn's connection from ASGI: disconnects and single writes."""
 
 from collections.abc import Callable
 from functools import partial
@@ -8,18 +8,18 @@ from service.http.request import Message, Receive, Send
 
 
 def client_left(receive: Receive) -> Callable[[], bool]:
-    """Return a function that tells whether the client has disconnected.
+    """Return a function that checks whether the client has disconnected.
 
-    It reads an attribute of uvicorn's request, because awaiting ``receive`` would cost a task per request. Under
-    another server it always returns False.
+    It reads an attribute of uvicorn's request, because awaiting ``receive`` would cost a task per request. With
+    other servers it always returns False.
     """
     return partial(getattr, getattr(receive, "__self__", None), "disconnected", False)
 
 
 async def send_at_once(send: Send, *messages: Message) -> None:
-    """Send the messages of a response in one write; uvicorn would make two system calls.
+    """Send the messages of a response in one write.
 
-    Under another server they are sent one by one.
+    uvicorn would make two system calls. With other servers the messages are sent one by one.
     """
     request: Any = getattr(send, "__self__", None)
     transport = getattr(request, "transport", None)
@@ -27,17 +27,17 @@ async def send_at_once(send: Send, *messages: Message) -> None:
         for message in messages:
             await send(message)
         return
-    held = request.transport = _HeldTransport(transport)
+    buffered = request.transport = _BufferedTransport(transport)
     try:
         for message in messages:
             await send(message)
     finally:
         request.transport = transport
-        held.flush()
+        buffered.flush()
 
 
-class _HeldTransport:
-    """Holds written bytes until it is flushed or closed."""
+class _BufferedTransport:
+    """A transport that buffers writes until it is flushed or closed."""
 
     __slots__ = ("_parts", "_transport", "write")
 

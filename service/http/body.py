@@ -1,4 +1,4 @@
-"""A request body, read within a size limit and the worker's upload budget."""
+"""Reading of a request body within a size limit and the worker's upload budget."""
 
 from service.batching.job import ClientLeft
 from service.http.request import Headers, Receive
@@ -7,13 +7,15 @@ from service.problems import BadRequest, BodyTooLarge
 
 
 async def read_body(receive: Receive, headers: Headers, *, limit: int, budget: UploadBudget) -> bytes:
-    """Read a whole body; the caller releases its bytes from the budget when it is done with them.
+    """Read a whole body.
+
+    The caller must release the body's length from ``budget`` afterwards.
 
     Raises:
-        BodyTooLarge: it is longer than ``limit`` bytes, announced or found.
-        BadRequest: it is empty.
-        Overloaded: the budget is spent.
-        ClientLeft: the connection closed before its end.
+        BodyTooLarge: its Content-Length or its length is over ``limit`` bytes.
+        BadRequest: the body is empty.
+        Overloaded: the budget is exhausted.
+        ClientLeft: the connection closed before the end of the body.
     """
     if headers.content_length is not None and headers.content_length > limit:
         raise BodyTooLarge(f"the body has {headers.content_length} bytes, expected at most {limit}")
@@ -26,7 +28,7 @@ async def read_body(receive: Receive, headers: Headers, *, limit: int, budget: U
                 raise ClientLeft
             chunk, more = message.get("body", b""), message.get("more_body", False)
             if length + len(chunk) > limit:
-                raise BodyTooLarge(f"the body has more than {limit} bytes, expected at most {limit}")
+                raise BodyTooLarge(f"the body has over {limit} bytes, expected at most {limit}")
             length += len(chunk)
             budget.take(len(chunk))
             chunks.append(chunk)

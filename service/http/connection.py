@@ -1,4 +1,4 @@
-"""uvicorn's HTTP connection with limits on header sections and slow clients, and with early refusals.
+"""uvicorn's HTTP connection with header limits, timeouts and early refusals.
 
 uvicorn creates a task and a dozen objects per request before the application sees it. Under overload most requests are
 refused, so the connection refuses them itself, as soon as the headers are parsed. Every other request goes to the
@@ -17,8 +17,8 @@ from service.http.responses import render, write_held, write_soon
 from service.inference.worker import Worker
 from service.problems import HeadTooLarge, Overloaded, Problem, RequestTimeout
 
-MAX_HEADER_BYTES = 64 * 1024  # request line and headers, or trailers; those that arrive in one piece may be larger
-LINGER_S = 1.0  # between the last response and closing; without it the client would see a reset
+MAX_HEADER_BYTES = 64 * 1024  # request line and headers, or trailers; may be exceeded if they arrive in one piece
+LINGER_S = 1.0  # from the last response to closing, so that the client does not see a reset
 
 
 class HttpProtocol(HttpToolsProtocol):
@@ -27,22 +27,22 @@ class HttpProtocol(HttpToolsProtocol):
     worker: ClassVar[Worker]
 
     # Slots: with more than 30 attributes in the dictionary, instances could not share its keys.
-    __slots__ = "_aborted", "_body_due", "_closes", "_idle_since", "_timer", "_unfinished", "_unread"
+    __slots__ = "_aborted", "_body_due", "_closes_after_body", "_idle_since", "_timer", "_unfinished", "_unread"
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Start the timeout for the first request."""
         super().connection_made(transport)  # type: ignore[arg-type]  # uvicorn's annotation is narrower
         self.ws_protocol_class = None  # no route speaks WebSocket
-        self._unfinished = 0  # bytes of a header section or trailers that have not ended
+        self._unfinished = 0  # bytes of an incomplete header section or incomplete trailers
         self._body_due = False  # the headers are complete and the request is not
-        self._closes = False  # close after the rest of the body
+        self._closes_after_body = False  # close after the rest of the body
         self._aborted = False
         self._unread = 0  # response bytes that the client had not read at the last check
         self._idle_since = self.loop.time()  # time of the last response, or of the connection
         self._schedule_check(self._idle_since + self.timeout_keep_alive)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Drop the pipelined requests, which would form a reference cycle with the connection."""
+        """Drop pipelined requests, which form a reference cycle with the connection."""
         self._timer.cancel()
         self.pipeline.clear()
         super().connection_lost(exc)
@@ -54,37 +54,40 @@ class HttpProtocol(HttpToolsProtocol):
         self._unfinished += len(data)
         super().data_received(data)
         if self._unfinished > MAX_HEADER_BYTES:
-            self._give_up(
+            self._refuse_and_close(
                 HeadTooLarge(f"the header section has over {MAX_HEADER_BYTES} bytes; send fewer or shorter headers")
             )
 
     def on_message_begin(self) -> None:
-        """Start a request; uvicorn would create its scope here, which a refused request does not need."""
+        """Reset the request state.
+
+        uvicorn would also create the ASGI scope, which a refused request does not need.
+        """
         self.url, self.headers, self.expect_100_continue = b"", [], False
 
     def on_headers_complete(self) -> None:
         """Refuse the request, or let uvicorn start it."""
-        if self._closes:
+        if self._closes_after_body:
             return
         self._unfinished, self._body_due = 0, True
-        if (why := self._find_refusal()) is None:
-            head = self.url, self.headers, self.expect_100_continue
+        if (refusal := self._find_refusal()) is None:
+            parsed = self.url, self.headers, self.expect_100_continue
             super().on_message_begin()
-            self.url, self.headers, self.expect_100_continue = head
+            self.url, self.headers, self.expect_100_continue = parsed
             self.scope["headers"] = self.headers
             super().on_headers_complete()
             return
         self.cycle = _REFUSED  # type: ignore[assignment]
         keep_alive = self.parser.get_http_version() != "1.0" and self.parser.should_keep_alive()
         if self.expect_100_continue or not keep_alive:  # after Expect: 100-continue the client may never send the body
-            self._closes = True
-            self._write(self._render(Overloaded, why, (b"connection", b"close")))
+            self._closes_after_body = True
+            self._write(self._render(Overloaded, refusal, (b"connection", b"close")))
         else:
-            write_soon(self.loop, self.transport, self._render(Overloaded, why))
+            write_soon(self.loop, self.transport, self._render(Overloaded, refusal))
         self.on_response_complete()
 
     def on_body(self, body: bytes) -> None:
-        """Pass a part of a body on."""
+        """Pass on a chunk of a body."""
         self._unfinished = 0
         super().on_body(body)
 
@@ -92,13 +95,13 @@ class HttpProtocol(HttpToolsProtocol):
         """End a request."""
         self._unfinished, self._body_due = 0, False
         super().on_message_complete()
-        if self._closes:
+        if self._closes_after_body:
             self.transport.close()
         elif self._is_idle():
             self._idle_since = self.loop.time()
 
     def on_response_complete(self) -> None:
-        """Start the next pipelined request; unlike uvicorn's method, it sets no timer per request."""
+        """Start the next pipelined request, without uvicorn's timer per request."""
         self.server_state.total_requests += 1
         self._idle_since = self.loop.time()
         if self.transport.is_closing():
@@ -108,7 +111,7 @@ class HttpProtocol(HttpToolsProtocol):
             self._start_asgi_task(*self.pipeline.pop())
 
     def _check_timeouts(self) -> None:
-        """Close the connection if its client is too slow to send a request or to read responses."""
+        """Close the connection if the client sends or reads too slowly."""
         unread, now = self.transport.get_write_buffer_size(), self.loop.time()
         if unread and unread == self._unread:
             self.transport.abort()
@@ -123,7 +126,9 @@ class HttpProtocol(HttpToolsProtocol):
             self._schedule_check(deadline)
         else:
             if self._unfinished and not self._body_due:
-                self._give_up(RequestTimeout("the header section did not arrive in time; send all of it at once"))
+                self._refuse_and_close(
+                    RequestTimeout("the header section did not arrive in time; send all of it at once")
+                )
             else:
                 self.transport.close()
             self._schedule_check(now + self.timeout_keep_alive)
@@ -132,34 +137,34 @@ class HttpProtocol(HttpToolsProtocol):
         self._timer = self.loop.call_at(when, self._check_timeouts)
 
     def _is_idle(self) -> bool:
-        """Return whether no response is due."""
+        """Return whether no response is pending on an open connection."""
         return (self.cycle is None or self.cycle.response_complete) and not self.transport.is_closing()
 
     def send_400_response(self, msg: str) -> None:
-        """Refuse malformed HTTP, after the responses that are held."""
+        """Refuse malformed HTTP, after writing the held responses."""
         write_held()
         super().send_400_response(msg)
 
     def _find_refusal(self) -> str | None:
-        """Return why the request is refused here, or None if the application decides."""
+        """Return why to refuse the request here, or None to let the application decide."""
         worker, parser = self.worker, self.parser
         if worker.state != "ready" or worker.settings.access_log or self.flow.write_paused or not self._is_idle():
             return None
         if parser.should_upgrade() or parser.get_method() != b"POST":
             return None
-        if (found := _find_names(self.url)) is None:
+        if (names := _find_names(self.url)) is None:
             return None
         try:
-            model = worker.models.find(*found)
+            model = worker.models.find(*names)
         except Problem:
             return None
-        why = model.batcher.expect(self.loop)
-        if why is not None:
+        refusal = model.batcher.expect(self.loop)
+        if refusal is not None:
             model.metrics.requests.count_soon(Overloaded.status, self.loop)
-        return why
+        return refusal
 
-    def _give_up(self, problem: Problem) -> None:
-        """Send a last response, unless another is due, and close the connection soon."""
+    def _refuse_and_close(self, problem: Problem) -> None:
+        """Send a last response, unless another is pending, and close after LINGER_S."""
         self._aborted = True
         if self._is_idle():
             self._write(self._render(type(problem), problem.detail))
@@ -169,22 +174,22 @@ class HttpProtocol(HttpToolsProtocol):
         request_id = read_headers({"headers": self.headers or ()}).request_id
         return render(kind, detail, request_id, (*self.server_state.default_headers, *headers))
 
-    def _write(self, answer: bytes) -> None:
+    def _write(self, response: bytes) -> None:
         write_held()
-        self.transport.write(answer)
+        self.transport.write(response)
 
 
-@lru_cache(maxsize=64)  # URLs; each is up to MAX_HEADER_BYTES
+@lru_cache(maxsize=64)  # URLs of up to MAX_HEADER_BYTES
 def _find_names(url: bytes) -> tuple[str, str | None] | None:
-    """Return the names of the model and the version of a classify URL, or None for other URLs."""
-    found = PATH.fullmatch(url.partition(b"?")[0].decode("latin-1"))
-    if found is None or found[4] is None:  # errors of the Open Inference Protocol have another format
+    """Return the model and version names in a classify URL, or None for other URLs."""
+    match = PATH.fullmatch(url.partition(b"?")[0].decode("latin-1"))
+    if match is None or match[4] is None:  # errors of the Open Inference Protocol have another format
         return None
-    return found[2], found[3]
+    return match[2], match[3]
 
 
 class _Refused:
-    """A stand-in for a finished request cycle: uvicorn reads and drops the rest of the body."""
+    """A finished request cycle, so that uvicorn discards the rest of the body."""
 
     response_complete = True
     message_event = asyncio.Event()

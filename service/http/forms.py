@@ -19,23 +19,23 @@ def read_image(body: bytes, content_type: bytes) -> bytes:
     """
     if not multipart.is_multipart(content_type):
         return body
-    return _only(multipart.parse(body, content_type, max_parts=1 + MAX_FIELDS), "image")
+    return _single_part(multipart.parse(body, content_type, max_parts=1 + MAX_FIELDS), "image")
 
 
 def read_named_image(body: bytes, content_type: bytes) -> tuple[str, bytes]:
-    """Return the model name and the image of a form from BentoML's clients, which encode text as JSON.
+    """Return the model name (plain or as JSON) and the image of a BentoML form.
 
     Raises:
-        BadRequest, BodyTooLarge: as read_image; or the body is not a form.
+        BadRequest, BodyTooLarge: as in read_image, or the body is not a form.
     """
     if not multipart.is_multipart(content_type):
         raise BadRequest("expected multipart/form-data with the parts `image` and `model`")
     parts = multipart.parse(body, content_type, max_parts=1 + MAX_FIELDS)
-    name = _only(parts, "model").decode("utf-8", "replace")
+    name = _single_part(parts, "model").decode("utf-8", "replace")
     if name.startswith('"'):
-        with suppress(ValueError):  # not JSON: the name itself
+        with suppress(ValueError):  # not JSON, so it is the name itself
             name = str(json.loads(name))
-    return name, _only(parts, "image")
+    return name, _single_part(parts, "image")
 
 
 def read_images(body: bytes, content_type: bytes) -> list[bytes]:
@@ -51,19 +51,19 @@ def read_images(body: bytes, content_type: bytes) -> list[bytes]:
     if len(images) > MAX_IMAGES:
         raise BodyTooLarge(f"{len(images)} parts `images`, expected at most {MAX_IMAGES}")
     if not images:
-        raise BadRequest(f"no part `images`, found {_names(parts)}")
+        raise BadRequest(f"expected 1 to {MAX_IMAGES} parts `images`, found {_part_names(parts)}")
     return images
 
 
-def _only(parts: list[Part], name: str) -> bytes:
-    found = [part.content for part in parts if part.name == name]
-    if len(found) != 1:
-        wanted = f"expected exactly one part `{name}`"
-        raise BadRequest(f"{wanted}, found {_names(parts) if not found else len(found)}")
-    if not found[0]:
+def _single_part(parts: list[Part], name: str) -> bytes:
+    contents = [part.content for part in parts if part.name == name]
+    if len(contents) != 1:
+        expected = f"expected exactly one part `{name}`"
+        raise BadRequest(f"{expected}, found {_part_names(parts) if not contents else len(contents)}")
+    if not contents[0]:
         raise BadRequest(f"the part `{name}` is empty")
-    return found[0]
+    return contents[0]
 
 
-def _names(parts: list[Part]) -> str:
+def _part_names(parts: list[Part]) -> str:
     return ", ".join(f"`{part.name[:50]}`" for part in parts) or "no parts"

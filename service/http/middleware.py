@@ -58,7 +58,7 @@ class _Exchange:
 
 
 class HotRoutes:
-    """Handles the classify and infer routes, and passes every other request on."""
+    """Handles the classify and infer routes, and passes on every other request."""
 
     def __init__(self, app: App, *, worker: Worker) -> None:
         self._app = app
@@ -70,7 +70,7 @@ class HotRoutes:
         self._unknown_model = RequestCounter()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Prediction, or hand on with the request's id in the answer."""
+        """Handle a classify or infer request, or pass another request on."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -78,22 +78,22 @@ class HotRoutes:
         exchange = _Exchange(scope, receive, read_headers(scope))
         if CONTROL_CHARACTER.search(scope["path"]):  # Starlette's routes match a path before a final newline
             status = await _refuse_path(exchange, send)
-        elif found := PATH.fullmatch(scope["path"]):
-            exchange.model, exchange.version, exchange.action = found[2], found[3], found[4] or "infer"
-            status = await self._classify_and_count(exchange, send)
+        elif match := PATH.fullmatch(scope["path"]):
+            exchange.model, exchange.version, exchange.action = match[2], match[3], match[4] or "infer"
+            status = await self._respond_and_count(exchange, send)
         elif scope["path"] == BENTOML_CLIENT_PATH:
-            status = await self._classify_and_count(exchange, send)
+            status = await self._respond_and_count(exchange, send)
         else:
             status = await self._pass_on(exchange, send)
         if self._access_log:
             milliseconds = (time.perf_counter() - started) * 1e3
-            path = scope["raw_path"].decode("latin-1")  # a decoded path could end the log line
+            path = scope["raw_path"].decode("latin-1")  # a decoded path could contain a line break
             request_id = {"request_id": exchange.headers.request_id.decode()}
             access_logger.info("%s %s %d %.1f ms", scope["method"], path, status, milliseconds, extra=request_id)
 
-    async def _classify_and_count(self, exchange: _Exchange, send: Send) -> int:
-        """Answer a classify route, count the response, and return its status."""
-        status = await self._answer(exchange, send)
+    async def _respond_and_count(self, exchange: _Exchange, send: Send) -> int:
+        """Respond to a classify or infer request, count it, and return the status."""
+        status = await self._respond(exchange, send)
         (exchange.requests or self._unknown_model).count(status)
         return status
 
@@ -112,21 +112,21 @@ class HotRoutes:
         await self._app(exchange.scope, exchange.receive, send_with_id)
         return status
 
-    async def _answer(self, exchange: _Exchange, send: Send) -> int:
+    async def _respond(self, exchange: _Exchange, send: Send) -> int:
         """Send the response or a problem, and return its status."""
         request_id = exchange.headers.request_id
         try:
             with self._worker.admitted() as models:
                 self._admit(exchange, models)
-                body = await self._within_time(exchange, models)
+                body = await self._run_within_limits(exchange, models)
         except Problem as problem:
             await _refuse(exchange, send, problem)
             return problem.status
         except ClientLeft:
-            await _send(send, 408, [], b"")  # the server waits for a response even if no client does
+            await _send(send, 408, [], b"")  # the server expects a response even after the client has left
             return CLIENT_LEFT
         except Exception as error:
-            if isinstance(error, ModelFailed):  # the batch has logged the traceback once
+            if isinstance(error, ModelFailed):  # the batcher has logged the traceback
                 logger.warning("request %s failed with its batch", request_id.decode())
             else:
                 logger.exception("request %s failed", request_id.decode())
@@ -149,8 +149,8 @@ class HotRoutes:
             exchange.requests = model.metrics.requests
             model.batcher.check_room()
 
-    async def _within_time(self, exchange: _Exchange, models: ModelRepository) -> bytes:
-        """Limit the time for the body and for the whole request with one timer.
+    async def _run_within_limits(self, exchange: _Exchange, models: ModelRepository) -> bytes:
+        """Read and classify, with one timer for the body and for the whole request.
 
         Raises:
             RequestTimeout: the body did not arrive in time.
@@ -159,7 +159,9 @@ class HotRoutes:
         started = asyncio.get_running_loop().time()
         try:
             async with asyncio.timeout_at(started + self._body_s) as limit:
-                return await self._read(exchange, models, lambda: limit.reschedule(started + self._deadline_s))
+                return await self._read_and_classify(
+                    exchange, models, lambda: limit.reschedule(started + self._deadline_s)
+                )
         except TimeoutError:
             if exchange.body_complete:
                 raise DeadlineExceeded(
@@ -169,7 +171,9 @@ class HotRoutes:
                 f"the body did not arrive within {self._body_s:g} s; send a smaller body or use a faster connection"
             ) from None
 
-    async def _read(self, exchange: _Exchange, models: ModelRepository, extend_time: Callable[[], None]) -> bytes:
+    async def _read_and_classify(
+        self, exchange: _Exchange, models: ModelRepository, extend_timeout: Callable[[], None]
+    ) -> bytes:
         """Read the body and classify its images."""
         settings, budget = self._worker.settings, self._worker.budget
         limit = settings.max_body_bytes if exchange.action == "classify" else settings.max_batch_body_bytes
@@ -177,7 +181,7 @@ class HotRoutes:
         try:
             exchange.body_complete = True
             if self._deadline_s > self._body_s:
-                extend_time()
+                extend_timeout()
             return await self._classify(exchange, models, body)
         finally:
             budget.release(len(body))
@@ -198,13 +202,13 @@ class HotRoutes:
             timing=exchange.timing,
         )
         if exchange.action == "infer":
-            answer, json_length = await infer(classification, body, read_json_length(exchange.scope["headers"]))
+            response, json_length = await infer(classification, body, read_json_length(exchange.scope["headers"]))
             if json_length is not None:
                 exchange.response_headers = (
                     (b"content-type", b"application/octet-stream"),
                     (JSON_LENGTH, b"%d" % json_length),
                 )
-            return answer
+            return response
         if exchange.action == "classify-batch":
             return await classification.many(read_images(body, content_type))
         return await classification.one(body if exchange.model is None else read_image(body, content_type))
@@ -214,7 +218,7 @@ async def _refuse_path(exchange: _Exchange, send: Send) -> int:
     """Refuse a path with a control character, and return the status."""
     if is_of_protocol(exchange.scope["path"]):
         exchange.action = "infer"
-    await _refuse(exchange, send, BadRequest("the path has a control character; send it without"))
+    await _refuse(exchange, send, BadRequest("the path contains a control character; remove it"))
     return BadRequest.status
 
 

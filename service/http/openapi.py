@@ -1,4 +1,4 @@
-"""The OpenAPI 3.1 description, generated from the settings and the problem classes."""
+"""The OpenAPI 3.1 document, generated from settings and problem classes."""
 
 import re
 from collections.abc import Iterable
@@ -32,12 +32,12 @@ _FAMILIARITY: Json = {
         "maximum": 1,
         "description": "the share of validation images whose in-distribution score is no higher than this image's",
     },
-    "familiar": {"type": "boolean", "description": f"whether that is at least {FAMILIAR}"},
+    "familiar": {"type": "boolean", "description": f"whether `familiarity` is at least {FAMILIAR}"},
 }
 _SUMMARY: Json = {
     "name": {"type": "string"},
     "versions": {"type": "array", "items": {"type": "string"}},
-    "default": {"type": "string", "description": "the version that requests without a version get"},
+    "default": {"type": "string", "description": "version for requests that name none"},
     "device": {"type": "string", "enum": ["cpu", "cuda"]},
     "precision": {"type": "string", "enum": ["float32", "int8", "float16"]},
     "classes": {"type": "integer"},
@@ -61,7 +61,7 @@ _PIXELS: Json = {
     "schema": {"type": "boolean", "default": False},
     "description": "also return `pixels`, the preprocessed image that the model received",
 }
-_SHOWN: Json = {
+_EXTRA_IMAGES: Json = {
     "saliency": {
         "type": "string",
         "description": "with `explain`, a grey PNG of the model's image size as a data URL; brighter pixels "
@@ -74,7 +74,7 @@ _SHOWN: Json = {
 def openapi(settings: Settings) -> Json:
     """Return the OpenAPI document."""
     paths: Json = {
-        "/classify": {"post": _typed()},
+        "/classify": {"post": _classify_for_bentoml()},
         "/v1/models": {"get": _get("List the models", _object(models={"type": "array", "items": _object(**_SUMMARY)}))},
     }
     for prefix, names in (
@@ -96,8 +96,8 @@ def openapi(settings: Settings) -> Json:
         type={"type": "string"},
         title={"type": "string"},
         status={"type": "integer"},
-        detail={"type": "string", "description": "what was found, what is right"},
-        code={"type": "string", "description": "for programs to branch on"},
+        detail={"type": "string", "description": "what was found, what is allowed and what to do"},
+        code={"type": "string", "description": "identifier that programs can test"},
     )
     return {
         "openapi": "3.1.0",
@@ -112,27 +112,32 @@ def _classify(settings: Settings) -> Json:
         "image/*": {"schema": {"type": "string", "format": "binary", "maxLength": settings.max_body_bytes}},
         "multipart/form-data": {"schema": _object(image=_FILE)},
     }
-    answer = _object(_FAMILIARITY | _SHOWN, **_NAMED, **_PREDICTION)
-    return _post("Classify an image", body, answer, (*_REQUEST, *_MODEL, *_IMAGE, *_SERVER))
+    response = _object(_FAMILIARITY | _EXTRA_IMAGES, **_NAMED, **_PREDICTION)
+    return _post("Classify an image", body, response, (*_REQUEST, *_MODEL, *_IMAGE, *_SERVER))
 
 
 def _classify_batch(settings: Settings) -> Json:
     files: Json = {"type": "array", "items": _FILE, "minItems": 1, "maxItems": MAX_IMAGES}
     body = {"multipart/form-data": {"schema": _object(images=files)}}
     either = {"anyOf": [_object(_FAMILIARITY, **_PREDICTION), {"$ref": "#/components/schemas/Problem"}]}
-    answer = _object(**_NAMED, predictions={"type": "array", "items": either})
+    response = _object(**_NAMED, predictions={"type": "array", "items": either})
     summary = f"Classify up to {MAX_IMAGES} images, {settings.max_batch_body_bytes} bytes in all"
-    return _post(summary, body, answer, (*_REQUEST, *_MODEL, *_SERVER))
+    return _post(summary, body, response, (*_REQUEST, *_MODEL, *_SERVER))
 
 
-def _typed() -> Json:
+def _classify_for_bentoml() -> Json:
     body = {"multipart/form-data": {"schema": _object(image=_FILE, model={"type": "string"})}}
-    answer = _object(_FAMILIARITY, **_NAMED, **_PREDICTION)
-    return _post("Classify an image: BentoML's typed API", body, answer, (*_REQUEST, p.UnknownModel, *_IMAGE, *_SERVER))
+    response = _object(_FAMILIARITY, **_NAMED, **_PREDICTION)
+    return _post(
+        "Classify an image (BentoML's generated clients)",
+        body,
+        response,
+        (*_REQUEST, p.UnknownModel, *_IMAGE, *_SERVER),
+    )
 
 
 def _inference_protocol() -> Json:
-    """Describe the Open Inference Protocol in brief: its specification is elsewhere."""
+    """Describe the Open Inference Protocol briefly; its specification is elsewhere."""
     paths: Json = {}
     for path, summary in (
         ("", "the server"),
@@ -145,20 +150,20 @@ def _inference_protocol() -> Json:
     ):
         paths[f"/v2{path}"] = _v2(path, "get", f"Open Inference Protocol: {summary}")
     for path in ("/models/{model}/infer", "/models/{model}/versions/{version}/infer"):
-        paths[f"/v2{path}"] = _v2(path, "post", "Open Inference Protocol: infer, from and to tensors")
+        paths[f"/v2{path}"] = _v2(path, "post", "Open Inference Protocol: classify images sent as tensors")
     return paths
 
 
 def _v2(path: str, method: str, summary: str) -> Json:
     names = re.findall(r"{(\w+)}", path)
     parameters = [{"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in names]
-    error = {"description": "not so", "content": {"application/json": {"schema": _object(error={"type": "string"})}}}
-    answer: Json = {"summary": summary, "responses": {"200": {"description": "OK"}, "default": error}}
+    error = {"description": "an error", "content": {"application/json": {"schema": _object(error={"type": "string"})}}}
+    operation: Json = {"summary": summary, "responses": {"200": {"description": "OK"}, "default": error}}
     if method == "post":
         tensor = {"name": "images", "datatype": "UINT8", "shape": [1, 28, 28], "data": [[[0] * 28] * 28]}
         example = {"schema": {"type": "object"}, "example": {"inputs": [tensor]}}
-        answer["requestBody"] = {"required": True, "content": {"application/json": example}}
-    return {"parameters": parameters, method: answer}
+        operation["requestBody"] = {"required": True, "content": {"application/json": example}}
+    return {"parameters": parameters, method: operation}
 
 
 _FILE = {"type": "string", "format": "binary"}
@@ -166,24 +171,24 @@ _NAMED = {"model": {"type": "string"}, "version": {"type": "string"}}
 
 
 def _object(optional: Json | None = None, /, **properties: Json) -> Json:
-    """Describe an object; a model whose graph does not tell familiarity leaves it out."""
+    """Describe an object; properties in ``optional`` may be absent."""
     return {"type": "object", "properties": properties | (optional or {}), "required": list(properties)}
 
 
-def _get(summary: str, answer: Json, problems: Iterable[type[p.Problem]] = ()) -> Json:
-    return {"summary": summary, "responses": _responses(answer, (*problems, p.NotReady))}
+def _get(summary: str, schema: Json, problems: Iterable[type[p.Problem]] = ()) -> Json:
+    return {"summary": summary, "responses": _responses(schema, (*problems, p.NotReady))}
 
 
-def _post(summary: str, content: Json, answer: Json, problems: Iterable[type[p.Problem]]) -> Json:
+def _post(summary: str, content: Json, schema: Json, problems: Iterable[type[p.Problem]]) -> Json:
     return {
         "summary": summary,
         "requestBody": {"required": True, "content": content},
-        "responses": _responses(answer, problems),
+        "responses": _responses(schema, problems),
     }
 
 
-def _responses(answer: Json, problems: Iterable[type[p.Problem]]) -> Json:
-    responses: Json = {"200": {"description": "OK", "content": {"application/json": {"schema": answer}}}}
+def _responses(schema: Json, problems: Iterable[type[p.Problem]]) -> Json:
+    responses: Json = {"200": {"description": "OK", "content": {"application/json": {"schema": schema}}}}
     content = {p.CONTENT_TYPE.decode(): {"schema": {"$ref": "#/components/schemas/Problem"}}}
     for problem in problems:
         response = responses.setdefault(str(problem.status), {"description": "", "content": content})

@@ -22,7 +22,7 @@ HEADERS = {
     "x-frame-options": "DENY",
     "referrer-policy": "no-referrer",
     "cross-origin-opener-policy": "same-origin",
-    "cache-control": "no-cache",  # ask whether it has changed: the files of a version belong together
+    "cache-control": "no-cache",  # revalidate, because the files of a version belong together
 }
 
 
@@ -30,7 +30,7 @@ logger = logging.getLogger("classifier")
 
 
 def page_routes(swagger_ui: Path = SWAGGER_UI) -> list[BaseRoute]:
-    """Return the routes of both pages; without the files of the Swagger UI, those of the page alone."""
+    """Return the routes of both pages, or only of ``/`` if there is no Swagger UI."""
     files = _Files(directory=STATIC)
 
     def show(name: str) -> Callable[[Request], Awaitable[Response]]:

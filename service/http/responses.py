@@ -1,4 +1,4 @@
-"""Refusals that a connection sends itself: rendered once per reason and written together."""
+"""Refusals from the connection itself, rendered once and written in groups."""
 
 import asyncio
 from collections.abc import Iterable
@@ -10,13 +10,16 @@ from service.problems import CONTENT_TYPE, Problem
 
 Header = tuple[bytes, bytes]
 
-MAX_HELD = 256  # responses; above this, a client that does not read them feels back pressure
+MAX_HELD = 256  # responses; writing them applies back pressure to clients that do not read
 
 _held: list[tuple[asyncio.Transport, bytes]] = []  # responses of this event-loop iteration
 
 
 def write_soon(loop: asyncio.AbstractEventLoop, transport: asyncio.Transport, answer: bytes) -> None:
-    """Write a response at the end of the event-loop iteration: the first write wakes the client for all."""
+    """Write a response at the end of the event-loop iteration.
+
+    All held responses are written together, because the first write already wakes the client.
+    """
     if not _held:
         loop.call_soon(write_held)
     _held.append((transport, answer))
@@ -25,7 +28,7 @@ def write_soon(loop: asyncio.AbstractEventLoop, transport: asyncio.Transport, an
 
 
 def write_held() -> None:
-    """Write the held responses; call it before any other write of a connection, to keep the order."""
+    """Write the held responses; call it before any other write, to keep the order."""
     held = _held.copy()
     _held.clear()
     for transport, answer in held:
@@ -35,7 +38,7 @@ def write_held() -> None:
 
 def render(kind: type[Problem], detail: str, request_id: bytes, headers: Iterable[Header]) -> bytes:
     """Return a complete response with a problem and additional headers."""
-    before, after = _render_around_id(kind, detail, tuple(headers))  # type: ignore[arg-type]  # mypy 1 takes a class for unhashable
+    before, after = _render_around_id(kind, detail, tuple(headers))  # type: ignore[arg-type]  # mypy 1 considers a class unhashable
     return b"".join((before, request_id, after))
 
 

@@ -1,4 +1,4 @@
-"""The Starlette application with the other routes: models, OpenAPI, metrics, pages, and the 404."""
+"""The Starlette application: models, OpenAPI, metrics, pages and the 404."""
 
 import logging
 from typing import Any
@@ -26,7 +26,7 @@ BENTOML_ROUTES = {"/livez", "/readyz", "/healthz"}
 
 
 def create_routes(worker: Worker) -> Starlette:
-    """Return the application; it gets the models from ``worker`` at each request."""
+    """Return the application; each request gets the models from ``worker``."""
 
     async def list_models(_: Request) -> Response:
         return JSONResponse({"models": [_summary(name, worker.models) for name in worker.models.models]})
@@ -51,17 +51,17 @@ def create_routes(worker: Worker) -> Starlette:
         *page_routes(),
     ]
 
-    async def nothing_here(request: Request) -> Response:  # also reached if only the method is wrong
+    async def reject(request: Request) -> Response:  # also reached if only the method is wrong
         if request.url.path in BENTOML_ROUTES:
             raise MethodNotAllowed(request.method, "GET, HEAD")
         for route in routes:
             if isinstance(route, Route) and route.matches(request.scope)[0] is Match.PARTIAL:
                 raise MethodNotAllowed(request.method, ", ".join(sorted(route.methods or ())))
-        raise _nothing_at(request)
+        raise _not_found(request)
 
     verbs = ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
     return Starlette(
-        routes=[*routes, Route("/{path:path}", nothing_here, methods=verbs)],
+        routes=[*routes, Route("/{path:path}", reject, methods=verbs)],
         exception_handlers={Problem: _problem, HTTPException: _http_exception, Exception: _internal_error},
     )
 
@@ -101,13 +101,13 @@ async def _problem(request: Request, problem: Exception) -> Response:
 
 async def _http_exception(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    if error.status_code == 405:  # a method that no route has
+    if error.status_code == 405:  # no route has this method
         allowed = (error.headers or {}).get("Allow", "GET, HEAD")
         return await _problem(request, MethodNotAllowed(request.method, allowed))
-    return await _problem(request, _nothing_at(request))  # raised for any path of a static file
+    return await _problem(request, _not_found(request))  # raised by StaticFiles
 
 
-def _nothing_at(request: Request) -> NotFound:
+def _not_found(request: Request) -> NotFound:
     return NotFound(f"no route at {request.url.path}; /openapi.json lists the routes")
 
 

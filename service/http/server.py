@@ -1,4 +1,4 @@
-"""uvicorn's event loop and protocol for this process: uvloop, with several accepted connections per iteration."""
+"""The event loop and the connection class that uvicorn uses in this process."""
 
 import asyncio
 import logging
@@ -21,18 +21,17 @@ _Factory = Callable[[], asyncio.BaseProtocol]
 
 
 class EventLoop(uvloop.Loop):
-    """uvloop's event loop, but it accepts several connections per iteration.
+    """uvloop's event loop that accepts several connections per iteration.
 
-    libuv accepts one. An iteration that answers or refuses a thousand requests takes 10 to 20 ms, so new connections
-    waited for seconds.
+    libuv accepts one. An iteration with a thousand responses takes 10 to 20 ms, so new connections waited for seconds.
     """
 
     async def create_server(  # type: ignore[override]  # as uvicorn calls it
         self, protocol_factory: _Factory, *, sock: socket.socket, ssl: SSLContext | None = None, backlog: int = 2048
     ) -> asyncio.AbstractServer:
         """Serve on a bound socket."""
-        accepting = _Accepting(self, protocol_factory, sock, ssl)
-        return await super().create_server(accepting.make_protocol, sock=sock, ssl=ssl, backlog=backlog)
+        acceptor = _Acceptor(self, protocol_factory, sock, ssl)
+        return await super().create_server(acceptor.make_protocol, sock=sock, ssl=ssl, backlog=backlog)
 
 
 def choose_loop(use_subprocess: bool = False) -> type[asyncio.AbstractEventLoop]:  # noqa: ARG001 - as uvicorn calls it
@@ -41,13 +40,13 @@ def choose_loop(use_subprocess: bool = False) -> type[asyncio.AbstractEventLoop]
 
 
 def serve_for(worker: Worker) -> None:
-    """Register the connection class and the event loop with uvicorn, before it starts."""
+    """Register the connection class and the event loop before uvicorn starts."""
     HttpProtocol.worker = worker
     HTTP_PROTOCOLS["auto"] = f"{HttpProtocol.__module__}:{HttpProtocol.__name__}"
-    LOOP_FACTORIES["auto"] = f"{__name__}:{choose_loop.__name__}"  # on Windows, BentoML asks for asyncio's
+    LOOP_FACTORIES["auto"] = f"{__name__}:{choose_loop.__name__}"  # on Windows, BentoML requests asyncio's
 
 
-class _Accepting:
+class _Acceptor:
     """Accepts waiting connections after the event loop has accepted one."""
 
     def __init__(
@@ -57,7 +56,7 @@ class _Accepting:
         self._tasks = set[asyncio.Task[Any]]()
 
     def make_protocol(self) -> asyncio.BaseProtocol:
-        """Return a protocol for the accepted connection, and accept others soon."""
+        """Return a protocol for the accepted connection, and schedule the next ones."""
         self._loop.call_soon(self._accept)
         return self._factory()
 
@@ -65,7 +64,7 @@ class _Accepting:
         for _ in range(ACCEPTED_AT_ONCE):
             try:
                 connection, _ = self._listener.accept()
-            except OSError:  # no connection waits, or the server was closed
+            except OSError:  # no waiting connection, or the server was closed
                 return
             connection.setblocking(False)
             connecting = self._loop.connect_accepted_socket(self._factory, connection, ssl=self._ssl)
@@ -76,4 +75,4 @@ class _Accepting:
     def _connected(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()):  # for example a client without TLS
-            logger.debug("no connection: %r", error)
+            logger.debug("connection not established: %r", error)

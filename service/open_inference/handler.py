@@ -1,4 +1,4 @@
-"""An inference request of the Open Inference Protocol, from its body to the response's."""
+"""Handling of inference requests of the Open Inference Protocol."""
 
 import asyncio
 import functools
@@ -10,19 +10,19 @@ from service.open_inference.response import render_infer
 
 
 async def infer(classification: Classification, body: bytes, json_length: int | None) -> tuple[bytes, int | None]:
-    """Answer an inference request; see :func:`read_infer` and :func:`render_infer`.
+    """Run an inference request; see :func:`read_infer` and :func:`render_infer`.
 
     Raises:
-        Problem: the request is invalid, or the service cannot answer it now.
+        Problem: the request is invalid, or the service cannot process it now.
     """
     started = time.perf_counter()
     model = classification.model
-    read = functools.partial(read_infer, body, json_length, model.classifier.image_shape)
+    parse = functools.partial(read_infer, body, json_length, model.classifier.image_shape)
     if len(body) <= INLINE_BYTES:
-        request, images = read()
+        request, images = parse()
     else:
-        request, images = await asyncio.get_running_loop().run_in_executor(classification.worker.decoders, read)
+        request, images = await asyncio.get_running_loop().run_in_executor(classification.worker.decoders, parse)
     classification.record_decoding(started)
-    answers = await classification.run(list(images))
-    classification.count_unfamiliar(answers)
-    return render_infer(request, model, answers)
+    predictions = await classification.run(list(images))
+    classification.count_unfamiliar(predictions)
+    return render_infer(request, model, predictions)

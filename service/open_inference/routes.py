@@ -1,4 +1,4 @@
-"""What the Open Inference Protocol tells of the server and its models; inference itself is a hot route."""
+"""Metadata and health routes of the Open Inference Protocol."""
 
 from typing import Any
 
@@ -19,7 +19,7 @@ MODEL = "/v2/models/{model}"
 
 
 def inference_routes(worker: Worker) -> list[Route]:
-    """Return the routes; they ask ``worker`` for the models at each request."""
+    """Return the routes; each request gets the models from ``worker``."""
 
     async def show_server(_: Request) -> Response:
         return JSONResponse({"name": NAME, "version": API_VERSION, "extensions": EXTENSIONS})
@@ -49,8 +49,8 @@ def inference_routes(worker: Worker) -> list[Route]:
     ]
 
 
-def _state(name: str, holds: bool) -> Response:
-    return JSONResponse({name: holds}, 200 if holds else 503)
+def _state(name: str, value: bool) -> Response:
+    return JSONResponse({name: value}, 200 if value else 503)
 
 
 def _describe(model: ServedModel, versions: list[str]) -> dict[str, Any]:

@@ -77,7 +77,7 @@ def test_versions_are_asked_for_like_models(service):
 @pytest.mark.parametrize(
     ("body", "says"),
     [
-        (b"{", "no JSON"),
+        (b"{", "not JSON"),
         (b"[]", "valid dictionary"),
         (b"{}", "inputs: Field required"),
         (json.dumps({"inputs": []}).encode(), "expected one, `images`"),
@@ -117,7 +117,7 @@ def test_what_is_too_much_is_refused(service):
     padded = json.dumps({"inputs": [tensor(many[:1])]}).encode() + b" " * 2_000_000
     assert error(service.post(path, content=padded))[0] == 413
     outputs = [{"name": "probabilities"}] * 2
-    assert error(ask(service, outputs=outputs)) == (400, "outputs: 2 asked for, the model has 1")
+    assert error(ask(service, outputs=outputs)) == (400, "outputs: 2 requested, the model has 1")
     assert ask(service, path, many[:256]).json()["outputs"][0]["shape"] == [256, 10]
 
 

@@ -195,7 +195,7 @@ def test_a_refused_connection_closes_if_its_client_wants_that(full, gate, digit_
             await fill(connect, digit_png)
             client = await connect()
             client.post(digit_png, whole=False, **request_)
-            await wait_until(lambda: any(connection._closes for connection in connect.connections))
+            await wait_until(lambda: any(connection._closes_after_body for connection in connect.connections))
             client.send(digit_png[10:])
             client.post(digit_png)  # nor is another request answered
             answers = await client.answer(), await client.answer()
