@@ -1,1 +1,1 @@
-"""The interface between training and service: the model card, the file contract and the image preparation."""
+"""Interface between training and service: card, file contract, preparation."""

@@ -1,4 +1,4 @@
-"""Model card: facts that an ONNX graph does not state, stored in the file as metadata."""
+"""Model card, stored in the metadata of an ONNX file."""
 
 import json
 from collections.abc import Mapping
@@ -27,7 +27,10 @@ class Metrics:
 
 @dataclass(frozen=True, kw_only=True)
 class ModelCard:
-    """Facts about a model that a consumer needs; shapes and dtypes come from the graph."""
+    """Facts about a model that a consumer needs.
+
+    The graph states shapes and dtypes.
+    """
 
     name: str
     version: str  # all digits

@@ -1,4 +1,4 @@
-"""Files of a version's folder, <name>/<version>/, and the tolerances of their outputs against PyTorch."""
+"""Files in a version's folder, and tolerances of their outputs."""
 
 from pathlib import Path
 
@@ -31,6 +31,6 @@ def graphs_of(version_folder: Path) -> dict[str, Path]:
 
 
 def newest_version(model_folder: Path) -> Path | None:
-    """Return the folder of the highest version, or None; version names consist of digits."""
+    """Return the folder of the highest version, or None."""
     versions = (path for path in model_folder.glob("*") if path.name.isascii() and path.name.isdigit())
     return max((path for path in versions if path.is_dir()), key=lambda path: int(path.name), default=None)

@@ -9,7 +9,7 @@ _CPUINFO = Path("/proc/cpuinfo")  # Linux only
 
 
 def available_cores(cgroup_cpu_max: Path = CGROUP_CPU_MAX) -> int:
-    """Return the number of usable CPU cores: the affinity, limited by the container's quota."""
+    """Return the number of CPU cores that affinity and cgroup quota allow."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     if cgroup_cpu_max.is_file():
         quota, period = cgroup_cpu_max.read_text().split()
@@ -24,7 +24,7 @@ def describe_processor() -> str:
 
 
 def read_processor_flags() -> set[str]:
-    """Return the Linux names of an x86-64 processor's instruction sets; empty on other systems."""
+    """Return Linux's instruction set names of an x86-64 processor, else nothing."""
     return set(_read_entry("flags").split())
 
 

@@ -1,4 +1,4 @@
-"""The command line: ``python -m service classify IMAGE...`` and ``python -m service score FOLDER --out FILE``."""
+"""Command line: ``python -m service classify`` and ``python -m service score``."""
 
 import argparse
 import json

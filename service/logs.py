@@ -9,7 +9,7 @@ _STANDARD = set(logging.makeLogRecord({}).__dict__) | {"message", "asctime"}
 
 
 class JsonFormatter(logging.Formatter):
-    """Formatter of one JSON object per line, including the ``extra`` fields of a record."""
+    """JSON formatter; the ``extra`` fields of a record are included."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Format a record as one line of JSON."""
@@ -26,7 +26,7 @@ class JsonFormatter(logging.Formatter):
 
 
 def configure_logging(log_format: Literal["auto", "text", "json"]) -> None:
-    """Send the loggers below ``classifier`` to standard error, and silence uvicorn's own access log."""
+    """Log ``classifier`` to standard error, and disable uvicorn's access log."""
     as_json = log_format == "json" or (log_format == "auto" and not sys.stderr.isatty())
     handler = logging.StreamHandler()
     text = logging.Formatter("%(asctime)s [%(levelname)s] %(message)s", "%Y-%m-%dT%H:%M:%S%z")
@@ -35,4 +35,6 @@ def configure_logging(log_format: Literal["auto", "text", "json"]) -> None:
     logger.handlers = [handler]
     logger.setLevel(logging.INFO)
     logger.propagate = False
-    logging.getLogger("uvicorn.access").propagate = False  # else it formats every request without a handler
+    logging.getLogger(
+        "uvicorn.access"
+    ).propagate = False  # otherwise it formats every request although there is no handler

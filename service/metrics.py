@@ -1,7 +1,7 @@
-"""Prometheus metrics; the values of every label are bounded by the models that are served.
+"""Prometheus metrics.
 
-Metrics are created after the worker has started: by then the environment names the folder that the workers share
-(prometheus_client's multiprocess mode).
+The served models bound the values of every label. Metrics are created after the worker has started, because the
+environment then names the folder that the workers share (prometheus_client's multiprocess mode).
 """
 
 import asyncio
@@ -31,7 +31,7 @@ _IMAGES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
 
 class _Families:
-    """Every metric of the process, created once."""
+    """All metrics of the process."""
 
     def __init__(self) -> None:
         self.requests = Counter("classifier_requests", "Requests by status.", [*_MODEL, "status"])
@@ -66,7 +66,7 @@ class _Families:
         )
 
 
-_creation = Lock()  # the models are loaded on a thread while the event loop already counts refusals
+_creation = Lock()  # a thread loads the models while the event loop already counts refused requests
 
 
 @cache
@@ -80,7 +80,7 @@ def _families() -> _Families:
 
 
 class RequestCounter:
-    """Counts answered requests by status."""
+    """Counts responses by status."""
 
     def __init__(self, model: str = NO_MODEL, version: str = NO_MODEL) -> None:
         self._labels = (model, version)
@@ -88,11 +88,14 @@ class RequestCounter:
         self._pending: dict[int, int] = {}
 
     def count(self, status: int) -> None:
-        """Count one."""
+        """Count one response."""
         self._counter(status).inc()
 
     def count_soon(self, status: int, loop: asyncio.AbstractEventLoop) -> None:
-        """Count one, together with the others of this turn of the loop: an increment is written to a shared file."""
+        """Count one response, together with others of this event-loop iteration.
+
+        Each increment is a write to a shared file.
+        """
         if not self._pending:
             loop.call_soon(self._count_pending)
         self._pending[status] = self._pending.get(status, 0) + 1
@@ -110,7 +113,7 @@ class RequestCounter:
 
 
 class ModelMetrics:
-    """The metrics of one version of one model, its labels resolved once."""
+    """Metrics of one version of one model, with resolved labels."""
 
     def __init__(self, model: str, version: str) -> None:
         families = _families()
@@ -132,7 +135,7 @@ class ModelMetrics:
 
 
 def render() -> bytes:
-    """Return the metrics of all workers in Prometheus' text format."""
+    """Return the metrics of all workers in the Prometheus text format."""
     if MULTIPROCESS_DIR not in os.environ:
         return generate_latest(REGISTRY)
     _remove_gauges_of_dead_workers(Path(os.environ[MULTIPROCESS_DIR]))
@@ -142,7 +145,10 @@ def render() -> bytes:
 
 
 def _remove_gauges_of_dead_workers(folder: Path) -> None:
-    """Remove the gauges of workers that have ended: a killed worker leaves its queue length in the sum."""
+    """Remove the gauges of workers that have ended.
+
+    Otherwise the queue length of a killed worker remains in the sum.
+    """
     for pid in {int(path.stem.rpartition("_")[2]) for path in folder.glob("gauge_live*_*.db")}:
         try:
             os.kill(pid, 0)

@@ -13,5 +13,8 @@ class Prediction(NamedTuple):
 
     @property
     def is_familiar(self) -> bool | None:
-        """Whether the familiarity reaches the threshold; None if the model has no such output."""
+        """Whether the familiarity reaches the threshold.
+
+        None if the model has no such output.
+        """
         return None if self.familiarity is None else self.familiarity >= FAMILIAR

@@ -29,7 +29,7 @@ CONTENT_TYPE = b"application/problem+json"
 
 
 class ProblemBody(TypedDict):
-    """A problem as the client reads it (RFC 9457, with ``code`` for programs to branch on)."""
+    """JSON body of a problem (RFC 9457); programs can test ``code``."""
 
     type: str
     title: str
@@ -39,7 +39,7 @@ class ProblemBody(TypedDict):
 
 
 class Problem(Exception):
-    """A request without a prediction; ``detail`` says what was found, what is allowed and what to do."""
+    """An error response; ``detail`` is what was found, what is allowed and what to do."""
 
     status: ClassVar[int]
     code: ClassVar[str]
@@ -147,7 +147,7 @@ class InternalError(Problem):
     status, code = 500, "internal_error"
 
     def __init__(self, request_id: str) -> None:
-        super().__init__(f"request {request_id} failed; the log says why")
+        super().__init__(f"request {request_id} failed; search the log for this id")
 
 
 class _Unavailable(Problem):

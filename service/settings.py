@@ -1,4 +1,7 @@
-"""The settings of the service: environment variables with the prefix ``CLASSIFIER_``, read once at start."""
+"""Settings of the service.
+
+Settings are environment variables with the prefix ``CLASSIFIER_``, read once at start.
+"""
 
 import os
 import re
@@ -12,15 +15,14 @@ import models
 
 MIB = 1024 * 1024
 API_VERSION = "1"
-MAX_IMAGES = 256  # in a call of classify-batch
+MAX_IMAGES = 256  # per request of classify-batch
 METRICS_DIR, SERVING_PLANS = "CLASSIFIER_METRICS_DIR", "CLASSIFIER_SERVING_PLANS"  # set for the workers; not settings
-_KUBERNETES = re.compile(
-    r"CLASSIFIER_(SERVICE_|PORT)"
-)  # set in every pod of a namespace with a Service named classifier
+# Kubernetes sets these in every pod of a namespace with a Service named classifier.
+_KUBERNETES = re.compile(r"CLASSIFIER_(SERVICE_|PORT)")
 
 
 class SettingsError(ValueError):
-    """A variable is unknown or has an invalid value; the message names the variable, the value and the rule."""
+    """A variable is unknown or has an invalid value."""
 
 
 class Settings(BaseSettings):
@@ -34,7 +36,7 @@ class Settings(BaseSettings):
     device: Literal["auto", "cuda", "cpu"] = Field(
         default="auto",
         description="`auto`: the GPU if there is one, except for models whose full batch takes under 1 ms on the CPU; "
-        "`cuda`: the GPU for every model, or no start; `cpu`: the CPU",
+        "`cuda`: the GPU for every model, without a GPU the start fails; `cpu`: the CPU",
     )
     precision: Literal["auto", "float32", "int8"] = Field(
         default="auto",
@@ -50,8 +52,8 @@ class Settings(BaseSettings):
     )
     max_queue: PositiveInt = Field(
         default=1024,
-        description="largest queue per model and worker, in requests, and in images for requests with several; "
-        "while overloaded it shrinks to two batches",
+        description="largest queue per model and worker: number of requests, and number of images if a request has "
+        "several; two batches during overload",
     )
     max_wait_ms: PositiveInt = Field(
         default=125, description="a request whose expected wait in the queue is longer gets 503"

@@ -25,7 +25,7 @@ def pytest_addoption(parser):
 
 
 def pytest_collection_modifyitems(items):
-    """Mark tests that start processes or train a model; `pytest -m "not system"` skips them."""
+    """Mark the tests that start processes or train a model as ``system``."""
     for item in items:
         if item.path.is_relative_to(ROOT / "tests" / "system"):
             item.add_marker("system")
@@ -81,7 +81,7 @@ def gate():
 
 @pytest.fixture
 def full(start, gate):
-    """A service whose model blocks until ``gate`` is set, with a queue limit of two requests."""
+    """Service with a queue limit of 2 whose model blocks until ``gate`` is set."""
     service = start(max_queue=2)
     service.gate("mnist", lambda images, classify: gate.wait(60) and classify(images))
     return service

@@ -26,7 +26,10 @@ def plain(image: Image.Image) -> Image.Image:
 
 
 def _scaled_to_bytes(image: Image.Image) -> Image.Image:
-    """Map values to 0..255 from the smallest usual full scale that contains them, else from their own range."""
+    """Map values to 0..255.
+
+    The full scale is the smallest usual one that contains the values, else their own range.
+    """
     low, high = image.getextrema()
     assert isinstance(low, int | float)
     assert isinstance(high, int | float)
@@ -41,7 +44,7 @@ def _scaled_to_bytes(image: Image.Image) -> Image.Image:
 
 
 def _over_contrasting_background(picture: Image.Image) -> Image.Image:
-    """Composite an LA or RGBA picture over black or white, whichever contrasts more with it."""
+    """Composite an LA or RGBA picture over black or white, by contrast."""
     alpha, mode = picture.getchannel("A"), picture.mode[:-1]
     if alpha.getextrema() == (255, 255):
         return picture.convert(mode)

@@ -34,7 +34,10 @@ def digit(picture: Image.Image) -> Pixels:
 
 
 def _mnist_pixels(picture: Image.Image) -> Pixels | None:
-    """Return the pixels of an MNIST-like image: all 70,000 have four black corners and are dark."""
+    """Return the pixels of an image with MNIST's framing, else None.
+
+    All 70,000 images of MNIST have four black corners and are dark.
+    """
     if picture.size != (SIDE, SIDE):
         return None
     levels = (picture if picture.mode == "L" else picture.getchannel(0)).tobytes()

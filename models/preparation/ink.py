@@ -1,4 +1,7 @@
-"""Ink detection for a handwritten character on paper of any size, colour, polarity and light (Pillow, NumPy)."""
+"""Ink detection for a handwritten character on any paper (Pillow, NumPy).
+
+Size, colours, polarity and light may vary.
+"""
 
 import math
 from collections.abc import Callable
@@ -68,7 +71,10 @@ def _levels(picture: Image.Image, channel: int, *, flip: bool) -> Levels:
 
 
 def _clearest_channel(picture: Image.Image) -> int:
-    """Return the channel with the largest standard deviation: a pen of any colour is dark in one."""
+    """Return the channel with the largest standard deviation.
+
+    A pen of any colour is dark in one channel.
+    """
     if picture.mode == "L":
         return 0
     channels = np.ascontiguousarray(np.asarray(picture).reshape(-1, 3).T)  # NumPy is eight times as fast on this layout
@@ -76,10 +82,10 @@ def _clearest_channel(picture: Image.Image) -> int:
 
 
 def _ink_is_light(levels: Levels) -> bool:
-    """Return whether the ink is lighter than the paper: lightest / paper > paper / darkest.
+    """Return whether the ink is lighter than the paper.
 
-    The paper level is the median of the border: even a tight crop has more paper than ink there. The border is wider
-    than a line drawn along it.
+    It is if lightest / paper > paper / darkest. The paper level is the median of the border, where even a tight
+    crop has more paper than ink. The border is wider than a line drawn along it.
     """
     depth = max(1, int(min(levels.shape) * _BORDER))
     edges = levels[:depth], levels[-depth:], levels[:, :depth], levels[:, -depth:]
@@ -101,7 +107,10 @@ def _darkness(levels: Levels, paper: Levels) -> Levels:
 
 
 def _extreme_filter(levels: Levels, width: int, extreme: Callable[[Levels, Levels], Levels], outside: int) -> Levels:
-    """Replace each pixel by the extreme of a square of about ``width`` around it, with doubling spans."""
+    """Replace each pixel by the extreme of a square of about ``width`` around it.
+
+    The spans double, so the cost grows with the logarithm of ``width``.
+    """
     for _ in range(2):  # vertically, then horizontally
         reach = min(width // 2, len(levels) - 1)
         padded = np.full((len(levels) + 2 * reach, levels.shape[1]), outside, np.uint8)
@@ -131,7 +140,10 @@ def _otsu(histogram: NDArray[np.intp]) -> int:
 
 
 def _character_pieces(ink: Mask) -> Mask:
-    """Keep the pieces of the character; remove specks, a box drawn around it and pieces that touch the edge."""
+    """Keep the pieces of the character.
+
+    Specks, a box drawn around it and pieces that touch the edge are removed.
+    """
     side = math.ceil(max(ink.shape) / _GRID_SIDE)
     counts = np.asarray(Image.fromarray(ink).convert("L").reduce(side))  # pixels in the same cell belong to one piece
     pieces = _label_pieces(counts > 0)

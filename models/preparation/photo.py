@@ -1,4 +1,4 @@
-"""Preparation of photographs: a crop to the subject, resized to the model's input."""
+"""Preparation of photographs: cropped to the subject and resized."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,9 +10,9 @@ _REDUCING_GAP = 3.0  # pixels per output pixel for the final filter; box averagi
 
 
 def photo(picture: Image.Image, size: tuple[int, int]) -> NDArray[np.uint8]:
-    """Crop a picture to its subject, else to its centre, and resize it to ``size`` = (H, W).
+    """Crop a picture to its subject, else to its centre, and resize it.
 
-    Shape: any picture -> (H, W, 3)
+    Shape: any picture, ``size`` = (H, W) -> (H, W, 3)
     """
     height, width = size
     if picture.mode != "RGB":

@@ -1,7 +1,7 @@
-"""Selection of the preparation by name: ``digit`` for handwritten digits, ``photo`` for everything else.
+"""Selection of the preparation by name.
 
-Training evaluates with the same functions that the service uses. A picture that already has the model's size (and, for
-``digit``, MNIST's framing) is unchanged.
+``digit`` is for handwritten digits, ``photo`` for everything else. Training evaluates with the same functions
+that the service uses. A picture that already has the model's size (and, for ``digit``, MNIST's framing) is unchanged.
 """
 
 import functools
@@ -24,7 +24,7 @@ _DRAFT_GAP = 3  # decoded pixels per output pixel, so that the final resize hide
 
 
 def preparer(preparation: Preparation, image_shape: tuple[int, ...]) -> Callable[[Image.Image], Pixels]:
-    """Return the function from a picture (mode L or RGB) to an array of ``image_shape``.
+    """Return the function from a picture (L or RGB) to an array.
 
     Raises:
         ValueError: the preparation cannot produce that shape.
@@ -43,7 +43,7 @@ def preparer(preparation: Preparation, image_shape: tuple[int, ...]) -> Callable
 
 
 def draft_side(preparation: Preparation, image_shape: tuple[int, ...]) -> int | None:
-    """Return the minimum side in pixels of a reduced decode; None requires the full size.
+    """Return the minimum side in pixels of a reduced decode, None for full size.
 
     A larger JPEG is decoded at 1/2, 1/4 or 1/8 of its size (``Image.draft``), which is much faster. Even the smallest
     subject crop remains larger than the model's input.

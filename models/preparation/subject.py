@@ -1,4 +1,4 @@
-"""Location of a photograph's subject: inside uniform bars, around nearly all salient pixels."""
+"""Location of a photograph's subject by contrast."""
 
 import math
 
@@ -35,9 +35,10 @@ def find_subject(picture: Image.Image, *, aspect: tuple[int, int]) -> Box:
 
 
 def _between_bars(pixels: Pixels) -> tuple[int, int, int, int]:
-    """Return the box between two bars of one colour, top and bottom or left and right, else the whole picture.
+    """Return the box between two bars of one colour, else the whole picture.
 
-    An object on plain paper has no bars: there, the other two sides have the paper's colour too.
+    The bars are at the top and bottom or at the left and right. An object on plain paper has no bars: the
+    other two sides have the colour of the paper too.
     """
     height, width = pixels.shape[:2]
     plain = (np.abs(pixels - pixels[0, 0]) <= _BAR_NOISE).all(axis=2)
@@ -55,10 +56,11 @@ def _between_bars(pixels: Pixels) -> tuple[int, int, int, int]:
 
 
 def _salient_box(pixels: Pixels, aspect: tuple[int, int]) -> tuple[int, int, int, int] | None:
-    """Return left, top, width and height of the smallest box with nearly all the saliency, or None.
+    """Return the smallest box with nearly all the saliency, or None.
 
-    The saliency of a pixel is its gradient above the median gradient, so that grain and out-of-focus areas count
-    little. Maps of visual attention also start from contrast (Itti et al. 1998).
+    The box is left, top, width and height. The saliency of a pixel is its gradient above the median gradient,
+    so that grain and out-of-focus areas count little. Maps of visual attention also start from contrast (Itti et al.
+    1998).
     """
     gradient = _gradient(pixels)
     # Summed-area table: the sum of a box takes four entries (Crow 1984).

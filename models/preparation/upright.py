@@ -1,4 +1,4 @@
-"""Decoding rules shared by training and service: reduced JPEG decoding, EXIF orientation, colour modes."""
+"""Decoding to upright pictures, shared by training and service."""
 
 from contextlib import suppress
 
@@ -8,7 +8,7 @@ from models.preparation.color_modes import plain
 
 
 def decode_upright(image: Image.Image, *, draft_side: int | None = None) -> Image.Image:
-    """Decode the first frame of an opened image to an upright picture of mode L or RGB.
+    """Decode the first frame to an upright picture of mode L or RGB.
 
     Args:
         image: opened by Pillow but not decoded.
@@ -22,6 +22,6 @@ def decode_upright(image: Image.Image, *, draft_side: int | None = None) -> Imag
         image.draft(None, (draft_side, draft_side))  # a square, because EXIF may still rotate the image
     image.load()
     if image.info:
-        with suppress(Exception):  # damaged EXIF data rotates nothing; the pixels are intact
+        with suppress(Exception):  # with damaged EXIF data the picture is not rotated
             ImageOps.exif_transpose(image, in_place=True)
     return plain(image)

@@ -44,9 +44,9 @@ class Admission:
 
         Args:
             count: images of the request.
-            requests: that are queued.
-            images: that are queued.
-            is_new: whether no work was spent on the request yet; then a shortened queue refuses it.
+            requests: queued requests.
+            images: queued images.
+            is_new: whether the request has cost no work yet; only then a shortened queue refuses it.
 
         Raises:
             BodyTooLarge: the request has more images than an empty queue takes.
@@ -65,10 +65,10 @@ class Admission:
             raise Overloaded(why)
 
     def expect(self, loop: asyncio.AbstractEventLoop, *, requests: int) -> str | None:
-        """Reserve room until the next event-loop iteration for a request whose headers were parsed.
+        """Reserve room for a request whose headers were parsed.
 
-        Return why the request is refused, or None. An exception would keep the frames that it passed alive until the
-        garbage collector runs.
+        The room is reserved until the next event-loop iteration. Return why the request is refused, or None. An
+        exception would keep the frames that it passed alive until the garbage collector runs.
         """
         if self._why_refused is None:
             if not self._arriving:
@@ -82,7 +82,7 @@ class Admission:
         self._arriving, self._why_refused = 0, None
 
     def _why_refuse(self, ahead: int) -> str | None:
-        """Return why a request behind ``ahead`` others is refused (and record it), or None."""
+        """Return (and record) why a request behind ``ahead`` others is refused."""
         now, why = monotonic(), self._why_full(ahead)
         if why is not None and now - self._full_at >= RETRY_AFTER_S:
             self._full_at = now
@@ -94,7 +94,7 @@ class Admission:
         return why
 
     def _why_full(self, ahead: int) -> str | None:
-        """Return why the queue has no room for a request behind ``ahead`` others, or None."""
+        """Return why the queue is full for a request behind ``ahead`` others."""
         if ahead >= self._max_queue:
             return _queue_full(ahead, self._max_queue)
         wait_s = ahead * self._service_time.seconds_per_image  # each request has at least one image

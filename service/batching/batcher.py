@@ -1,8 +1,8 @@
-"""Natural batching: requests queue while batches run, and the queue is the next batch when one ends.
+"""Natural batching of the requests for one model.
 
-No timer delays a lone request, and batches grow under load. A large request shares each batch with other requests.
-Each model has one batcher on the event loop. The model runs on threads, one batch per thread, or inline if a batch
-costs less than waking a thread.
+Requests queue while batches run. When a batch ends, the queue is the next batch. No timer delays a lone request, and
+batches grow under load. A large request shares each batch with other requests. Each model has one batcher on the event
+loop. The model runs on threads, one batch per thread, or inline if a batch costs less than waking a thread.
 """
 
 import asyncio
@@ -83,7 +83,7 @@ class Batcher:
         self._admission.check(count, requests=len(self._queue), images=self._waiting, is_new=True)
 
     def expect(self, loop: asyncio.AbstractEventLoop) -> str | None:
-        """Reserve room for a request whose headers were parsed; return why it is refused, or None."""
+        """Reserve room for a request; see Admission.expect."""
         return self._admission.expect(loop, requests=len(self._queue))
 
     def submit(self, images: Sequence[NDArray[np.uint8]], *, client_left: Callable[[], bool]) -> Job:
@@ -91,7 +91,7 @@ class Batcher:
 
         Args:
             images: prepared, of the model's shape.
-            client_left: tells whether the client has disconnected; then the job is dropped before it runs.
+            client_left: whether the client has disconnected; then the job is dropped before it runs.
 
         Raises:
             BodyTooLarge, Overloaded: see Admission.check; a shortened queue still takes the request.
@@ -119,23 +119,23 @@ class Batcher:
             loop.call_soon(self._collect, loop)
 
     def _collect(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Start as many batches as there are free buffers; an inline batch also ends here."""
+        """Start one batch per free buffer; an inline batch also ends here."""
         self._collecting = False
         while self._free and (batch := self._take()):
             if self._threads is None:
-                self._finish(batch, self._timed(batch))
+                self._finish(batch, self._run_timed(batch))
                 if self._queue:
                     self._collect_soon(loop)
                 return
-            running = loop.run_in_executor(self._threads, self._timed, batch)
-            running.add_done_callback(partial(self._ran, loop, batch))
+            running = loop.run_in_executor(self._threads, self._run_timed, batch)
+            running.add_done_callback(partial(self._on_batch_run, loop, batch))
 
-    def _ran(self, loop: asyncio.AbstractEventLoop, batch: Batch, done: asyncio.Future[_Outcome]) -> None:
+    def _on_batch_run(self, loop: asyncio.AbstractEventLoop, batch: Batch, done: asyncio.Future[_Outcome]) -> None:
         self._finish(batch, done.result())
         self._collect(loop)
 
     def _take(self) -> Batch | None:
-        """Move images into a free buffer and return the batch, or None if no request waits.
+        """Move queued images into a free buffer; return None if no request waits.
 
         Each request gets an equal share first; then requests fill what is left. Abandoned jobs are dropped only when
         they reach the front of the queue.
@@ -177,7 +177,7 @@ class Batcher:
             return True
         return False
 
-    def _timed(self, batch: Batch) -> _Outcome:
+    def _run_timed(self, batch: Batch) -> _Outcome:
         started = time.perf_counter()
         try:
             predictions: Sequence[Prediction] | Exception = self._run(batch.buffer[: batch.count])
@@ -193,7 +193,7 @@ class Batcher:
         self._metrics.inference_seconds.observe(seconds)
         self._metrics.batch_size.observe(batch.count)
         if isinstance(predictions, Exception):
-            batch.fail(ModelFailed("the model failed on its batch"))
+            batch.fail(ModelFailed("the model failed on a batch; the log has the traceback"))
             self._service_time.reset()
             return
         batch.resolve(predictions, finished)

@@ -9,23 +9,33 @@ class ServiceTimeEstimator:
     """Exponentially weighted estimate of seconds per image while requests wait."""
 
     def __init__(self, seconds_per_image: float, *, max_batch_size: int, concurrency: int) -> None:
-        """Start from the measured time per image of a full batch, with ``concurrency`` batches at once."""
+        """Set the initial estimate.
+
+        Args:
+            seconds_per_image: of a full batch, as measured at start.
+            max_batch_size: images per full batch.
+            concurrency: batches at once.
+        """
         self.seconds_per_image = seconds_per_image / concurrency
         self._max_batch_size = max_batch_size
         self._concurrency = concurrency
         self._last: Batch | None = None  # the batch that left the queue last
 
     def on_batch_start(self, batch: Batch, *, others_wait: bool) -> None:
-        """Record the start of a batch; ``others_wait`` tells whether requests wait for a free buffer.
+        """Record the start of a batch.
 
-        While requests wait, the time between two batches counts, because it includes the other work of the event loop.
+        ``others_wait``: whether requests wait for a free buffer. While they wait, the time between two batches counts,
+        because it includes the other work of the event loop.
         """
         if self._last is not None and self._last.left_others:
             self._learn((batch.taken - self._last.taken) / self._last.count)
         batch.left_others, self._last = others_wait, batch
 
     def reset(self) -> None:
-        """Forget the last batch: the queue is empty or the batch failed, so the next interval is no measurement."""
+        """Discard the last batch.
+
+        After an empty queue or a failed batch, the next interval is not a service time.
+        """
         self._last = None
 
     def on_batch_done(self, batch: Batch, finished: float) -> None:

@@ -1,4 +1,4 @@
-"""In-process model for the command line, with the same decoding and preparation as the service."""
+"""In-process model of the command line, with the image preparation of the service."""
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -44,7 +44,7 @@ class LocalModel:
         self._decoders = ThreadPoolExecutor(threads)
 
     def classify(self, contents: Sequence[bytes]) -> list[dict[str, Any]]:
-        """Return a prediction or a problem for each encoded image, in the format of classify-batch."""
+        """Return a prediction or a problem per image, as classify-batch does."""
         images = list(self._decoders.map(self._decode, contents))
         decoded = [image for image in images if not isinstance(image, Problem)]
         predictions = iter(self._classifier.run(np.stack(decoded)) if decoded else ())

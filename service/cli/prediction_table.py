@@ -1,4 +1,4 @@
-"""CSV or Parquet table of predictions, with a partial file from which an interrupted run can be resumed."""
+"""CSV or Parquet table of predictions, with resumption of interrupted runs."""
 
 import csv
 import fcntl
@@ -100,7 +100,10 @@ class PredictionTable:
         self._file.write(json.dumps(row) + "\n")  # ASCII, so that names that are not UTF-8 are preserved
 
     def _read_earlier(self) -> dict[str, str | None]:
-        """Return the error or None of each path of an interrupted run; remove an incomplete last row."""
+        """Return the error or None of each path of an interrupted run.
+
+        An incomplete last row is removed.
+        """
         if not (content := self._partial.read_bytes()):
             return {}
         complete = content[: content.rfind(b"\n") + 1]

@@ -1,4 +1,4 @@
-"""HTTP client of a model on a server, for the command line, with retries while the server is overloaded."""
+"""HTTP client of a remote model, with retries during overload."""
 
 import math
 import time

@@ -1,4 +1,4 @@
-"""Batch classification of files: a list of files, or every image under a folder into one table."""
+"""Batch classification of a list of files or of a folder."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -65,7 +65,10 @@ def score(folder: Path, out: Path, model: Model) -> Scored:
 
 
 def classify_files(paths: Sequence[Path], model: Model) -> Iterator[dict[Path, PredictionRow]]:
-    """Classify files in batches; a file that cannot be read yields its error as the detail."""
+    """Classify files in batches.
+
+    A file that cannot be read yields its error as the detail.
+    """
     for batch in _batches(paths):
         contents = [content for content in batch.values() if isinstance(content, bytes)]
         predictions = iter(model.classify(contents) if contents else ())

@@ -32,7 +32,7 @@ class HttpProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Start the timeout for the first request."""
         super().connection_made(transport)  # type: ignore[arg-type]  # uvicorn's annotation is narrower
-        self.ws_protocol_class = None  # no route speaks WebSocket
+        self.ws_protocol_class = None  # no route uses WebSocket
         self._unfinished = 0  # bytes of an incomplete header section or incomplete trailers
         self._body_due = False  # the headers are complete and the request is not
         self._closes_after_body = False  # close after the rest of the body

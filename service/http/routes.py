@@ -59,9 +59,9 @@ def create_routes(worker: Worker) -> Starlette:
                 raise MethodNotAllowed(request.method, ", ".join(sorted(route.methods or ())))
         raise _not_found(request)
 
-    verbs = ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
+    methods = ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
     return Starlette(
-        routes=[*routes, Route("/{path:path}", reject, methods=verbs)],
+        routes=[*routes, Route("/{path:path}", reject, methods=methods)],
         exception_handlers={Problem: _problem, HTTPException: _http_exception, Exception: _internal_error},
     )
 

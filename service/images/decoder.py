@@ -1,4 +1,7 @@
-"""Decoder of image files: format detection by magic bytes, limits on the header, conversion to mode L or RGB."""
+"""Decoder of image files.
+
+The format is detected by magic bytes, the header is checked against limits, and the pixels become mode L or RGB.
+"""
 
 import logging
 import warnings
@@ -93,7 +96,7 @@ def _plugin(start: bytes) -> type[ImageFile]:
 
 
 def _problem(format_name: str | None, error: Exception) -> Problem:
-    """Convert a plugin's exception, which may be one of a dozen unrelated classes, to a problem."""
+    """Convert a plugin's exception, of any class, to a problem."""
     if isinstance(error, Image.DecompressionBombError):  # a frame exceeds the size in the file's header
         return ImageTooLarge(f"the image has too many pixels: {error}")
     cause = str(error) or type(error).__name__

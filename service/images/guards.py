@@ -1,4 +1,4 @@
-"""Limits on image files that are disproportionately expensive to decode, and detection of costly small files.
+"""Limits on image files that are disproportionately expensive to decode.
 
 A file of ordinary size can repeat a block that Pillow appends to all earlier ones, point every tag of a directory to
 the same megabytes, inflate its texts by a factor of 1000, or scan all its pixels many times. Extreme files are
@@ -36,7 +36,7 @@ _COSTLY_BLOCKS: Mapping[bytes, Sequence[bytes]] = {
 
 
 def is_costly(body: bytes) -> bool:
-    """Return whether a small file might block the event loop for longer than its size suggests."""
+    """Return whether a small file may be slow to decode on the event loop."""
     beginning = body[:2]
     if any(name in body for name in _COSTLY_BLOCKS.get(beginning, ())):
         return True
@@ -66,7 +66,9 @@ def check_blocks(body: Body) -> None:
 
 
 def check_scans(body: Body, num_pixels: int) -> None:
-    """Reject a JPEG with too many scans: each is a few bytes but covers ``num_pixels``.
+    """Reject a JPEG with too many scans.
+
+    A scan of a few bytes covers ``num_pixels``.
 
     Raises:
         UnreadableImage: the JPEG has more scans than any encoder writes.
@@ -98,7 +100,7 @@ def _count_scans(body: Body) -> int:
 
 
 def _count_gif_blocks(body: Body) -> int:
-    """Count the blocks before a GIF's first frame, up to the limit: Pillow joins comments in quadratic time."""
+    """Count the blocks before a GIF's first frame, up to the limit."""
     blocks = 0
     with suppress(IndexError):  # incomplete: Pillow raises an error
         at = 13 + (6 << (body[10] & 7) if body[10] & 0x80 else 0)  # after header, screen descriptor and palette
@@ -132,12 +134,18 @@ _load_directory, _load_exif = ImageFileDirectory_v2.load, Image.Exif.load
 
 
 def _load_with_read_limit(self: ImageFileDirectory_v2, fp: IO[bytes]) -> None:
-    """Limit the bytes read: Pillow copies the bytes of every tag, and many tags may share the same bytes."""
+    """Limit the total number of bytes read.
+
+    Pillow copies the bytes of every tag, and many tags may share the same bytes.
+    """
     _load_directory(self, cast("IO[bytes]", _ReadLimitedFile(fp)))
 
 
 def _load_without_prefixes(self: Image.Exif, data: bytes) -> None:
-    """Strip all prefixes at once: Pillow strips them one by one and copies the rest each time."""
+    """Strip all prefixes at once.
+
+    Pillow strips them one by one and copies the rest each time.
+    """
     at = 0
     while data.startswith(_EXIF, at):
         at += len(_EXIF)

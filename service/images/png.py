@@ -1,7 +1,8 @@
-"""Fast decoder of plain PNG files: a header, one chunk of 8-bit grey or RGB pixels and an end.
+"""Fast decoder of plain PNG files.
 
-Most clients send such files. Pillow's plugin parses the chunks in Python, which is most of the decoding cost of a small
-image. This module passes the pixels of a plain file directly to the same decoder.
+A plain file has a header, one chunk of 8-bit grey or RGB pixels and an end. Most clients send such files. Pillow's
+plugin parses the chunks in Python, which is most of the decoding cost of a small image. This module passes the pixels
+of a plain file directly to the same decoder.
 """
 
 import struct
@@ -18,7 +19,10 @@ _MODES = {b"\x08\x00\x00\x00\x00": "L", b"\x08\x02\x00\x00\x00": "RGB"}  # depth
 
 
 def read_plain_png(body: bytes, *, max_pixels: int) -> Image.Image | None:
-    """Decode a plain PNG of at most ``max_pixels``; return None for any other file, which needs Pillow's plugin."""
+    """Decode a plain PNG of at most ``max_pixels``.
+
+    Return None for any other file, which needs Pillow's plugin.
+    """
     if not (body.startswith(_BEGIN) and body.endswith(_END) and len(body) > _PIXELS + _AFTER):
         return None
     width, height, kind, checksum, length, name = _REST.unpack_from(body, len(_BEGIN))

@@ -1,1 +1,1 @@
-"""A worker's work for one request, whatever the protocol."""
+"""Processing of one request by a worker, independent of the protocol."""

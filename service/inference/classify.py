@@ -21,7 +21,7 @@ from service.prediction import Prediction
 from service.problems import BadRequest, Problem, ProblemBody
 
 INLINE_BYTES = INLINE_PIXELS = 64 * 1024  # larger images are decoded on a thread, not on the event loop
-TURN_S = 0.002  # of decoding, before the event loop handles other requests
+TURN_S = 0.002  # longest decoding before the event loop handles other requests
 
 Pixels = NDArray[np.uint8]
 
@@ -63,17 +63,20 @@ class Classification:
         pixels = await _settle(self._pixels(content))
         self.record_decoding(started)
         images = [pixels, *cover(pixels)] if self.query.explain else [pixels]
-        answer, *covered = await self._run_parts(images)
-        self.count_unfamiliar([answer])
-        prediction = self.model.renderer.prediction(answer, self.query.top)
+        whole, *covered = await self._run_parts(images)
+        self.count_unfamiliar([whole])
+        prediction = self.model.renderer.prediction(whole, self.query.top)
         if self.query.explain:
-            prediction["saliency"] = draw_saliency(pixels, answer, covered)
+            prediction["saliency"] = draw_saliency(pixels, whole, covered)
         if self.query.pixels:
             prediction["pixels"] = data_url(pixels)
         return self.model.renderer.one(prediction)
 
     async def many(self, contents: Sequence[bytes]) -> bytes:
-        """Classify encoded images and render the response; an invalid image has a problem in its place."""
+        """Classify encoded images and render the response.
+
+        The response has a problem in place of each invalid image.
+        """
         for name in ("explain", "pixels"):
             if getattr(self.query, name):
                 raise BadRequest(f"{name}=true is not supported for batches; send single images to classify")
@@ -81,19 +84,20 @@ class Classification:
         started = time.perf_counter()
         images = await self._decode_all(contents)
         self.record_decoding(started)
-        good = [image for image in images if not isinstance(image, dict)]
-        answers = await self.run(good) if good else []
-        self.count_unfamiliar(answers)
-        left = iter(answers)
+        valid = [image for image in images if not isinstance(image, dict)]
+        results = await self.run(valid) if valid else []
+        self.count_unfamiliar(results)
+        remaining = iter(results)
         predict = self.model.renderer.prediction
-        predictions = [image if isinstance(image, dict) else predict(next(left), self.query.top) for image in images]
+        predictions = [
+            image if isinstance(image, dict) else predict(next(remaining), self.query.top) for image in images
+        ]
         return self.model.renderer.many(predictions)
 
     async def _decode_all(self, contents: Sequence[bytes]) -> list[Pixels | ProblemBody]:
-        """Decode the images of a batch, at most as many at once as there are decode threads."""
-        outcomes: list[
-            Pixels | asyncio.Future[Pixels] | ProblemBody
-        ] = []  # exceptions in it would keep this frame alive
+        """Decode the images of a batch, at most one per decode thread at once."""
+        # problems as JSON: exceptions in the list would keep this frame alive
+        outcomes: list[Pixels | asyncio.Future[Pixels] | ProblemBody] = []
         waiting: set[asyncio.Future[Pixels]] = set()
         turn = time.perf_counter()
         try:
@@ -109,7 +113,7 @@ class Classification:
                 if time.perf_counter() - turn > TURN_S:
                     await asyncio.sleep(0)
                     turn = time.perf_counter()
-            return [await _settle_or_refuse(outcome) for outcome in outcomes]
+            return [await _settle_or_problem(outcome) for outcome in outcomes]
         finally:
             for future in waiting:
                 future.cancel()  # the request has ended
@@ -141,7 +145,7 @@ class Classification:
         self.model.metrics.decode_seconds.observe(self.timing.decode)
 
     async def run(self, images: Sequence[Pixels]) -> list[Prediction]:
-        """Run prepared images through the batcher and record the waiting and inference times."""
+        """Run prepared images in batches and record the queue and inference times."""
         job = self.model.batcher.submit(images, client_left=self.client_left)
         await job.done
         self.timing.queue += job.started - job.submitted
@@ -150,11 +154,11 @@ class Classification:
 
     async def _run_parts(self, images: Sequence[Pixels]) -> list[Prediction]:
         """Run an image and its covered copies, in parts that fit into the queue."""
-        most = self.worker.settings.max_queue
-        if len(images) <= most:
+        limit = self.worker.settings.max_queue
+        if len(images) <= limit:
             return await self.run(images)
-        parts = [images[start : start + most] for start in range(0, len(images), most)]
-        return [answer for part in parts for answer in await self.run(part)]
+        parts = [images[start : start + limit] for start in range(0, len(images), limit)]
+        return [prediction for part in parts for prediction in await self.run(part)]
 
     def count_unfamiliar(self, answers: Sequence[Prediction]) -> None:
         """Count unfamiliar images in the metrics."""
@@ -169,7 +173,7 @@ async def _settle(outcome: Pixels | asyncio.Future[Pixels]) -> Pixels:
         del outcome  # an exception would form a reference cycle with this frame
 
 
-async def _settle_or_refuse(outcome: Pixels | asyncio.Future[Pixels] | ProblemBody) -> Pixels | ProblemBody:
+async def _settle_or_problem(outcome: Pixels | asyncio.Future[Pixels] | ProblemBody) -> Pixels | ProblemBody:
     try:
         return outcome if isinstance(outcome, dict) else await _settle(outcome)
     except Problem as problem:

@@ -1,6 +1,7 @@
-"""Saliency by occlusion (Zeiler and Fergus 2014): the effect of covering each patch on the prediction.
+"""Saliency by occlusion (Zeiler and Fergus 2014).
 
-The model runs on each covered image, in batches with the images of other requests.
+The saliency of a patch is the effect of covering it on the prediction. The model runs on each covered image, in batches
+with the images of other requests.
 """
 
 import functools
@@ -15,7 +16,7 @@ from service.prediction import Prediction
 
 GRID = 7  # patches across and down
 PATCH = 1 / 4  # of the image's side
-_LEAST = 1e-7  # smallest probability that float32 output distinguishes from 0
+_MIN_PROBABILITY = 1e-7  # smallest probability that float32 output distinguishes from 0
 _ROUNDING = 1e-6  # of a logarithm: predictions of one image differ by this much between batch sizes
 
 Pixels = NDArray[np.uint8]
@@ -27,22 +28,22 @@ def cover(pixels: Pixels) -> list[Pixels]:
 
     A grey image is covered with black, its background; a colour image with its mean colour.
 
-    Shape: (H, W) or (H, W, 3) -> 49 times the same
+    Shape: (H, W) or (H, W, 3) -> 49 arrays of the same shape
     """
-    paper = np.zeros((), np.uint8) if pixels.ndim == 2 else pixels.mean(axis=(0, 1)).round().astype(np.uint8)
+    fill = np.zeros((), np.uint8) if pixels.ndim == 2 else pixels.mean(axis=(0, 1)).round().astype(np.uint8)
     covered = []
     for window in _windows(pixels.shape[0], pixels.shape[1]):
         copy = pixels.copy()
-        copy[window] = paper
+        copy[window] = fill
         covered.append(copy)
     return covered
 
 
 def draw_saliency(pixels: Pixels, whole: Prediction, covered: Sequence[Prediction]) -> str:
-    """Return the saliency as a grey PNG data URL of the image's size; brighter pixels matter more.
+    """Return the saliency as a grey PNG data URL of the image's size.
 
-    The value of a pixel is the mean drop of the log probability over the patches that cover it, scaled so that the
-    largest is white. Pixels without a drop are black.
+    Brighter pixels matter more. The value of a pixel is the mean drop of the log probability over the patches that
+    cover it, scaled so that the largest is white. Pixels without a drop are black.
 
     Args:
         pixels: the image.
@@ -50,15 +51,15 @@ def draw_saliency(pixels: Pixels, whole: Prediction, covered: Sequence[Predictio
         covered: the predictions for the images of :func:`cover`.
     """
     label = int(np.argmax(whole.probabilities))
-    before, *after = (math.log(max(_LEAST, answer.probabilities[label])) for answer in (whole, *covered))
+    before, *after = (math.log(max(_MIN_PROBABILITY, result.probabilities[label])) for result in (whole, *covered))
     height, width = pixels.shape[:2]
     drops, counts = np.zeros((height, width)), np.zeros((height, width))
     for window, logarithm in zip(_windows(height, width), after, strict=True):
         drops[window] += max(0.0, before - logarithm)
         counts[window] += 1
     saliency = drops / counts
-    most = float(saliency.max())
-    levels = (saliency * (255 / most if most > _ROUNDING else 0)).round().astype(np.uint8)
+    largest = float(saliency.max())
+    levels = (saliency * (255 / largest if largest > _ROUNDING else 0)).round().astype(np.uint8)
     return data_url(levels)
 
 

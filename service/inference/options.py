@@ -13,7 +13,7 @@ _MAX_QUERY = 4096  # bytes
 class Query:
     """The options of a classify request."""
 
-    top: int | None = None  # number of most likely classes to return; None for all
+    top: int | None = None  # number of most probable classes to return; None for all
     explain: bool = False  # whether to return the saliency
     pixels: bool = False  # whether to return the preprocessed image
 
@@ -34,7 +34,7 @@ def read_query(query_string: bytes) -> Query:
     fields = dict(parse_qsl(query_string.decode("latin-1"), keep_blank_values=True))
     top = fields.get("top")
     if top is not None and not (top.isascii() and top.isdigit() and len(top) < 10 and int(top) > 0):
-        raise BadRequest(f"top={top[:50]!r}: expected a whole number from 1 on")
+        raise BadRequest(f"top={top[:50]!r}: expected a whole number, at least 1")
     return Query(
         top=None if top is None else int(top),
         explain=_read_flag(fields, "explain"),

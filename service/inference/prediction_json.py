@@ -1,4 +1,4 @@
-"""Predictions as JSON."""
+"""JSON rendering of predictions."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -12,20 +12,20 @@ class PredictionRenderer:
     """Renders the predictions of one model."""
 
     def __init__(self, model: str, version: str, class_names: Sequence[str]) -> None:
-        self._named = {"model": model, "version": version}
+        self._model_fields = {"model": model, "version": version}
         self._class_names = class_names
 
     def prediction(self, answer: Prediction, top: int | None = None) -> dict[str, Any]:
         """Return the JSON object for one image, with unrounded probabilities.
 
-        All classes are in class order; with ``top``, the ``top`` most likely classes, most likely first.
+        All classes are in class order; with ``top``, the ``top`` most probable classes, most probable first.
         """
         values = answer.probabilities
         confidence = max(values)
         probabilities = dict(zip(self._class_names, values, strict=True))
         if top is not None:
-            likeliest = sorted(probabilities, key=probabilities.__getitem__, reverse=True)[:top]
-            probabilities = {name: probabilities[name] for name in likeliest}
+            most_probable = sorted(probabilities, key=probabilities.__getitem__, reverse=True)[:top]
+            probabilities = {name: probabilities[name] for name in most_probable}
         label = self._class_names[values.index(confidence)]
         prediction = {"label": label, "confidence": confidence, "probabilities": probabilities}
         if answer.familiarity is not None:
@@ -34,8 +34,8 @@ class PredictionRenderer:
 
     def one(self, prediction: Mapping[str, Any]) -> bytes:
         """Render the response for a single image."""
-        return orjson.dumps({**self._named, **prediction})
+        return orjson.dumps({**self._model_fields, **prediction})
 
     def many(self, predictions: Sequence[Mapping[str, Any]]) -> bytes:
         """Render the response for a batch of predictions and problems."""
-        return orjson.dumps({**self._named, "predictions": predictions})
+        return orjson.dumps({**self._model_fields, "predictions": predictions})

@@ -36,12 +36,12 @@ class ServedModel:
     def __str__(self) -> str:
         return (
             f"{self.card.name}/{self.card.version} ({self.card.precision} on {self.classifier.device}, "
-            f"{self.batcher.max_batch_size} a batch)"
+            f"{self.batcher.max_batch_size} images per batch)"
         )
 
 
 class ModelRepository:
-    """Every served model, by name and version."""
+    """All served models, by name and version."""
 
     def __init__(self, models: Mapping[str, Mapping[str, ServedModel]]) -> None:
         self.models = models
@@ -73,7 +73,7 @@ class ModelRepository:
 
 
 def highest(versions: Iterable[str]) -> str:
-    """Return the version for requests without a version."""
+    """Return the highest version, which serves requests without a version."""
     return max(versions, key=int)
 
 

@@ -1,25 +1,28 @@
-"""The bytes of all request bodies that a worker holds at once."""
+"""Limit on the bytes of all request bodies that a worker holds at once."""
 
-from service.problems import Overloaded
+from service.problems import RETRY_AFTER_S, Overloaded
 
 
 class UploadBudget:
-    """A counter with a limit: bodies take bytes as they arrive and release them when they are done."""
+    """Counts the bytes of request bodies from arrival until ``release``."""
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
         self.held = 0
 
     def take(self, count: int) -> None:
-        """Count ``count`` bytes more.
+        """Add ``count`` bytes.
 
         Raises:
-            Overloaded: more than the limit is held; the bytes are counted all the same, until they are released.
+            Overloaded: the total exceeds the limit; the bytes still count until ``release``.
         """
         self.held += count
         if self.held > self.limit:
-            raise Overloaded(f"uploads of over {self.limit} bytes are being worked on; try again later")
+            raise Overloaded(
+                f"upload limit reached: {self.held} bytes of request bodies (limit {self.limit}); "
+                f"retry after {RETRY_AFTER_S} s"
+            )
 
     def release(self, count: int) -> None:
-        """Count ``count`` bytes less."""
+        """Subtract ``count`` bytes."""
         self.held -= count

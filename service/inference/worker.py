@@ -1,4 +1,4 @@
-"""The state of one worker process: its models, its readiness and its requests in flight."""
+"""State of a worker process: models, readiness and requests in flight."""
 
 import asyncio
 import gc
@@ -53,7 +53,7 @@ class Worker:
         """Load, check and warm up every model on a thread; no event loop is needed yet.
 
         Args:
-            plans: of the models; made here if None.
+            plans: of the models; computed if None.
             gpu: index of the GPU, if one is used.
         """
 
@@ -69,7 +69,7 @@ class Worker:
     def start(self) -> None:
         """Become ready when the models are loaded, without blocking the event loop."""
         self._starting = asyncio.get_running_loop().create_task(self.become_ready())
-        self._starting.add_done_callback(_freeze_garbage)
+        self._starting.add_done_callback(_tune_garbage_collection)
 
     async def become_ready(self) -> None:
         """Wait for the models that ``begin_loading`` loads."""
@@ -103,7 +103,7 @@ class Worker:
                 self._idle.set()
 
     async def drain(self) -> None:
-        """Refuse new requests and wait for those in flight, for at most CLASSIFIER_DRAIN_MS."""
+        """Refuse new requests and wait up to CLASSIFIER_DRAIN_MS for those in flight."""
         self.state = "draining"
         logger.info("draining: %d requests in flight", self.in_flight)
         while self.in_flight:
@@ -121,13 +121,16 @@ class Worker:
             self._models.close()
 
     def drain_on_signals(self) -> None:
-        """Drain before the current action of SIGTERM and SIGINT; a second signal skips draining."""
+        """Drain before the current action of SIGTERM and SIGINT.
+
+        A second signal skips draining.
+        """
         loop = asyncio.get_running_loop()
         for signum in (signal.SIGTERM, signal.SIGINT):
             signal.signal(signum, _Drainer(self, loop, signal.getsignal(signum)))
 
 
-def _freeze_garbage(_starting: asyncio.Task[None]) -> None:
+def _tune_garbage_collection(_starting: asyncio.Task[None]) -> None:
     """Exclude all loaded objects from garbage collection, and collect less often.
 
     A request leaves no reference cycles. Python's default, a collection per 700 new objects, took a tenth of the time
@@ -139,7 +142,10 @@ def _freeze_garbage(_starting: asyncio.Task[None]) -> None:
 
 
 class _Drainer:
-    """A signal handler that drains first; Ctrl-C reaches a worker twice: SIGINT, and SIGTERM from the supervisor."""
+    """A signal handler that drains first.
+
+    Ctrl-C sends a worker two signals: SIGINT, and SIGTERM from the supervisor.
+    """
 
     def __init__(self, worker: Worker, loop: asyncio.AbstractEventLoop, then: Callable[..., Any] | int | None) -> None:
         self._worker, self._loop, self._then = worker, loop, then

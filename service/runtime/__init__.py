@@ -1,1 +1,1 @@
-"""ONNX Runtime and the machine: sessions, devices, the plan of how each model is served."""
+"""ONNX Runtime sessions, devices and the serving plan of each model."""

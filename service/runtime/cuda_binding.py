@@ -1,4 +1,7 @@
-"""Buffers for one batch size on a GPU: page-locked images, and input and outputs in GPU memory, allocated once."""
+"""Preallocated buffers for one batch size on a GPU.
+
+The images are in page-locked memory, the input and outputs in GPU memory.
+"""
 
 import ctypes
 import logging
@@ -47,7 +50,10 @@ class BoundBatch:
             self._binding.bind_ortvalue_output(name, output)
 
     def run(self, images: Images) -> list[NDArray[Any]]:
-        """Return the outputs for at most ``size`` images; the rest of the batch keeps old images and is ignored."""
+        """Return the outputs for at most ``size`` images.
+
+        The rest of the batch keeps old images, and its outputs are discarded.
+        """
         self._images[: len(images)] = images
         self._input.update_inplace(self._images)
         self._session.run_with_iobinding(self._binding)
@@ -55,12 +61,16 @@ class BoundBatch:
 
 
 def page_locked(shape: Sequence[int]) -> Images:
-    """Return zeroed page-locked memory; ordinary memory, with a warning, if CUDA cannot allocate it."""
+    """Return zeroed page-locked memory.
+
+    If CUDA cannot allocate it, log a warning and return ordinary memory.
+    """
     count, address = math.prod(shape), ctypes.c_void_p()
     try:
         cuda = ctypes.CDLL(f"libcudart.so.{build_and_package_info.cuda_version.split('.')[0]}")  # loaded already
         code = cuda.cudaHostAlloc(ctypes.byref(address), ctypes.c_size_t(count), ctypes.c_uint(_PORTABLE))
-    except (OSError, AttributeError) as error:  # another system's name; a package without CUDA
+    except (OSError, AttributeError) as error:
+        # other library name on other systems; no cuda_version in packages without CUDA
         code = error
     if code != 0:
         logger.warning("batches are not in page-locked memory, so copying them to the GPU takes longer: %s", code)

@@ -7,7 +7,10 @@ from service.settings import Settings
 
 
 def count_gpus() -> int:
-    """Return the NVIDIA GPUs that the driver shows (CUDA_VISIBLE_DEVICES respected), 0 without a driver."""
+    """Return the number of visible NVIDIA GPUs, 0 without a driver.
+
+    CUDA_VISIBLE_DEVICES is respected.
+    """
     import pynvml  # BentoML depends on it  # noqa: PLC0415
 
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
@@ -38,5 +41,5 @@ def cores_per_worker(settings: Settings) -> int:
 
 
 def gpu_index(worker_index: int) -> int:
-    """Return the GPU of the ``worker_index``-th worker (from 1): workers take turns."""
+    """Return the GPU of the ``worker_index``-th worker (from 1), round-robin."""
     return (worker_index - 1) % max(count_gpus(), 1)

@@ -1,4 +1,4 @@
-"""The model repository on disk: its files, and a file loaded and compared with its path."""
+"""Model files on disk: discovery, loading and a check against their paths."""
 
 import re
 from pathlib import Path
@@ -25,12 +25,16 @@ def find_model_files(folder: Path) -> ModelFiles:
         if _NAME.fullmatch(name) and version.isascii() and version.isdigit():
             files.setdefault(name, {})[version] = path
     if not files:
-        raise ModelLoadError(f"no NAME/VERSION/{MODEL_FILE} under {folder}; set CLASSIFIER_MODELS_DIR, or train one")
+        raise ModelLoadError(
+            f"no NAME/VERSION/{MODEL_FILE} under {folder}; set CLASSIFIER_MODELS_DIR, or train a model"
+        )
     return files
 
 
 def load_classifier(path: Path, settings: Settings, *, threads: int, gpu: int = 0) -> OnnxClassifier:
-    """Load one model file and check its card against its path; the golden check is the caller's.
+    """Load one model file and check its card against its path.
+
+    The caller runs the golden check.
 
     Raises:
         ModelLoadError: see OnnxClassifier; or the card names another model, version or precision than the path.
@@ -40,9 +44,11 @@ def load_classifier(path: Path, settings: Settings, *, threads: int, gpu: int = 
     card = classifier.card
     found, expected = (card.name, card.version), path.parts[-3:-1]
     if found != expected:
-        raise ModelLoadError(f"{path}: its card says {'/'.join(found)}, its folder {'/'.join(expected)}")
+        raise ModelLoadError(f"{path}: its card says {'/'.join(found)}, expected {'/'.join(expected)} as in the path")
     if path.name != MODEL_FILES[card.precision]:
-        raise ModelLoadError(f"{path}: its card says {card.precision}, which {MODEL_FILES[card.precision]} is for")
+        raise ModelLoadError(
+            f"{path}: its card says {card.precision}, expected the file name {MODEL_FILES[card.precision]}"
+        )
     try:
         preparer(card.preparation, classifier.image_shape)
     except ValueError as error:

@@ -1,4 +1,7 @@
-"""The serving plan of each model version: file, device, threads and batch size, measured once for all workers."""
+"""Serving plan of each model version: file, device, threads and batch size.
+
+The plans are measured once for all workers.
+"""
 
 import logging
 from dataclasses import dataclass
@@ -22,7 +25,7 @@ INLINE_BELOW_S = 0.001  # a full batch under this costs less than waking a threa
 
 @dataclass(frozen=True, kw_only=True)
 class ServingPlan:
-    """How a worker serves one version of one model."""
+    """Serving plan of one version of one model."""
 
     path: Path  # of the ONNX file
     device: Device
@@ -49,9 +52,10 @@ def make_plans(settings: Settings, *, threads: int) -> ServingPlans:
 
 
 def make_plan(path: Path, settings: Settings, *, threads: int) -> ServingPlan:
-    """Load, check and time one version, given its float32 file; with ``device=auto`` also on the CPU.
+    """Load, check and time one version, given its float32 file.
 
-    A model that is cheap enough for the event loop of the CPU is not worth the transfer to a GPU.
+    With ``device=auto`` and a GPU, the version is also timed on the CPU. A model that is cheap enough for the event
+    loop of the CPU is not worth the transfer to a GPU.
     """
     plan = _make_plan(path, settings, threads=threads)
     if plan.device == "cuda" and settings.device == "auto":
@@ -85,20 +89,20 @@ def _make_plan(path: Path, settings: Settings, *, threads: int) -> ServingPlan:
 
 
 def choose_classifier(path: Path, settings: Settings, *, threads: int) -> OnnxClassifier:
-    """Load and check the file of one version that will be served, given the path of its float32 file.
+    """Choose, load and check the file of one version, given its float32 file.
 
-    By default that is the int8 file on the CPU, and the float16 file on a GPU, if it is faster on this machine and
-    passes its golden check. Only the file that will be served is checked.
+    By default the choice is the int8 file on the CPU, and the float16 file on a GPU, if it is faster on this machine
+    and passes its golden check. Only the chosen file is checked.
 
     Raises:
         ModelLoadError: the file cannot be loaded or fails its golden check.
         DeviceError: see load_classifier.
     """
     float32 = load_classifier(path, settings, threads=threads)
-    quick = _find_quick(float32, settings)
-    if quick is not None:
+    low_precision = _find_low_precision(float32, settings)
+    if low_precision is not None:
         try:
-            classifier = load_classifier(quick, settings, threads=threads)
+            classifier = load_classifier(low_precision, settings, threads=threads)
             if settings.precision != "auto" or _is_faster(classifier, float32, settings):
                 classifier.check_golden()
                 return classifier
@@ -110,8 +114,8 @@ def choose_classifier(path: Path, settings: Settings, *, threads: int) -> OnnxCl
     return float32
 
 
-def _find_quick(float32: OnnxClassifier, settings: Settings) -> Path | None:
-    """Return the path of the lower-precision file for the device in use, or None if there is none to be used."""
+def _find_low_precision(float32: OnnxClassifier, settings: Settings) -> Path | None:
+    """Return the lower-precision file for the device, or None to use float32."""
     if settings.precision == "float32":
         return None
     precision = QUICK_PRECISION[float32.device]
@@ -137,16 +141,19 @@ def measure_batch(classifier: OnnxClassifier, max_batch_size: int) -> tuple[int,
     """
     if classifier.device == "cuda":
         return max_batch_size, time_batch(classifier, max_batch_size)
-    few = min(max_batch_size, 8)
-    classifier.run_blank(few)
-    seconds_per_image = time_batch(classifier, few) / few
+    count = min(max_batch_size, 8)
+    classifier.run_blank(count)
+    seconds_per_image = time_batch(classifier, count) / count
     if (size := max(1, int(BATCH_S / seconds_per_image))) < max_batch_size:
         return size, size * seconds_per_image
     return max_batch_size, time_batch(classifier, max_batch_size)  # waking threads distorts the time of a small batch
 
 
 def time_batch(classifier: OnnxClassifier, count: int) -> float:
-    """Return the fastest of several runs, in seconds; more runs for a cheap model, as other work disturbs a start."""
+    """Return the fastest of several runs, in seconds.
+
+    A cheap model has more runs, because other work at start disturbs short measurements.
+    """
     if classifier.device == "cuda":
         classifier.run_blank(count)  # not timed: it opens the session of the batch size
     times = [classifier.run_blank(count), classifier.run_blank(count)]

@@ -1,4 +1,4 @@
-"""An ONNX file in ONNX Runtime: uint8 images to class probabilities, with a check against golden images."""
+"""ONNX Runtime sessions: uint8 images to class probabilities, and golden checks."""
 
 import time
 import zipfile
@@ -32,7 +32,10 @@ class DeviceError(RuntimeError):
 
 
 class OnnxClassifier:
-    """A model in ONNX Runtime: input ``images``, outputs ``probabilities`` and, in some models, ``familiarity``."""
+    """A model in ONNX Runtime.
+
+    Input ``images``; outputs ``probabilities`` and, in some models, ``familiarity``.
+    """
 
     def __init__(self, path: Path, *, device: Literal["auto", "cpu", "cuda"], threads: int, gpu: int = 0) -> None:
         """Load ``path`` on ``device`` with ``threads`` CPU threads.
@@ -76,9 +79,10 @@ class OnnxClassifier:
         return probabilities
 
     def _run(self, images: Images) -> list[NDArray[Any]]:
-        """Return the outputs; on a GPU the batch is padded to a power of two, and each size has its own session.
+        """Return the outputs of the model.
 
-        With one session for all sizes, cuDNN plans every convolution again whenever the batch size changes.
+        On a GPU the batch is padded to a power of two, and each size has its own session. With one session for all
+        sizes, cuDNN plans every convolution again whenever the batch size changes.
         """
         if self.device == "cpu":
             outputs: list[NDArray[Any]] = self._session.run(self._outputs, {"images": images})
@@ -90,7 +94,10 @@ class OnnxClassifier:
         return self._bound[size].run(images)
 
     def _open(self, threads: int) -> tuple[ort.InferenceSession, Device]:
-        """Open a session and return it with its device: ONNX Runtime falls back to the CPU without an exception."""
+        """Open a session and return it with its device.
+
+        ONNX Runtime falls back to the CPU without an exception.
+        """
         options = session_options(threads, exact=self._exact)
         try:
             session = ort.InferenceSession(self.path, options, providers=self._providers)
@@ -102,13 +109,13 @@ class OnnxClassifier:
         session, device = self._open(threads=1)
         if device != self.device:
             raise DeviceError(
-                f"{self.path}: a batch size found no room on the GPU; free some of its memory, or set "
-                "CLASSIFIER_MAX_BATCH_SIZE lower or CLASSIFIER_DEVICE=cpu"
+                f"{self.path}: not enough GPU memory for another batch size; free GPU memory, lower "
+                "CLASSIFIER_MAX_BATCH_SIZE or set CLASSIFIER_DEVICE=cpu"
             )
         return session
 
     def check_golden(self, *, limit: int | None = None) -> None:
-        """Compare with the probabilities that training stored for the golden images of the version.
+        """Compare with the stored probabilities of the golden images.
 
         Args:
             limit: number of images to compare; None for all.
@@ -125,7 +132,9 @@ class OnnxClassifier:
             )
 
     def golden_difference(self, *, limit: int | None = None) -> float:
-        """Return the largest difference of a probability over the golden images, 0..1; NaN if there is one.
+        """Return the largest difference of a probability over the golden images.
+
+        Range 0..1; NaN if a probability is NaN.
 
         Raises:
             ModelLoadError: the golden file is missing or unreadable.
@@ -177,7 +186,7 @@ class OnnxClassifier:
     def _read_image_shape(self) -> tuple[int, ...]:
         inputs, outputs = self._session.get_inputs(), {output.name: output for output in self._session.get_outputs()}
         shape = inputs[0].shape if inputs else []
-        is_ours = (
+        meets_contract = (
             [node.name for node in inputs] == ["images"]
             and inputs[0].type == "tensor(uint8)"
             and len(shape) in {3, 4}
@@ -186,11 +195,11 @@ class OnnxClassifier:
             and outputs["probabilities"].shape[1:] == [len(self.card.class_names)]
             and all(len(output.shape) == 1 for name, output in outputs.items() if name == FAMILIARITY)
         )
-        if not is_ours:
+        if not meets_contract:
             found = ", ".join(f"{node.name} {node.type} {node.shape}" for node in (*inputs, *outputs.values()))
             raise ModelLoadError(
                 f"{self.path}: expected input images uint8 (N, H, W) or (N, H, W, 3) and output probabilities "
-                f"(N, {len(self.card.class_names)}), with {FAMILIARITY}, if at all, as (N,); got {found}"
+                f"(N, {len(self.card.class_names)}), optionally {FAMILIARITY} (N,); got {found}"
             )
         return tuple(shape[1:])
 
@@ -210,7 +219,7 @@ def session_options(threads: int, *, exact: bool) -> ort.SessionOptions:
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads  # ONNX Runtime would size its pool to the host, not to the container
     options.inter_op_num_threads = 1
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # idle threads would burn whole cores
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # spinning idle threads occupy whole cores
     if exact:
         options.add_session_config_entry("session.x64quantprecision", "1")
     options.log_severity_level = 3  # errors only; the device in use is logged by the worker

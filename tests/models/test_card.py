@@ -21,22 +21,22 @@ CARD = ModelCard(
 )
 
 
-def test_a_card_survives_the_metadata_of_a_file():
+def test_card_survives_the_metadata_of_a_file():
     assert ModelCard.from_metadata(CARD.to_metadata()) == CARD
 
 
-def test_a_file_without_a_card_is_told_what_is_missing():
+def test_error_for_a_file_without_a_card_names_the_key():
     with pytest.raises(ModelCardError, match="model_card"):
         ModelCard.from_metadata({})
 
 
 @pytest.mark.parametrize("text", ["not json", "[]", "{}", '{"class_names": []}'])
-def test_an_unreadable_card_is_an_error_of_its_own_class(text):
+def test_unreadable_card_is_a_model_card_error(text):
     with pytest.raises(ModelCardError):
         ModelCard.from_metadata({METADATA_KEY: text})
 
 
-def test_a_field_that_the_card_does_not_know_is_an_error():
+def test_unknown_field_is_an_error():
     fields = json.loads(CARD.to_metadata()[METADATA_KEY]) | {"mean": 0.5}
     with pytest.raises(ModelCardError, match="mean"):
         ModelCard.from_metadata({METADATA_KEY: json.dumps(fields)})
@@ -52,6 +52,6 @@ def test_a_field_that_the_card_does_not_know_is_an_error():
         ("class_names", ()),
     ],
 )
-def test_a_wrong_value_is_named(field, value):
+def test_error_names_the_field_with_the_invalid_value(field, value):
     with pytest.raises(ModelCardError, match=field):
         dataclasses.replace(CARD, **{field: value})

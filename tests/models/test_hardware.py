@@ -1,4 +1,4 @@
-"""The cores that a process may use."""
+"""Number of usable CPU cores."""
 
 import pytest
 
@@ -9,7 +9,7 @@ from models.hardware import available_cores
     ("content", "cores"),
     [("100000 100000", 1), ("50000 100000", 1), ("max 100000", None), ("900000000 100000", None)],
 )
-def test_available_cores_honours_the_quota_of_a_container(tmp_path, content, cores):
+def test_available_cores_are_limited_by_the_container_quota(tmp_path, content, cores):
     path = tmp_path / "cpu.max"
     path.write_text(content)
     without_quota = available_cores(tmp_path / "none")

@@ -18,7 +18,7 @@ MNIST = np.load(TESTS / "data" / "mnist-test-500.npz")["images"]
 
 
 def on_canvas(image, *, side=200, canvas=(280, 280), at=(40, 40)):
-    """White ink on black, as a drawing page sends it."""
+    """Place a digit, white on black, on a canvas as a drawing page does."""
     page = Image.new("L", canvas, 0)
     page.paste(enlarged(image, side), at)
     return page
@@ -34,20 +34,20 @@ def coloured(picture, ink, paper):
 
 
 def share_like_mnist(frame, *, count=60):
-    """The share of digits that come nearer to themselves, in MNIST's own pixels, than to any other digit."""
-    natives = MNIST[:count].reshape(count, -1).astype(int)
+    """Return the share of prepared digits whose nearest image is their own."""
+    originals = MNIST[:count].reshape(count, -1).astype(int)
     prepared = [digit(frame(image)).ravel().astype(int) for image in MNIST[:count]]
-    nearest = [np.abs(natives - pixels).sum(axis=1).argmin() for pixels in prepared]
+    nearest = [np.abs(originals - pixels).sum(axis=1).argmin() for pixels in prepared]
     return float(np.mean(np.array(nearest) == np.arange(count)))
 
 
-def test_an_image_of_mnist_passes_bit_for_bit():
+def test_mnist_image_is_unchanged():
     for image in MNIST:
         np.testing.assert_array_equal(digit(Image.fromarray(image)), image)
         np.testing.assert_array_equal(digit(Image.fromarray(image).convert("RGB")), image)
 
 
-def test_what_only_has_mnists_size_does_not_pass():
+def test_other_image_of_mnist_size_is_prepared():
     for image in MNIST[:20]:
         blue = coloured(Image.fromarray(image), (0, 0, 255), (0, 0, 0))
         assert difference(digit(blue), image) < 2
@@ -56,20 +56,20 @@ def test_what_only_has_mnists_size_does_not_pass():
         assert difference(digit(Image.fromarray(cornered)), image) < 5
 
 
-def test_an_image_of_the_models_size_passes_bit_for_bit():
+def test_photo_of_the_model_size_is_unchanged():
     for image in CIFAR:
         np.testing.assert_array_equal(photo(Image.fromarray(image), (32, 32)), image)
 
 
 @pytest.mark.parametrize("level", [0, 7, 128, 255])
 @pytest.mark.parametrize("mode", ["L", "RGB"])
-def test_a_blank_picture_keeps_its_pixels(mode, level):
+def test_blank_picture_keeps_its_level(mode, level):
     for size in ((28, 28), (1, 1), (500, 3), (3000, 2000)):
         picture = Image.new(mode, size, (level,) * len(mode))
         np.testing.assert_array_equal(digit(picture), np.full((28, 28), level))
 
 
-def test_paper_that_is_only_a_little_uneven_is_blank():
+def test_paper_with_little_noise_is_blank():
     noise = np.random.default_rng(0).integers(200, 210, (90, 90), dtype=np.uint8)
     assert digit(Image.fromarray(noise)).min() >= 200
 
@@ -80,7 +80,7 @@ def test_paper_that_is_only_a_little_uneven_is_blank():
     st.sampled_from([1, 1, 2, 9, 40]),
     st.tuples(st.integers(1, 40), st.integers(1, 40)),
 )
-def test_any_picture_gets_the_models_shape(pixels, factor, size):
+def test_any_picture_is_prepared_to_the_model_shape(pixels, factor, size):
     picture = Image.fromarray(pixels.squeeze(axis=2) if pixels.shape[2] == 1 else pixels)
     picture = picture.resize((picture.width * factor, picture.height), Image.Resampling.NEAREST)
     prepared = digit(picture)
@@ -90,14 +90,14 @@ def test_any_picture_gets_the_models_shape(pixels, factor, size):
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 5000), (5000, 1), (7000, 7000), (29, 28)])
-def test_extreme_pictures_get_the_models_shape(size):
+def test_extreme_pictures_are_prepared_to_the_model_shape(size):
     picture = Image.new("L", size, 255)
     picture.putpixel((size[0] // 2, size[1] // 2), 0)
     assert digit(picture).shape == (28, 28)
     assert photo(picture, (32, 24)).shape == (32, 24, 3)
 
 
-def test_a_thin_line_on_a_vast_canvas_is_ink():
+def test_thin_line_on_a_large_canvas_is_ink():
     picture = Image.new("L", (5000, 5000), 255)
     ImageDraw.Draw(picture).line((100, 100, 4900, 4900), fill=0, width=20)
     prepared = digit(picture)
@@ -105,7 +105,7 @@ def test_a_thin_line_on_a_vast_canvas_is_ink():
     assert np.count_nonzero(np.diagonal(prepared)) >= 18
 
 
-def test_ink_is_fitted_into_20_pixels_by_its_centre_of_mass():
+def test_ink_fits_20_pixels_and_its_centre_of_mass_is_centred():
     for image in MNIST[:100]:
         prepared = digit(on_canvas(image, at=(3, 77)))
         rows, columns = prepared.any(axis=1).nonzero()[0], prepared.any(axis=0).nonzero()[0]
@@ -116,7 +116,7 @@ def test_ink_is_fitted_into_20_pixels_by_its_centre_of_mass():
 
 
 @pytest.mark.parametrize("side", [28, 45, 100, 200, 700, 1900])
-def test_a_digit_of_any_size_comes_back_as_mnist_has_it(side):
+def test_digit_of_any_size_is_prepared_like_mnist(side):
     frame = functools.partial(on_canvas, side=side, canvas=(2000, 1000) if side < 900 else (2000, 2000), at=(31, 17))
     assert share_like_mnist(frame, count=20) == 1
     assert np.median([difference(digit(frame(image)), image) for image in MNIST[:20]]) < 7
@@ -129,31 +129,31 @@ def test_paper_and_ink_may_have_any_colour():
         assert share_like_mnist(lambda image, ink=ink, paper=paper: coloured(on_canvas(image), ink, paper)) >= 0.98
 
 
-def test_faint_ink_becomes_white():
+def test_faint_ink_is_scaled_to_white():
     faint = on_canvas(MNIST[0]).point(lambda level: 200 - level // 6)
     assert difference(digit(faint), digit(on_canvas(MNIST[0]))) < 4
 
 
-def test_polarity_makes_no_difference():
+def test_polarity_does_not_change_the_result():
     for image in MNIST[:50]:
         for side, canvas in ((28, (40, 40)), (150, (256, 256)), (200, (280, 280))):
             page = on_canvas(image, side=side, canvas=canvas, at=(5, 6))
-            assert np.abs(digit(page).astype(int) - digit(inverted(page))).max() <= 2  # roundings
+            assert np.abs(digit(page).astype(int) - digit(inverted(page))).max() <= 2  # rounding
 
 
-def test_black_on_white_of_mnists_size_is_read():
+def test_inverted_mnist_image_is_prepared_like_mnist():
     assert np.mean([difference(digit(Image.fromarray(255 - image)), image) for image in MNIST[:100]]) < 2
 
 
-def test_place_makes_no_difference():
+def test_position_does_not_change_the_result():
     for image in MNIST[:20]:
         frame = functools.partial(on_canvas, image, side=150, canvas=(256, 256))
         expected = digit(frame(at=(0, 0)))
         for at in ((106, 0), (0, 106), (41, 33), (-10, 95)):  # 4 of 28 rows and columns are margin
-            assert difference(digit(frame(at=at)), expected) < 2  # ink is looked at in steps of two pixels here
+            assert difference(digit(frame(at=at)), expected) < 2  # here the search runs at half the resolution
 
 
-def test_a_tight_crop_is_read():
+def test_tight_crop_is_prepared_like_mnist():
     def crop(image):
         return Image.fromarray(image).crop(Image.fromarray(image).getbbox())
 
@@ -161,7 +161,7 @@ def test_a_tight_crop_is_read():
     assert share_like_mnist(lambda image: inverted(crop(image))) >= 0.98
 
 
-def test_specks_do_not_move_the_frame():
+def test_specks_do_not_change_the_result():
     page = on_canvas(MNIST[0])
     expected = digit(page)
     for at in ((3, 4), (270, 9), (12, 275), (271, 272)):
@@ -169,7 +169,7 @@ def test_specks_do_not_move_the_frame():
     np.testing.assert_array_equal(digit(page), expected)
 
 
-def test_strokes_apart_are_one_digit():
+def test_separate_strokes_are_one_digit():
     page = Image.new("L", (280, 280), 255)
     pen = ImageDraw.Draw(page)
     pen.rectangle((60, 40, 80, 240), fill=0)
@@ -178,17 +178,17 @@ def test_strokes_apart_are_one_digit():
     assert min(prepared[:, :12].max(), prepared[:, 16:].max()) > 240
 
 
-def test_a_photo_is_cut_to_its_centre():
+def test_photo_is_cropped_to_its_centre():
     page = Image.new("RGB", (300, 100), (255, 0, 0))
     page.paste((0, 0, 255), (100, 0, 200, 100))
     page.paste((0, 255, 0), (200, 0, 300, 100))
     for turned in (page, page.rotate(90, expand=True)):
         prepared = photo(turned, (32, 32)).astype(int)
-        assert np.abs(prepared - (0, 0, 255)).max() <= 20  # the edge looks a little beyond itself
+        assert np.abs(prepared - (0, 0, 255)).max() <= 20  # the filter reaches over the edge
     assert (photo(page, (10, 30))[:, [0, 15, 29]] == [(255, 0, 0), (0, 0, 255), (0, 255, 0)]).all()
 
 
-def test_a_shadow_is_no_ink():
+def test_shadow_is_not_ink():
     differences = []
     for image in MNIST[:20]:
         page = inverted(on_canvas(image, side=150, canvas=(256, 256), at=(50, 60)))
@@ -196,10 +196,10 @@ def test_a_shadow_is_no_ink():
         shadowed = Image.fromarray((np.asarray(page) * shadow).astype(np.uint8))
         differences.append(difference(digit(shadowed), digit(page)))
     assert np.median(differences) < 1
-    assert max(differences) < 15  # what moving it by one pixel makes
+    assert max(differences) < 15  # the difference of a shift by one pixel
 
 
-def test_a_box_drawn_around_it_is_no_ink():
+def test_drawn_box_is_not_ink():
     for image in MNIST[:20]:
         page = inverted(on_canvas(image, side=150, canvas=(256, 256), at=(50, 60)))
         expected = digit(page)
@@ -209,7 +209,7 @@ def test_a_box_drawn_around_it_is_no_ink():
             assert difference(digit(boxed), expected) < 0.1
 
 
-def test_pale_lines_are_no_ink():
+def test_pale_lines_are_not_ink():
     page = inverted(on_canvas(MNIST[0], side=150, canvas=(256, 256), at=(50, 60)))
     lined = page.copy()
     for at in range(10, 256, 30):
@@ -218,23 +218,23 @@ def test_pale_lines_are_no_ink():
     assert difference(digit(lined), digit(page)) < 8
 
 
-def test_a_photo_is_averaged_over_areas():
+def test_shrunken_photo_is_averaged_over_areas():
     checkers = (np.indices((320, 320)).sum(axis=0) % 2 * 255).astype(np.uint8)
     assert np.abs(photo(Image.fromarray(checkers), (32, 32)).astype(int) - 127).max() <= 2
 
 
 @pytest.mark.parametrize("side", [64, 137, 640, 1500])
-def test_an_enlarged_photo_comes_back(side):
+def test_enlarged_photo_is_restored(side):
     for image in CIFAR[:10]:
         assert difference(photo(enlarged(image, side), (32, 32)), image) < 5
 
 
-def test_a_grey_photo_has_three_equal_channels():
+def test_grey_photo_has_three_equal_channels():
     prepared = photo(Image.fromarray(MNIST[0]), (28, 28))
     np.testing.assert_array_equal(prepared, np.repeat(MNIST[0][:, :, None], 3, axis=2))
 
 
-def test_a_preparer_makes_what_the_model_takes():
+def test_preparer_returns_the_image_shape():
     picture = Image.fromarray(CIFAR[0])
     assert preparer("digit", (28, 28))(picture).shape == (28, 28)
     assert preparer("photo", (24, 40, 3))(picture).shape == (24, 40, 3)
@@ -249,6 +249,6 @@ def test_a_preparer_makes_what_the_model_takes():
         ("photo", (3, 32, 32), r"got \(3, 32, 32\)"),
     ],
 )
-def test_a_model_of_the_wrong_shape_is_refused(preparation, image_shape, message):
+def test_preparer_rejects_an_unsupported_shape(preparation, image_shape, message):
     with pytest.raises(ValueError, match=message):
         preparer(preparation, image_shape)

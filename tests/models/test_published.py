@@ -1,4 +1,7 @@
-"""What the committed models claim: recomputed on all test images where they are, on a committed sample elsewhere."""
+"""Checks of the claims of the committed models.
+
+Accuracy is recomputed on all test images if they are present, otherwise on a committed sample.
+"""
 
 import json
 import re
@@ -25,7 +28,7 @@ RUNS = read_runs(ROOT / "docs" / "runs.jsonl")
 
 
 def run_of(folder):
-    """Return the line of the ledger that says how a version was made."""
+    """Return the entry of the ledger for a version."""
     return next(run for run in reversed(RUNS) if (run.model, run.version) == folder.parts[-2:])
 
 
@@ -34,13 +37,13 @@ def name(path):
 
 
 @pytest.mark.parametrize("path", FILES, ids=name)
-def test_the_accuracy_that_a_card_claims_is_found_again(path):
+def test_accuracy_of_the_card_is_reproduced(path):
     card = read_card(path)
     if DATA[card.preparation].is_dir():
         test = ZOO[card.name].load(ROOT / "data").test
         found = measure(predict_onnx(path, test.images.numpy()), test.labels.numpy())
         assert found.num_images == card.test.num_images
-        assert found.accuracy == pytest.approx(card.test.accuracy, abs=2e-4)  # another CPU may round two images over
+        assert found.accuracy == pytest.approx(card.test.accuracy, abs=2e-4)  # another CPU may change two images
         assert found.ece == pytest.approx(card.test.ece, abs=1e-3)
         return
     with np.load(ROOT / "tests" / "data" / SAMPLES[card.preparation]) as sample:
@@ -50,7 +53,7 @@ def test_the_accuracy_that_a_card_claims_is_found_again(path):
 
 
 @pytest.mark.parametrize("folder", VERSIONS, ids=name)
-def test_a_version_is_whole_and_of_files_of_a_few_megabytes(folder):
+def test_version_folder_is_complete_and_its_files_are_small(folder):
     names = {path.name for path in folder.iterdir()}
     assert {MODEL_FILE, "README.md", "golden.npz", HISTORY_FILE, "curves.png"} <= names
     assert (INT8_MODEL_FILE in names) == ("golden.int8.npz" in names)
@@ -60,7 +63,7 @@ def test_a_version_is_whole_and_of_files_of_a_few_megabytes(folder):
 
 
 @pytest.mark.parametrize("model", ZOO.values(), ids=lambda model: model.name)
-def test_every_recipe_has_a_floor_that_its_runs_reach(model):
+def test_runs_of_every_recipe_reach_its_minimum_accuracy(model):
     assert set(model.min_accuracy) == set(model.recipes)
     for run in (run for run in RUNS if run.model == model.name and not run.ablation):
         if run.settings == json.loads(json.dumps({"name": run.recipe, **asdict(model.recipes[run.recipe])})):
@@ -71,14 +74,14 @@ def test_every_model_has_one_version():
     assert len(VERSIONS) == len({folder.parent for folder in VERSIONS})
 
 
-def test_every_teacher_is_there_to_be_learnt_from():
+def test_every_teacher_is_committed():
     teachers = {recipe.teacher for model in ZOO.values() for recipe in model.recipes.values()} - {""}
     assert teachers
     assert {folder.parts[-2] + "/" + folder.parts[-1] for folder in VERSIONS} >= teachers
 
 
 @pytest.mark.parametrize("folder", [path.parent for path in FILES if path.name == INT8_MODEL_FILE], ids=name)
-def test_the_int8_graph_was_measured_twice_as_fast_in_batches_and_nearly_as_right(folder):
+def test_int8_graph_is_twice_as_fast_and_nearly_as_accurate(folder):
     run = run_of(folder)
     int8, float32 = (run.ms_per_image[precision] for precision in ("int8", "float32"))
     assert int8["64"] <= float32["64"] / 2
@@ -87,7 +90,7 @@ def test_the_int8_graph_was_measured_twice_as_fast_in_batches_and_nearly_as_righ
 
 
 @pytest.mark.parametrize("folder", VERSIONS, ids=name)
-def test_the_card_for_people_says_what_the_files_and_the_ledger_say(folder):
+def test_readme_of_a_version_agrees_with_its_files_and_runs(folder):
     text, card, run = (folder / "README.md").read_text(), read_card(folder / MODEL_FILE), run_of(folder)
     assert (run.test, run.temperature, run.seed) == (card.test, card.temperature, card.seed)
     if (folder / INT8_MODEL_FILE).exists():
@@ -101,4 +104,4 @@ def test_the_card_for_people_says_what_the_files_and_the_ledger_say(folder):
     size = (folder / MODEL_FILE).stat().st_size / 1e6
     rendered = render_card(ZOO[card.name], card, run, RUNS, read_robustness(folder), counts=counts, size=size)
     without_classes = [class_row.sub("", part) for part in (text, rendered)]
-    assert without_classes[0] == without_classes[1], f"python -m training card {card.name} renders it again"
+    assert without_classes[0] == without_classes[1], f"python -m training card {card.name} updates it"

@@ -30,7 +30,7 @@ def run(script, folder):
     return done.stdout
 
 
-def test_gauges_of_a_dead_worker_leave_the_sum_and_its_counters_stay(tmp_path):
+def test_metrics_of_a_dead_worker_keep_counters_but_not_gauges(tmp_path):
     run(WORKER.format(count=5), tmp_path)  # ends without removing its gauges, as a killed worker does
     text = run(READER, tmp_path)
     assert 'classifier_queue_length{model="m",version="1"} 2.0' in text

@@ -1,4 +1,4 @@
-"""A model behind a server that is not always well: real HTTP, answers as each test says."""
+"""Client of a remote model, against a real HTTP server."""
 
 import json
 from contextlib import closing
@@ -14,7 +14,7 @@ CARD = {"name": "mnist", "version": "2", "class_names": ["0", "1"]}
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Hands each request to the test."""
+    """Handler that gets its responses from the test."""
 
     def do_GET(self):
         self.reply(*self.server.answer_get())
@@ -60,28 +60,28 @@ def ask(server, count):
 
 
 @pytest.mark.parametrize("status", [408, 413, 504])
-def test_what_is_too_much_at_once_is_sent_in_halves(server, status):
-    asked = []
+def test_batch_is_split_when_it_is_too_large(server, status):
+    sizes = []
 
-    def answer(count):
-        asked.append(count)
+    def respond(count):
+        sizes.append(count)
         return (status, {"detail": "too much"}) if count > 2 else (200, {"predictions": [{"label": "1"}] * count})
 
-    server.answer_post = answer
+    server.answer_post = respond
     assert ask(server, 5) == [{"label": "1"}] * 5
-    assert asked == [5, 2, 3, 1, 2]
+    assert sizes == [5, 2, 3, 1, 2]
 
 
 @pytest.mark.parametrize(
     ("body", "detail"),
     [({"detail": "the body is too long"}, "the body is too long"), (b"<html>", "too large for the server")],
 )
-def test_an_image_that_is_too_large_by_itself_has_the_problem_in_its_place(server, body, detail):
-    server.answer_post = lambda _count: (413, body)  # in HTML from a proxy
+def test_single_image_that_is_too_large_gets_a_problem(server, body, detail):
+    server.answer_post = lambda _count: (413, body)  # a proxy responds with HTML
     assert ask(server, 2) == [{"detail": detail}] * 2
 
 
-def test_an_image_that_takes_too_long_by_itself_ends_the_run(server):
+def test_single_image_that_times_out_is_an_error(server):
     server.answer_post = lambda _count: (504, {"detail": "not answered within 10 s"})
     with pytest.raises(ServerError, match="504: not answered within 10 s"):
         ask(server, 2)
@@ -90,16 +90,16 @@ def test_an_image_that_takes_too_long_by_itself_ends_the_run(server):
 @pytest.mark.parametrize(
     ("header", "expected"), [("3", 3.0), ("Wed, 21 Oct 2026 07:28:00 GMT", 1.0), ("-1", 1.0), ("nan", 1.0)]
 )
-def test_an_overloaded_server_is_asked_again_when_it_says(server, waits, header, expected):
-    answers = iter(
+def test_overloaded_server_is_retried_after_its_retry_after(server, waits, header, expected):
+    responses = iter(
         [(503, {"detail": "overloaded"}, [("retry-after", header)]), (200, {"predictions": [{"label": "1"}]})]
     )
-    server.answer_post = lambda _count: next(answers)
+    server.answer_post = lambda _count: next(responses)
     assert ask(server, 1) == [{"label": "1"}]
     assert waits == [expected]
 
 
-def test_patience_ends_and_nobody_waits_after_the_last_attempt(server, waits):
+def test_retries_end_without_a_wait_after_the_last_attempt(server, waits):
     server.answer_post = lambda _count: (503, {"detail": "overloaded"})
     with pytest.raises(ServerError, match="503: overloaded"):
         ask(server, 1)
@@ -119,14 +119,14 @@ def test_patience_ends_and_nobody_waits_after_the_last_attempt(server, waits):
         b"<html>",
     ],
 )
-def test_a_strange_answer_says_that_it_is_no_classifier(server, body):
+def test_response_of_another_service_is_an_error(server, body):
     server.answer_post = lambda _count: (200, body)
     with pytest.raises(ServerError, match="is not a classifier"):
         ask(server, 1)
 
 
 @pytest.mark.parametrize("body", [{"name": "mnist"}, [], b"<html>"])
-def test_a_strange_card_says_so_too(server, body):
+def test_model_card_of_another_service_is_an_error(server, body):
     server.answer_get = lambda: (200, body)
     with pytest.raises(ServerError, match="is not a classifier"):
         ask(server, 1)

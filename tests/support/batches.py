@@ -12,7 +12,7 @@ SHAPE = (2, 2)
 
 
 class GatedModel:
-    """A model that predicts each image's first pixel and blocks every batch until its gate opens."""
+    """Model that predicts the first pixel and blocks until its gate opens."""
 
     def __init__(self):
         self.batch_sizes = []
@@ -36,7 +36,7 @@ def stays():
 
 
 def values(job):
-    return [answer.probabilities[0] for answer in job.predictions]
+    return [prediction.probabilities[0] for prediction in job.predictions]
 
 
 async def one_running(batcher, model, value=0):

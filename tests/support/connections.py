@@ -21,13 +21,19 @@ class Client:
         self._writer.write(data)
 
     def post(self, body, *, path=MNIST, headers="", method="POST", version="1.1", whole=True):
-        """Send a request; if body is None, send only a header section that announces a body."""
+        """Send a request.
+
+        If body is None, send only a header section that announces a body.
+        """
         length = 100 if body is None else len(body)
         head = f"{method} {path} HTTP/{version}\r\nhost: x\r\ncontent-length: {length}\r\n{headers}\r\n"
         self.send(head.encode() + (body or b"")[: None if whole else 10])
 
     async def answer(self):
-        """Return the status, headers and body of the next response, or None if the connection has ended."""
+        """Return status, headers and body of the next response.
+
+        Return None if the connection has ended.
+        """
         try:
             head = await asyncio.wait_for(self._reader.readuntil(b"\r\n\r\n"), 60)
         except (asyncio.IncompleteReadError, ConnectionResetError):
@@ -37,8 +43,8 @@ class Client:
         return int(first.split()[1]), headers, await self._reader.readexactly(int(headers["content-length"]))
 
     async def status(self):
-        answer = await self.answer()
-        return answer and answer[0]
+        response = await self.answer()
+        return response and response[0]
 
     async def close(self):
         self._writer.close()

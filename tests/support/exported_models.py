@@ -42,7 +42,10 @@ def publish_tiny_model(
     calibration=None,
     describe=lambda _staged: None,
 ):
-    """Publish ``out``/name/<next version>/ and return its path; ``describe`` gets the staged version."""
+    """Publish ``out``/name/<next version>/ and return its path.
+
+    ``describe`` gets the staged version.
+    """
     classifier = classifier or tiny_classifier(image_shape=image_shape, num_classes=len(class_names), seed=seed)
     with staged_version(out / name) as staged:
 
@@ -75,7 +78,7 @@ def publish_tiny_model(
 
 
 class Drifting(nn.Module):
-    """A network whose logits are flipped after ``right_calls`` calls; its export is always right."""
+    """Network with a correct export and wrong logits after ``right_calls`` calls."""
 
     def __init__(self, right_calls):
         super().__init__()

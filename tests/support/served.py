@@ -24,7 +24,7 @@ def free_port() -> int:
 
 
 def environment(**settings: object) -> dict[str, str]:
-    """Return the environment with PATIENT and ``settings`` as its only CLASSIFIER_ variables."""
+    """Return the environment with only these CLASSIFIER_ variables and PATIENT."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("CLASSIFIER_", "PROMETHEUS_"))}
     ours = {f"CLASSIFIER_{name.upper()}": str(value) for name, value in (PATIENT | settings).items()}
     return kept | {"BENTOML_DO_NOT_TRACK": "True"} | ours

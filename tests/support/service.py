@@ -1,4 +1,4 @@
-"""The ASGI application around one worker, in process, and helpers for requests and responses."""
+"""In-process ASGI application around one worker, and request helpers."""
 
 import asyncio
 import io
@@ -15,14 +15,14 @@ from service.inference.worker import Worker
 
 
 class Service:
-    """In-process ASGI application around one worker; each call runs its own event loop."""
+    """ASGI application around one worker; each call runs its own event loop."""
 
     def __init__(self, settings):
         self.worker = Worker(settings)
         self.app = HotRoutes(create_routes(self.worker), worker=self.worker)
 
     def ask(self, *requests):
-        """Send requests (method, path, httpx arguments) concurrently; return the responses in order."""
+        """Send (method, path, httpx arguments) concurrently; return the responses."""
 
         async def main():
             transport = httpx.ASGITransport(app=self.app, raise_app_exceptions=False)

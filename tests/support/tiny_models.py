@@ -1,4 +1,4 @@
-"""Model folders for tests: a linear layer, exported once and copied under any name and version."""
+"""Model folders for tests: copies of one exported linear layer."""
 
 import atexit
 import dataclasses

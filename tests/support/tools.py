@@ -10,7 +10,7 @@ PACKAGES = {"chromium": "chromium", "h2load": "nghttp2-client", "qemu-x86_64": "
 
 
 def needs(*programs: str) -> pytest.MarkDecorator:
-    """Return a mark that skips a test unless all programs are installed; its reason shows how to install them."""
+    """Return a mark that skips a test unless all programs are installed."""
     missing = [program for program in programs if shutil.which(program) is None]
     if "qemu-x86_64" in programs and platform.machine() not in {"x86_64", "AMD64"}:
         return pytest.mark.skip(reason="this Python cannot run under qemu-x86_64")

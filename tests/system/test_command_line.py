@@ -1,4 +1,4 @@
-"""``python -m service``: images classified here or by a server, a folder scored into a table."""
+"""Command line: ``python -m service``."""
 
 import csv
 import json
@@ -32,7 +32,7 @@ def model():
 
 @pytest.fixture
 def folder(tmp_path):
-    """Ten digits in folders, one file that is damaged, and one that is no image."""
+    """Ten digits in two folders, a damaged file and a text file."""
     (tmp_path / "images" / "more").mkdir(parents=True)
     for digit in range(10):
         shutil.copy(
@@ -59,18 +59,18 @@ def rows_of(path):
         return list(csv.DictReader(file))
 
 
-def test_each_image_is_a_line_of_json_on_a_pipe():
+def test_classify_prints_one_json_line_per_image_to_a_pipe():
     done = run("classify", SEVEN, IMAGES / "mnist-3.png")
-    answers = [json.loads(line) for line in done.stdout.splitlines()]
+    predictions = [json.loads(line) for line in done.stdout.splitlines()]
     assert (done.returncode, done.stderr) == (0, "")
-    assert [(answer["image"], answer["label"]) for answer in answers] == [
+    assert [(prediction["image"], prediction["label"]) for prediction in predictions] == [
         (str(SEVEN), "7"),
         (str(IMAGES / "mnist-3.png"), "3"),
     ]
-    assert {"model", "version", "confidence", "probabilities", "familiarity", "familiar"} <= answers[0].keys()
+    assert {"model", "version", "confidence", "probabilities", "familiarity", "familiar"} <= predictions[0].keys()
 
 
-def test_a_picture_may_come_through_a_pipe():
+def test_classify_reads_an_image_from_a_pipe():
     command = [sys.executable, "-m", "service", "classify", "/dev/stdin"]
     picture = SEVEN.read_bytes()
     done = subprocess.run(
@@ -79,7 +79,7 @@ def test_a_picture_may_come_through_a_pipe():
     assert json.loads(done.stdout)["label"] == "7"
 
 
-def test_whoever_has_read_enough_may_leave():
+def test_closed_output_pipe_is_not_an_error():
     command = f"{sys.executable} -m service classify {SEVEN} | true; echo ${{PIPESTATUS[0]}}"
     done = subprocess.run(
         ["bash", "-c", command], cwd=ROOT, env=environment(device="cpu"), capture_output=True, text=True, check=True
@@ -87,7 +87,7 @@ def test_whoever_has_read_enough_may_leave():
     assert (done.stdout, done.stderr) == ("0\n", "")
 
 
-def test_a_terminal_gets_what_was_classified_before_an_error(model, monkeypatch, capsys):
+def test_table_shows_the_results_before_an_interrupt(model, monkeypatch, capsys):
     monkeypatch.setattr("service.cli.score.BATCH", 1)
     monkeypatch.setattr("service.__main__._open", lambda _options: closing_model(Interrupted(model, 1)))
     monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
@@ -102,7 +102,7 @@ def closing_model(model):
     return model
 
 
-def test_a_terminal_gets_a_table():
+def test_classify_prints_a_table_to_a_terminal():
     reader, writer = pty.openpty()
     command = [sys.executable, "-m", "service", "classify", str(SEVEN), str(ROOT / "README.md")]
     environ = environment(device="cpu") | {"COLUMNS": "120"}
@@ -112,7 +112,7 @@ def test_a_terminal_gets_a_table():
     while chunk := read_terminal(reader):
         printed += chunk
     os.close(reader)
-    assert done.returncode == 1  # one of them is no image
+    assert done.returncode == 1  # README.md is not an image
     assert "mnist-7.png" in printed.decode()
     assert "7 100.0%" in printed.decode()
     assert "unknown image format" in printed.decode()
@@ -121,21 +121,21 @@ def test_a_terminal_gets_a_table():
 def read_terminal(reader):
     try:
         return os.read(reader, 65536)
-    except OSError:  # its other end is closed
+    except OSError:  # the writer is closed
         return b""
 
 
-def test_a_server_answers_as_the_model_does_here(url, capsys):
+def test_server_and_local_model_predict_the_same(url, capsys):
     assert main(["classify", str(SHIP), str(SEVEN), "--model", "cifar10"]) == 0
     assert main(["classify", str(SHIP), str(SEVEN), "--model", "cifar10", "--url", url]) == 0
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     for here, there in zip(lines[:2], lines[2:], strict=True):
         assert here["label"] == there["label"]
-        assert here["confidence"] == pytest.approx(there["confidence"], abs=0.02)  # int8 or float32, as is faster
+        assert here["confidence"] == pytest.approx(there["confidence"], abs=0.02)  # the server may use int8
 
 
 @pytest.mark.parametrize(
-    ("arguments", "says"),
+    ("arguments", "message"),
     [
         (["classify", SEVEN, "--model", "unknown"], "no model 'unknown'"),
         (["classify", SEVEN, "nothing.png"], "no such file: nothing.png"),
@@ -146,24 +146,24 @@ def test_a_server_answers_as_the_model_does_here(url, capsys):
         (["score", "service", "--out", "/nowhere/table.csv"], "table.csv"),
     ],
 )
-def test_what_cannot_be_done_is_one_line(capsys, arguments, says):
+def test_error_is_one_line(capsys, arguments, message):
     assert main([str(argument) for argument in arguments]) == 2
-    assert says in capsys.readouterr().err
+    assert message in capsys.readouterr().err
 
 
-def test_a_model_that_the_server_has_not_is_said(url, capsys):
+def test_model_unknown_to_the_server_is_an_error(url, capsys):
     assert main(["classify", str(SEVEN), "--url", url, "--model", "unknown"]) == 2
     assert "no model 'unknown', expected one of" in capsys.readouterr().err
 
 
-def test_a_wrong_setting_is_named():
+def test_error_names_the_invalid_setting():
     done = run("classify", SEVEN, device="toaster")
     assert done.returncode == 2
     assert done.stderr.startswith("Error: CLASSIFIER_DEVICE=toaster")
 
 
 @pytest.mark.parametrize("remote", [False, True])
-def test_every_image_under_a_folder_is_a_row(folder, tmp_path, capsys, url, remote):
+def test_score_writes_one_row_per_image(folder, tmp_path, capsys, url, remote):
     out = tmp_path / "table.csv"
     assert main(["score", str(folder), "--out", str(out), *(["--url", url] if remote else [])]) == 0
     rows = {row["path"]: row for row in rows_of(out)}
@@ -179,7 +179,7 @@ def test_every_image_under_a_folder_is_a_row(folder, tmp_path, capsys, url, remo
     assert sorted(path.name for path in tmp_path.iterdir()) == ["images", "table.csv"]
 
 
-def test_a_table_may_be_parquet(folder, tmp_path, model):
+def test_score_writes_parquet(folder, tmp_path, model):
     score(folder, tmp_path / "table.parquet", model)
     table = parquet.read_table(tmp_path / "table.parquet").to_pylist()
     assert {row["path"]: row["label"] for row in table} == {
@@ -192,21 +192,21 @@ def test_a_table_may_be_parquet(folder, tmp_path, model):
 
 
 class Interrupted:
-    """A model that is interrupted after some batches."""
+    """Model that is interrupted after ``batches`` batches."""
 
     def __init__(self, model, batches):
         self.name, self.version, self.class_names = model.name, model.version, model.class_names
-        self.model, self.left, self.asked = model, batches, 0
+        self.model, self.remaining, self.classified = model, batches, 0
 
     def classify(self, contents):
-        if not self.left:
+        if not self.remaining:
             raise KeyboardInterrupt
-        self.left -= 1
-        self.asked += len(contents)
+        self.remaining -= 1
+        self.classified += len(contents)
         return self.model.classify(contents)
 
 
-def test_what_was_interrupted_goes_on(folder, tmp_path, model, monkeypatch):
+def test_interrupted_run_is_resumed(folder, tmp_path, model, monkeypatch):
     monkeypatch.setattr("service.cli.score.BATCH", 4)
     out = tmp_path / "table.csv"
     with pytest.raises(KeyboardInterrupt):
@@ -217,13 +217,13 @@ def test_what_was_interrupted_goes_on(folder, tmp_path, model, monkeypatch):
         file.write("a row that was not fin")
     second = Interrupted(model, 9)
     scored = score(folder, out, second)
-    assert (scored.images, scored.earlier, second.asked) == (11, 8, 3)
-    assert list(scored.failed) == ["broken.png"]  # though the first run met it
+    assert (scored.images, scored.earlier, second.classified) == (11, 8, 3)
+    assert list(scored.failed) == ["broken.png"]  # found by the first run
     assert len({row["path"] for row in rows_of(out)}) == len(rows_of(out)) == 11
     assert not partial.exists()
 
 
-def test_rows_of_another_model_are_not_gone_on_with(folder, tmp_path, model, monkeypatch):
+def test_rows_of_another_model_are_not_resumed(folder, tmp_path, model, monkeypatch):
     monkeypatch.setattr("service.cli.score.BATCH", 4)
     with pytest.raises(KeyboardInterrupt):
         score(folder, tmp_path / "other.csv", Interrupted(model, 1))
@@ -233,7 +233,7 @@ def test_rows_of_another_model_are_not_gone_on_with(folder, tmp_path, model, mon
         score(folder, tmp_path / "other.csv", other)
 
 
-def test_rows_of_another_folder_are_not_gone_on_with(folder, tmp_path, model, monkeypatch):
+def test_rows_of_another_folder_are_not_resumed(folder, tmp_path, model, monkeypatch):
     monkeypatch.setattr("service.cli.score.BATCH", 4)
     with pytest.raises(KeyboardInterrupt):
         score(folder, tmp_path / "table.csv", Interrupted(model, 1))
@@ -243,19 +243,19 @@ def test_rows_of_another_folder_are_not_gone_on_with(folder, tmp_path, model, mo
 
 
 @pytest.mark.parametrize("content", ["path,label\n", "[1]\n", "mine"])
-def test_what_lies_in_the_place_of_an_interrupted_runs_rows_is_not_touched(folder, tmp_path, model, content):
+def test_foreign_partial_file_is_not_changed(folder, tmp_path, model, content):
     (tmp_path / "table.csv.partial").write_text(content)
     with pytest.raises(ScoringError, match="is not a partial table"):
         score(folder, tmp_path / "table.csv", model)
     assert (tmp_path / "table.csv.partial").read_text() == content
 
 
-def test_a_run_that_ended_before_its_first_row_was_kept_is_begun_again(folder, tmp_path, model):
+def test_empty_partial_file_starts_a_new_run(folder, tmp_path, model):
     (tmp_path / "table.csv.partial").touch()
     assert score(folder, tmp_path / "table.csv", model).images == 11
 
 
-def test_two_runs_do_not_write_the_same_rows(folder, tmp_path, model, monkeypatch):
+def test_second_run_on_the_same_table_is_an_error(folder, tmp_path, model, monkeypatch):
     monkeypatch.setattr("service.cli.score.BATCH", 4)
     out, first = tmp_path / "table.csv", Interrupted(model, 9)
 
@@ -269,7 +269,7 @@ def test_two_runs_do_not_write_the_same_rows(folder, tmp_path, model, monkeypatc
 
 
 @pytest.mark.parametrize("suffix", ["csv", "parquet"])
-def test_a_file_may_have_any_name(tmp_path, model, suffix):
+def test_file_may_have_any_name(tmp_path, model, suffix):
     (tmp_path / "images").mkdir()
     for name in (b"two\nlines.png", b"latin \xe9.png", 'größe, "5".png'.encode()):
         shutil.copy(SEVEN, os.fsencode(tmp_path / "images") + b"/" + name)
@@ -280,7 +280,7 @@ def test_a_file_may_have_any_name(tmp_path, model, suffix):
     assert {row["label"] for row in rows} == {"7"}
 
 
-def test_a_table_that_cannot_be_written_keeps_its_rows(folder, tmp_path, model, monkeypatch):
+def test_rows_are_kept_when_the_table_cannot_be_written(folder, tmp_path, model, monkeypatch):
     def fail(path, _rows, _class_names):
         path.write_text("half")
         raise OSError("no space left")
@@ -295,7 +295,7 @@ def test_a_table_that_cannot_be_written_keeps_its_rows(folder, tmp_path, model, 
     assert sorted(path.name for path in tmp_path.iterdir()) == ["images", "table.csv"]
 
 
-def test_a_file_that_cannot_be_read_is_a_row_too(folder, tmp_path, model, monkeypatch):
+def test_unreadable_file_is_a_row_with_an_error(folder, tmp_path, model, monkeypatch):
     def read(path):
         return OSError("no permission") if path.name == "broken.png" else path.read_bytes()
 
@@ -305,13 +305,13 @@ def test_a_file_that_cannot_be_read_is_a_row_too(folder, tmp_path, model, monkey
     assert [row["error"] for row in rows_of(tmp_path / "table.csv") if row["error"]] == ["no permission"]
 
 
-def test_a_table_that_is_there_is_not_overwritten(folder, tmp_path, model):
+def test_existing_table_is_not_overwritten(folder, tmp_path, model):
     (tmp_path / "table.csv").write_text("mine")
     with pytest.raises(ScoringError, match="already exists"):
         score(folder, tmp_path / "table.csv", model)
     assert (tmp_path / "table.csv").read_text() == "mine"
 
 
-def test_a_folder_without_images_is_said(tmp_path, model):
+def test_folder_without_images_is_an_error(tmp_path, model):
     with pytest.raises(ScoringError, match="has an image suffix"):
         score(tmp_path, tmp_path / "table.csv", model)

@@ -1,4 +1,4 @@
-"""The loop of a served process lets newcomers in, however much else it has to do."""
+"""The event loop that accepts several connections per iteration."""
 
 import asyncio
 import gc
@@ -13,15 +13,15 @@ from service.http.server import ACCEPTED_AT_ONCE, EventLoop, serve_for
 
 
 class Greeter(asyncio.Protocol):
-    def __init__(self, greeted):
-        self._greeted = greeted
+    def __init__(self, connected):
+        self._connected = connected
 
     def connection_made(self, transport):
         transport.write(b"hello")
-        self._greeted.append(transport)
+        self._connected.append(transport)
 
 
-def test_uvicorn_takes_it_and_our_connections_by_itself_once_told(service, monkeypatch):
+def test_serve_for_registers_the_loop_and_the_connection(service, monkeypatch):
     for registry in (uvicorn.config.LOOP_FACTORIES, uvicorn.config.HTTP_PROTOCOLS):
         monkeypatch.setitem(registry, "auto", registry["auto"])
     serve_for(service.worker)
@@ -30,7 +30,7 @@ def test_uvicorn_takes_it_and_our_connections_by_itself_once_told(service, monke
     assert (config.get_loop_factory(), config.http_protocol_class) == (EventLoop, HttpProtocol)
 
 
-def test_who_speaks_no_tls_where_it_is_asked_for_leaves_no_unseen_error():
+def test_clients_without_tls_leave_no_unretrieved_error():
     errors = []
 
     async def main(listener):
@@ -52,16 +52,16 @@ def test_who_speaks_no_tls_where_it_is_asked_for_leaves_no_unseen_error():
     assert not [error for error in errors if "never retrieved" in error]
 
 
-def test_all_connections_that_wait_are_taken_within_a_few_turns():
-    greeted, turns = [], 0
+def test_waiting_connections_are_accepted_in_few_iterations():
+    connected, iterations = [], 0
 
     async def main(listener, count):
-        nonlocal turns
-        server = await asyncio.get_running_loop().create_server(lambda: Greeter(greeted), sock=listener, backlog=200)
-        while len(greeted) < count:
+        nonlocal iterations
+        server = await asyncio.get_running_loop().create_server(lambda: Greeter(connected), sock=listener, backlog=200)
+        while len(connected) < count:
             await asyncio.sleep(0)
-            turns += 1
-            assert turns < 1000
+            iterations += 1
+            assert iterations < 1000
         server.close()
 
     count = 4 * ACCEPTED_AT_ONCE
@@ -71,6 +71,6 @@ def test_all_connections_that_wait_are_taken_within_a_few_turns():
         with asyncio.Runner(loop_factory=EventLoop) as runner:
             runner.run(main(listener, count))
             assert [client.recv(5) for client in clients] == [b"hello"] * count
-            for transport in greeted:
+            for transport in connected:
                 transport.abort()
-    assert turns < count / 4
+    assert iterations < count / 4

@@ -1,4 +1,4 @@
-"""The Open Inference Protocol, asked in process; and Triton's own client, unmodified, before a real server."""
+"""The Open Inference Protocol, in process and with Triton's client against a real server."""
 
 import json
 
@@ -18,7 +18,7 @@ def tensor(images=IMAGES, **changes):
     return {"name": "images", "datatype": "UINT8", "shape": list(images.shape), "data": images.tolist()} | changes
 
 
-def ask(service, path=INFER, images=IMAGES, **fields):
+def infer(service, path=INFER, images=IMAGES, **fields):
     return service.post(path, json={"inputs": [tensor(images)]} | fields)
 
 
@@ -28,8 +28,8 @@ def error(response):
     return response.status_code, response.json()["error"]
 
 
-def test_images_come_as_nested_or_flat_numbers_and_answers_as_tensors(service):
-    nested = ask(service, id="a-request").json()
+def test_data_may_be_nested_or_flat_lists(service):
+    nested = infer(service, id="a-request").json()
     flat = service.post(INFER, json={"inputs": [tensor(data=IMAGES.ravel().tolist())], "parameters": {}}).json()
     assert nested["outputs"] == flat["outputs"]
     assert (nested["model_name"], nested["model_version"], nested["id"]) == ("zoo", "1", "a-request")
@@ -40,42 +40,42 @@ def test_images_come_as_nested_or_flat_numbers_and_answers_as_tensors(service):
     np.testing.assert_allclose(np.reshape(output["data"], output["shape"]), expected, atol=1e-6)
 
 
-def test_tensors_are_binary_where_that_is_said(service):
-    described = tensor(parameters={"binary_data_size": IMAGES.nbytes})
-    del described["data"]
-    head = json.dumps({"inputs": [described], "parameters": {"binary_data_output": True}}).encode()
-    headers = {"inference-header-content-length": str(len(head))}
-    response = service.post(INFER, content=head + IMAGES.tobytes(), headers=headers)
+def test_tensors_are_binary_when_requested(service):
+    description = tensor(parameters={"binary_data_size": IMAGES.nbytes})
+    del description["data"]
+    json_part = json.dumps({"inputs": [description], "parameters": {"binary_data_output": True}}).encode()
+    headers = {"inference-header-content-length": str(len(json_part))}
+    response = service.post(INFER, content=json_part + IMAGES.tobytes(), headers=headers)
     assert response.headers["content-type"] == "application/octet-stream"
     length = int(response.headers["inference-header-content-length"])
-    answer = json.loads(response.content[:length])
-    assert answer["outputs"][0]["parameters"] == {"binary_data_size": 4 * 3 * len(ANIMALS)}
-    found = np.frombuffer(response.content[length:], np.float32)
-    np.testing.assert_allclose(found, ask(service).json()["outputs"][0]["data"], atol=1e-6)
+    document = json.loads(response.content[:length])
+    assert document["outputs"][0]["parameters"] == {"binary_data_size": 4 * 3 * len(ANIMALS)}
+    probabilities = np.frombuffer(response.content[length:], np.float32)
+    np.testing.assert_allclose(probabilities, infer(service).json()["outputs"][0]["data"], atol=1e-6)
 
 
-def test_the_likeliest_classes_are_named(service):
+def test_classification_returns_the_most_likely_classes(service):
     outputs = [{"name": "probabilities", "parameters": {"classification": 2}}]
-    (output,) = ask(service, outputs=outputs).json()["outputs"]
-    probabilities = np.reshape(ask(service).json()["outputs"][0]["data"], (3, -1))
+    (output,) = infer(service, outputs=outputs).json()["outputs"]
+    probabilities = np.reshape(infer(service).json()["outputs"][0]["data"], (3, -1))
     assert (output["datatype"], output["shape"]) == ("BYTES", [3, 2])
     for row, texts in zip(probabilities, np.reshape(output["data"], (3, 2)), strict=True):
-        likeliest = np.argsort(-row)[:2]
+        top_classes = np.argsort(-row)[:2]
         values, *named = zip(*(text.split(":") for text in texts), strict=True)
-        assert [float(value) for value in values] == pytest.approx(row[likeliest], abs=2e-6)
-        assert list(zip(*named, strict=True)) == [(str(index), ANIMALS[index]) for index in likeliest]
+        assert [float(value) for value in values] == pytest.approx(row[top_classes], abs=2e-6)
+        assert list(zip(*named, strict=True)) == [(str(index), ANIMALS[index]) for index in top_classes]
 
 
-def test_versions_are_asked_for_like_models(service):
+def test_a_request_can_select_a_version(service):
     digits = np.zeros((1, 28, 28), np.uint8)
-    assert ask(service, "/v2/models/mnist/infer", digits).json()["model_version"] == "2"
-    assert ask(service, "/v2/models/mnist/versions/1/infer", digits).json()["model_version"] == "1"
-    status, message = error(ask(service, "/v2/models/mnist/versions/7/infer", digits))
+    assert infer(service, "/v2/models/mnist/infer", digits).json()["model_version"] == "2"
+    assert infer(service, "/v2/models/mnist/versions/1/infer", digits).json()["model_version"] == "1"
+    status, message = error(infer(service, "/v2/models/mnist/versions/7/infer", digits))
     assert (status, "1, 2" in message) == (404, True)
 
 
 @pytest.mark.parametrize(
-    ("body", "says"),
+    ("body", "fragment"),
     [
         (b"{", "not JSON"),
         (b"[]", "valid dictionary"),
@@ -103,38 +103,38 @@ def test_versions_are_asked_for_like_models(service):
         (json.dumps({"inputs": [tensor()], "outputs": [{"name": "logits"}]}).encode(), "no 'logits'"),
     ],
 )
-def test_what_is_malformed_is_refused_in_the_protocols_shape(service, body, says):
+def test_a_malformed_request_is_400_in_the_protocols_format(service, body, fragment):
     status, message = error(service.post(INFER, content=body))
     assert status == 400
-    assert says in message
+    assert fragment in message
 
 
-def test_what_is_too_much_is_refused(service):
+def test_too_many_images_bytes_or_outputs_are_refused(service):
     many = np.zeros((257, 28, 28), np.uint8)
     path = "/v2/models/mnist/infer"
-    status, message = error(ask(service, path, many))
+    status, message = error(infer(service, path, many))
     assert (status, message) == (413, "images: 257 images, expected at most 256")
     padded = json.dumps({"inputs": [tensor(many[:1])]}).encode() + b" " * 2_000_000
     assert error(service.post(path, content=padded))[0] == 413
     outputs = [{"name": "probabilities"}] * 2
-    assert error(ask(service, outputs=outputs)) == (400, "outputs: 2 requested, the model has 1")
-    assert ask(service, path, many[:256]).json()["outputs"][0]["shape"] == [256, 10]
+    assert error(infer(service, outputs=outputs)) == (400, "outputs: 2 requested, the model has 1")
+    assert infer(service, path, many[:256]).json()["outputs"][0]["shape"] == [256, 10]
 
 
 @pytest.mark.parametrize("length", ["x", "-1", "99999", "1" * 20])
-def test_a_wrong_length_of_the_json_is_refused(service, length):
+def test_an_invalid_json_length_is_refused(service, length):
     response = service.post(INFER, content=b"{}", headers={"inference-header-content-length": length})
     assert error(response)[0] == 400
 
 
-def test_refusals_of_every_kind_have_the_protocols_shape(service, start):
+def test_every_refusal_has_the_protocols_format(service, start):
     assert error(service.get(INFER))[0] == 405
     assert error(service.get("/v2/models/unknown"))[0] == 404
     assert error(service.get("/v2/nothing"))[0] == 404
     assert error(service.post("/v2/models/zoo/classify", content=b"x"))[0] == 404
     assert error(service.post("/v2/health/ready"))[0] == 405
     assert error(service.post(INFER, content=b"{}", headers={"content-encoding": "gzip"}))[0] == 400
-    assert error(ask(start(max_queue=2)))[0] == 413
+    assert error(infer(start(max_queue=2)))[0] == 413
     assert error(start(load=False).post(INFER, content=b"{}"))[0] == 503
 
 
@@ -165,7 +165,7 @@ def sample(name):
         return data["images"][:20], data["labels"][:20]
 
 
-def test_tritons_client_asks_for_what_there_is(client):
+def test_tritons_client_reads_states_and_metadata(client):
     assert client.is_server_live()
     assert client.is_server_ready()
     assert client.is_model_ready("cifar10")
@@ -178,41 +178,41 @@ def test_tritons_client_asks_for_what_there_is(client):
 @pytest.mark.parametrize(("model", "name"), [("mnist", "mnist-test-500.npz"), ("cifar10", "cifar10-test-200.npz")])
 def test_tritons_client_infers(client, model, name, binary):
     images, labels = sample(name)
-    given = triton.InferInput("images", list(images.shape), "UINT8")
-    given.set_data_from_numpy(images, binary_data=binary)
+    image_input = triton.InferInput("images", list(images.shape), "UINT8")
+    image_input.set_data_from_numpy(images, binary_data=binary)
     outputs = [
         triton.InferRequestedOutput("probabilities", binary_data=binary),
         triton.InferRequestedOutput("familiarity", binary_data=binary),
     ]
-    found = client.infer(model, [given], outputs=outputs, request_id="one")
-    probabilities = found.as_numpy("probabilities")
+    result = client.infer(model, [image_input], outputs=outputs, request_id="one")
+    probabilities = result.as_numpy("probabilities")
     assert (probabilities.shape, probabilities.dtype) == ((20, 10), np.float32)
     assert (probabilities.argmax(axis=1) == labels).mean() >= 0.9
-    assert found.as_numpy("familiarity").shape == (20,)
-    assert found.get_response()["id"] == "one"
-    everything = client.infer(model, [given])
-    np.testing.assert_allclose(everything.as_numpy("probabilities"), probabilities, atol=1e-5)
+    assert result.as_numpy("familiarity").shape == (20,)
+    assert result.get_response()["id"] == "one"
+    defaults = client.infer(model, [image_input])
+    np.testing.assert_allclose(defaults.as_numpy("probabilities"), probabilities, atol=1e-5)
 
 
 @pytest.mark.parametrize("binary", [True, False])
-def test_tritons_client_gets_the_names_of_the_likeliest_classes(client, binary):
+def test_tritons_client_gets_the_most_likely_classes(client, binary):
     images, labels = sample("cifar10-test-200.npz")
-    given = triton.InferInput("images", [1, 32, 32, 3], "UINT8")
-    given.set_data_from_numpy(images[:1])
-    asked = triton.InferRequestedOutput("probabilities", binary_data=binary, class_count=3)
+    image_input = triton.InferInput("images", [1, 32, 32, 3], "UINT8")
+    image_input.set_data_from_numpy(images[:1])
+    requested = triton.InferRequestedOutput("probabilities", binary_data=binary, class_count=3)
     texts = [
         text.decode() if binary else text
-        for text in client.infer("cifar10", [given], outputs=[asked]).as_numpy("probabilities")[0]
+        for text in client.infer("cifar10", [image_input], outputs=[requested]).as_numpy("probabilities")[0]
     ]
     assert len(texts) == 3
     value, index, label = texts[0].split(":")
     assert (float(value) > 0.5, int(index), bool(label)) == (True, labels[0], True)
 
 
-def test_tritons_client_is_told_what_was_wrong(client):
-    given = triton.InferInput("images", [1, 28, 28], "UINT8")
-    given.set_data_from_numpy(np.zeros((1, 28, 28), np.uint8))
+def test_tritons_client_gets_the_error_message(client):
+    image_input = triton.InferInput("images", [1, 28, 28], "UINT8")
+    image_input.set_data_from_numpy(np.zeros((1, 28, 28), np.uint8))
     with pytest.raises(InferenceServerException, match=r"expected shape .*32, 32, 3.*got \[1, 28, 28\]"):
-        client.infer("cifar10", [given])
+        client.infer("cifar10", [image_input])
     with pytest.raises(InferenceServerException, match="no model 'unknown'"):
-        client.infer("unknown", [given])
+        client.infer("unknown", [image_input])

@@ -35,11 +35,11 @@ def client(served):
         yield client
 
 
-def test_it_answers_over_the_wire_and_says_that_it_is_alive_and_ready(client, digit_png):
+def test_the_served_process_is_ready_and_responds(client, digit_png):
     assert client.get("/livez").status_code == 200
     assert client.get("/readyz").status_code == 200
-    answer = client.post(MNIST, content=digit_png)
-    assert (answer.status_code, answer.json()["version"]) == (200, "2")
+    response = client.post(MNIST, content=digit_png)
+    assert (response.status_code, response.json()["version"]) == (200, "2")
     assert client.get("/openapi.json").json()["openapi"].startswith("3.")
     for method, path in [("GET", "/nowhere"), ("GET", "/v1/models/cat"), ("GET", MNIST)]:
         response = client.request(method, path)
@@ -47,13 +47,13 @@ def test_it_answers_over_the_wire_and_says_that_it_is_alive_and_ready(client, di
         assert response.json()["status"] == response.status_code
 
 
-def test_the_device_is_said_in_one_log_line(served):
+def test_one_log_line_names_models_and_devices(served):
     (line,) = [line for line in served.lines if "ready: serving" in line]
-    models = ", ".join(f"{model} (float32 on cpu, 64 a batch)" for model in ("mnist/1", "mnist/2", "zoo/1"))
+    models = ", ".join(f"{model} (float32 on cpu, 64 images per batch)" for model in ("mnist/1", "mnist/2", "zoo/1"))
     assert json.loads(line)["message"] == f"ready: serving {models}"
 
 
-PATHS_LIKE_BENTOMLS = [
+PATHS_WITH_CONTROL_CHARACTERS = [
     "/classify%0A",
     "/classify%0D",
     "/classify%00",
@@ -64,11 +64,11 @@ PATHS_LIKE_BENTOMLS = [
 OTHER_PATHS = ["/classify/", "//classify", "/%63lassify/", "/classify%20", "/classify;x", "/%2Fclassify", "/CLASSIFY"]
 
 
-def test_no_path_reaches_bentomls_own_endpoint(client, digit_png):
+def test_no_path_reaches_bentomls_endpoint(client, digit_png):
     with closing(socket.create_server(("127.0.0.1", 0))) as listener:
         listener.settimeout(0)
         address = "http://{}:{}/".format(*listener.getsockname())
-        for path in PATHS_LIKE_BENTOMLS + OTHER_PATHS:
+        for path in PATHS_WITH_CONTROL_CHARACTERS + OTHER_PATHS:
             for arguments in (
                 {"json": {"image": address, "model": "mnist"}},
                 {"data": {"image": address, "model": "mnist"}},
@@ -76,7 +76,7 @@ def test_no_path_reaches_bentomls_own_endpoint(client, digit_png):
             ):
                 response = client.post(path, **arguments)
                 assert response.headers["content-type"] == "application/problem+json", path
-                assert response.status_code in ({400} if path in PATHS_LIKE_BENTOMLS else {404, 405}), path
+                assert response.status_code in ({400} if path in PATHS_WITH_CONTROL_CHARACTERS else {404, 405}), path
         with pytest.raises(BlockingIOError):  # nothing has connected
             listener.accept()
 
@@ -97,7 +97,7 @@ def test_a_control_character_in_any_path_is_a_problem(client):
             assert "control character" in response.text
 
 
-def test_bentomls_own_client_calls_the_typed_door(served, digit_png, tmp_path):
+def test_bentomls_client_can_classify(served, digit_png, tmp_path):
     path = tmp_path / "digit.png"
     path.write_bytes(digit_png)
     with bentoml.SyncHTTPClient(served.url) as client, httpx.Client(base_url=served.url) as plain:
@@ -108,7 +108,7 @@ def test_bentomls_own_client_calls_the_typed_door(served, digit_png, tmp_path):
             client.classify(image=path, model="cat")
 
 
-def test_64_clients_at_once_on_one_worker_meet_no_error_and_share_batches(served, digit_png):
+def test_64_concurrent_clients_share_batches_without_errors(served, digit_png):
     def batches(client):
         return {
             line.split("{")[0]: float(line.split()[-1])
@@ -122,38 +122,38 @@ def test_64_clients_at_once_on_one_worker_meet_no_error_and_share_batches(served
 
     with httpx.Client(base_url=served.url) as client, ThreadPoolExecutor(64) as pool:
         before = batches(client)
-        statuses = [status for each in pool.map(post_many, range(64)) for status in each]
+        statuses = [status for client_statuses in pool.map(post_many, range(64)) for status in client_statuses]
         after = batches(client)
     assert statuses == [200] * 1280
     assert after["classifier_batch_size_sum"] - before["classifier_batch_size_sum"] == 1280
     assert after["classifier_batch_size_count"] - before["classifier_batch_size_count"] < 1280
 
 
-def test_a_body_refused_before_it_is_sent_leaves_a_connection_that_works(client, digit_png):
+def test_an_unsent_refused_body_keeps_the_connection(client, digit_png):
     response = client.post(MNIST, content=b"\x89PNG\r\n\x1a\n" + bytes(11 * 1024 * 1024))
     assert (response.status_code, response.json()["code"]) == (413, "body_too_large")
     assert client.post(MNIST, content=digit_png).status_code == 200
 
 
-def test_the_access_log_has_a_json_line_a_request(served, client, digit_png):
+def test_the_access_log_has_one_json_line_per_request(served, client, digit_png):
     client.post(MNIST, content=digit_png, headers={"x-request-id": "find-me"})
     served.wait_for("find-me")
     (line,) = [json.loads(line) for line in served.lines if "find-me" in line]
     assert line["message"].startswith(f"POST {MNIST} 200 ")
 
 
-def test_a_client_that_leaves_is_no_error_and_is_counted(served, digit_png):
+def test_a_disconnect_is_logged_as_499_without_traceback(served, digit_png):
     address = httpx.URL(served.url)
-    head = f"POST {MNIST} HTTP/1.1\r\nhost: x\r\nx-request-id: left\r\ncontent-length: 1000\r\n\r\n"
+    header_section = f"POST {MNIST} HTTP/1.1\r\nhost: x\r\nx-request-id: left\r\ncontent-length: 1000\r\n\r\n"
     with closing(socket.create_connection((address.host, address.port))) as connection:
-        connection.sendall(head.encode() + digit_png)
+        connection.sendall(header_section.encode() + digit_png)
     served.wait_for('"left"')
     (line,) = [json.loads(line) for line in served.lines if '"left"' in line]
     assert " 499 " in line["message"]
     assert "Traceback" not in served.log()
 
 
-def test_broken_http_is_400_and_harms_nobody_else(served, client, digit_png):
+def test_invalid_http_is_400_and_others_are_unaffected(served, client, digit_png):
     address = httpx.URL(served.url)
     with closing(socket.create_connection((address.host, address.port))) as connection:
         connection.sendall(b"\x00\xff nonsense\r\n\r\n")
@@ -161,7 +161,7 @@ def test_broken_http_is_400_and_harms_nobody_else(served, client, digit_png):
     assert client.post(MNIST, content=digit_png).status_code == 200
 
 
-def test_an_endless_head_is_431_and_harms_nobody_else(served, client, digit_png):
+def test_too_large_headers_are_431_and_others_are_unaffected(served, client, digit_png):
     address = httpx.URL(served.url)
     with closing(socket.create_connection((address.host, address.port))) as connection:
         connection.sendall(b"POST / HTTP/1.1\r\nx: " + b"y" * 100_000)
@@ -169,16 +169,16 @@ def test_an_endless_head_is_431_and_harms_nobody_else(served, client, digit_png)
     assert client.post(MNIST, content=digit_png).status_code == 200
 
 
-def test_on_sigterm_new_requests_are_refused_while_those_in_flight_are_answered(models_dir, digit_png):
+def test_sigterm_finishes_requests_and_refuses_new_ones(models_dir, digit_png):
     with serve(models_dir=models_dir) as served, httpx.Client(base_url=served.url, timeout=60) as client:
         address = httpx.URL(served.url)
         with closing(socket.create_connection((address.host, address.port))) as slow:
-            head = (
+            header_section = (
                 f"POST {MNIST} HTTP/1.1\r\nhost: x\r\nexpect: 100-continue\r\ncontent-length: {len(digit_png)}\r\n\r\n"
             )
-            slow.sendall(head.encode())
-            assert slow.recv(1000).startswith(b"HTTP/1.1 100")  # it is admitted, and its body awaited
-            client.get("/readyz")  # opens the connection that is kept
+            slow.sendall(header_section.encode())
+            assert slow.recv(1000).startswith(b"HTTP/1.1 100")  # the request is admitted
+            client.get("/readyz")  # opens a keep-alive connection
             served.process.send_signal(signal.SIGTERM)
             served.wait_for("draining")
             late = client.post(MNIST, content=digit_png)
@@ -194,8 +194,8 @@ def test_on_sigterm_new_requests_are_refused_while_those_in_flight_are_answered(
 def test_several_workers_share_the_port_and_their_metrics(models_dir, digit_png):
     with serve(models_dir=models_dir, workers=2) as served, httpx.Client(base_url=served.url) as client:
         for _ in range(40):
-            with httpx.Client(base_url=served.url) as fresh:
-                assert fresh.post(MNIST, content=digit_png).status_code == 200
+            with httpx.Client(base_url=served.url) as new_client:
+                assert new_client.post(MNIST, content=digit_png).status_code == 200
         name = 'classifier_requests_total{model="mnist",status="200",version="2"} '
         counts = {
             line.removeprefix(name)
@@ -207,8 +207,8 @@ def test_several_workers_share_the_port_and_their_metrics(models_dir, digit_png)
         assert len(psutil.Process(served.process.pid).children(recursive=True)) == 2
 
 
-def start_badly(**settings):
-    """Run the serve command with a start that must fail, and return (exit code, what it printed)."""
+def run_failing_serve(**settings):
+    """Run the serve command with invalid settings, and return (exit code, output)."""
     command = [sys.executable, "-m", "bentoml", "serve", "--port", str(free_port())]
     done = subprocess.run(
         command, cwd=ROOT, env=environment(**settings), capture_output=True, text=True, timeout=120, check=False
@@ -216,18 +216,18 @@ def start_badly(**settings):
     return done.returncode, done.stdout + done.stderr
 
 
-def test_a_wrong_setting_ends_the_command_with_its_name_value_and_rule():
-    code, printed = start_badly(max_queue="lots")
+def test_the_error_for_an_invalid_setting_names_it():
+    code, printed = run_failing_serve(max_queue="lots")
     assert code != 0
     assert "CLASSIFIER_MAX_QUEUE=lots" in printed
     assert "valid integer" in printed
     assert "Traceback" not in printed
 
 
-def test_a_gpu_that_is_not_there_ends_the_command(models_dir):
+def test_a_missing_gpu_ends_the_command(models_dir):
     if count_gpus():
         pytest.skip("needs a machine without a GPU")
-    code, printed = start_badly(device="cuda", models_dir=models_dir)
+    code, printed = run_failing_serve(device="cuda", models_dir=models_dir)
     assert code != 0
     assert "expected a GPU, but ONNX Runtime fell back" in printed
 
@@ -235,13 +235,13 @@ def test_a_gpu_that_is_not_there_ends_the_command(models_dir):
 def test_a_model_that_fails_its_golden_check_ends_the_command(tmp_path):
     good, other = write_model(tmp_path, "one"), write_model(tmp_path, "two", seed=1)
     (good / "golden.npz").write_bytes((other / "golden.npz").read_bytes())
-    code, printed = start_badly(models_dir=tmp_path, device="cpu")
+    code, printed = run_failing_serve(models_dir=tmp_path, device="cpu")
     assert code != 0
     assert "golden check failed" in printed
     assert "Traceback" not in printed
 
 
 def test_an_empty_models_folder_ends_the_command(tmp_path):
-    code, printed = start_badly(models_dir=tmp_path, device="cpu")
+    code, printed = run_failing_serve(models_dir=tmp_path, device="cpu")
     assert code != 0
     assert "CLASSIFIER_MODELS_DIR" in printed

@@ -1,4 +1,4 @@
-"""Whom a full queue refuses, and why."""
+"""Admission of requests to a queue."""
 
 import asyncio
 import time
@@ -13,7 +13,7 @@ from service.batching.job import ModelFailed
 from service.problems import Overloaded
 
 
-def test_the_queue_counts_images_and_refuses_a_request_whole(make_batcher, model):
+def test_request_with_more_images_than_room_is_refused(make_batcher, model):
     async def main():
         batcher = make_batcher(max_queue=5)
         running = await one_running(batcher, model)
@@ -28,7 +28,7 @@ def test_the_queue_counts_images_and_refuses_a_request_whole(make_batcher, model
     assert sum(model.batch_sizes) == 5
 
 
-def test_single_images_find_room_beside_large_requests_until_there_are_too_many_of_them(make_batcher, model):
+def test_single_images_are_admitted_next_to_large_requests(make_batcher, model):
     async def main():
         batcher = make_batcher(max_queue=5)
         running = await one_running(batcher, model)
@@ -43,7 +43,7 @@ def test_single_images_find_room_beside_large_requests_until_there_are_too_many_
     assert sum(model.batch_sizes) == 10
 
 
-def test_a_failed_batch_says_nothing_of_the_time_an_image_takes(make_batcher, model):
+def test_failed_batch_does_not_change_the_time_per_image(make_batcher, model):
     async def main():
         batcher = make_batcher(max_wait_s=5.0, seconds_per_image=10.0)
         with pytest.raises(ModelFailed):
@@ -55,12 +55,12 @@ def test_a_failed_batch_says_nothing_of_the_time_an_image_takes(make_batcher, mo
     asyncio.run(main())
 
 
-@pytest.mark.parametrize(("first", "refuses"), [(0, True), (255, False)])  # of a batch that fails nothing is learned
-def test_while_others_wait_an_image_takes_what_lies_between_two_batches(make_batcher, monkeypatch, first, refuses):
+@pytest.mark.parametrize(("first", "refuses"), [(0, True), (255, False)])  # a failed batch is no measurement
+def test_time_between_batches_counts_while_requests_wait(make_batcher, monkeypatch, first, refuses):
     async def main():
         batcher = make_batcher(concurrency=0, max_wait_s=0.5, seconds_per_image=0.0)
         jobs = [batcher.submit([image(value)], client_left=stays) for value in [first] + [0] * 11]
-        later = time.perf_counter() + 40  # 10 s an image, a tenth of which counts; the batches after it take no time
+        later = time.perf_counter() + 40  # 10 s per image, weight 0.1; later batches take 0 s
         clock = "service.batching.batcher.time.perf_counter"
         jobs[0].done.add_done_callback(lambda _: monkeypatch.setattr(clock, lambda: later))
         await asyncio.gather(*(job.done for job in jobs), return_exceptions=True)
@@ -73,27 +73,27 @@ def test_while_others_wait_an_image_takes_what_lies_between_two_batches(make_bat
     asyncio.run(main())
 
 
-def test_a_request_that_would_wait_too_long_is_refused_at_once(make_batcher, model):
+def test_request_is_refused_when_the_expected_wait_is_too_long(make_batcher, model):
     async def main():
         batcher = make_batcher(max_wait_s=1e-9)
-        await batcher.submit([image(0)] * 4, client_left=stays).done  # by which it knows how long an image takes
+        await batcher.submit([image(0)] * 4, client_left=stays).done  # sets the estimate
         running = await one_running(batcher, model)
-        waiting = batcher.submit([image(1)] * 3, client_left=stays)  # nobody is ahead of it
+        waiting = batcher.submit([image(1)] * 3, client_left=stays)  # no request is ahead of it
         with pytest.raises(Overloaded, match=r"expected wait \d+ ms behind 1 requests \(limit 0 ms\)"):
             batcher.submit([image(0)], client_left=stays)
         model.gate.set()
         await asyncio.gather(running.done, waiting.done)
-        batcher.check_room(100)  # whatever an idle model is sent, it begins
+        batcher.check_room(100)  # an idle model has no wait
 
     asyncio.run(main())
 
 
-def test_the_time_after_everybody_has_left_is_nobodys_wait(make_batcher, model, monkeypatch):
+def test_idle_time_after_all_clients_left_does_not_count(make_batcher, model, monkeypatch):
     async def main():
         batcher, left = make_batcher(max_wait_s=1.0, seconds_per_image=0.01), False
         model.gate.clear()
         gone = [batcher.submit([image(i)], client_left=lambda: left) for i in range(8)]
-        await asyncio.sleep(0)  # half of them run, and leave the others waiting
+        await asyncio.sleep(0)  # four run, four wait
         left = True
         model.gate.set()
         await asyncio.gather(*(job.done for job in gone), return_exceptions=True)
@@ -106,7 +106,7 @@ def test_the_time_after_everybody_has_left_is_nobodys_wait(make_batcher, model, 
     asyncio.run(main())
 
 
-def test_who_was_decoded_is_not_behind_those_whose_heads_came_later(make_batcher, model):
+def test_decoded_request_is_not_behind_later_headers(make_batcher, model):
     async def main():
         batcher = make_batcher(max_queue=1)
         jobs = [await one_running(batcher, model)]
@@ -121,14 +121,14 @@ def test_who_was_decoded_is_not_behind_those_whose_heads_came_later(make_batcher
 
 @pytest.fixture
 def clock(monkeypatch):
-    """Seconds by which a queue's refusals are told apart, to be set."""
+    """Settable clock of the admission, in seconds."""
     clock = SimpleNamespace(now=100.0)
     monkeypatch.setattr("service.batching.admission.monotonic", lambda: clock.now)
     return clock
 
 
 async def admitted_in_one_turn(batcher):
-    """Return how many of many newcomers an empty queue has room for."""
+    """Return how many new requests an empty queue admits."""
     loop = asyncio.get_running_loop()
     count = 0
     while batcher.expect(loop) is None:
@@ -139,17 +139,17 @@ async def admitted_in_one_turn(batcher):
 
 @pytest.mark.parametrize("concurrency", [1, 2])
 @pytest.mark.parametrize("full", [{"max_queue": 20, "max_wait_s": 100.0}, {"max_wait_s": 19.5}])
-def test_a_queue_that_was_full_is_kept_short_while_others_are_refused(make_batcher, clock, concurrency, full):
+def test_full_queue_is_kept_short_while_requests_are_refused(make_batcher, clock, concurrency, full):
     async def main():
         batcher = make_batcher(max_batch_size=2, concurrency=concurrency, seconds_per_image=float(concurrency), **full)
         short = 2 * 2 * concurrency
         assert await admitted_in_one_turn(batcher) == 20
         clock.now = 100.04
-        assert await admitted_in_one_turn(batcher) == 20  # who was given a place joins first
+        assert await admitted_in_one_turn(batcher) == 20  # admitted requests may still join
         for clock.now in np.linspace(100.06, 100.98, 12):
             assert await admitted_in_one_turn(batcher) == short
         clock.now = 101.01
-        assert await admitted_in_one_turn(batcher) == 20  # the refused come back
+        assert await admitted_in_one_turn(batcher) == 20  # refused clients retry
         clock.now = 101.07
         assert await admitted_in_one_turn(batcher) == short
         clock.now = 101.2
@@ -158,7 +158,7 @@ def test_a_queue_that_was_full_is_kept_short_while_others_are_refused(make_batch
     asyncio.run(main())
 
 
-def test_who_was_given_a_place_before_the_queue_is_kept_short_has_it(make_batcher, model, clock):
+def test_request_admitted_before_the_queue_is_short_is_queued(make_batcher, model, clock):
     async def main():
         batcher, loop = make_batcher(max_batch_size=2, max_queue=10), asyncio.get_running_loop()
         jobs = [await one_running(batcher, model)]
@@ -170,7 +170,7 @@ def test_who_was_given_a_place_before_the_queue_is_kept_short_has_it(make_batche
         clock.now += 0.06
         with pytest.raises(Overloaded, match=r"queue full: 9 requests waiting \(limit 4\)"):
             batcher.check_room()
-        jobs.append(batcher.submit([image(9)], client_left=stays))  # it was decoded meanwhile
+        jobs.append(batcher.submit([image(9)], client_left=stays))  # admitted earlier, decoded in the meantime
         model.gate.set()
         await asyncio.gather(*(job.done for job in jobs))
 
@@ -178,7 +178,7 @@ def test_who_was_given_a_place_before_the_queue_is_kept_short_has_it(make_batche
 
 
 @pytest.mark.parametrize(("concurrency", "milliseconds"), [(1, 3000), (2, 1500)])
-def test_the_wait_is_that_for_a_turn_however_many_images_are_ahead(make_batcher, model, concurrency, milliseconds):
+def test_expected_wait_counts_requests_not_images(make_batcher, model, concurrency, milliseconds):
     async def main():
         batcher = make_batcher(concurrency=concurrency, max_wait_s=2.0 / concurrency, seconds_per_image=1.0)
         model.gate.clear()

@@ -1,4 +1,4 @@
-"""How requests are put together into batches, and get their answers back."""
+"""Batches of requests, and the predictions of each request."""
 
 import asyncio
 import threading
@@ -11,7 +11,7 @@ from service.prediction import Prediction
 
 
 @pytest.mark.parametrize("concurrency", [0, 1])
-def test_requests_of_one_turn_of_the_loop_share_a_batch_and_get_their_own_rows(make_batcher, model, concurrency):
+def test_requests_of_one_loop_iteration_share_a_batch(make_batcher, model, concurrency):
     async def main():
         batcher = make_batcher(concurrency=concurrency)
         jobs = [batcher.submit([image(i)], client_left=stays) for i in range(4)]
@@ -22,10 +22,10 @@ def test_requests_of_one_turn_of_the_loop_share_a_batch_and_get_their_own_rows(m
     assert model.batch_sizes == [4]
 
 
-def test_what_arrives_while_a_batch_runs_goes_together_afterwards(make_batcher, model):
+def test_requests_that_arrive_during_a_batch_form_the_next_one(make_batcher, model):
     async def main():
         batcher = make_batcher()
-        first = await one_running(batcher, model, 1)  # the first batch is under way
+        first = await one_running(batcher, model, 1)  # the first batch is running
         rest = [batcher.submit([image(i)], client_left=stays) for i in range(3)]
         model.gate.set()
         await asyncio.gather(first.done, *(job.done for job in rest))
@@ -34,7 +34,7 @@ def test_what_arrives_while_a_batch_runs_goes_together_afterwards(make_batcher, 
     assert model.batch_sizes == [1, 3]
 
 
-def test_a_lone_request_waits_one_turn_of_the_loop_and_for_no_company(make_batcher, model):
+def test_lone_request_runs_after_one_loop_iteration(make_batcher, model):
     async def main():
         job = make_batcher(concurrency=0).submit([image(1)], client_left=stays)
         await asyncio.sleep(0)
@@ -45,7 +45,7 @@ def test_a_lone_request_waits_one_turn_of_the_loop_and_for_no_company(make_batch
 
 
 @pytest.mark.parametrize("concurrency", [0, 1])
-def test_a_request_larger_than_a_batch_is_split_and_comes_back_in_order(make_batcher, model, concurrency):
+def test_request_larger_than_a_batch_keeps_its_order(make_batcher, model, concurrency):
     async def main():
         batcher = make_batcher(concurrency=concurrency)
         small = batcher.submit([image(100)], client_left=stays)
@@ -58,12 +58,12 @@ def test_a_request_larger_than_a_batch_is_split_and_comes_back_in_order(make_bat
     assert model.batch_sizes == [4, 4, 4]
 
 
-def test_what_waits_is_shared_out_to_the_streams_that_are_free(make_batcher, model):
+def test_queued_images_are_split_over_the_free_threads(make_batcher, model):
     async def main():
         batcher = make_batcher(concurrency=3)
         first = await one_running(batcher, model, 1)
         second = batcher.submit([image(i) for i in range(5)], client_left=stays)
-        await asyncio.sleep(0)  # all three are at work
+        await asyncio.sleep(0)  # all three threads are busy
         third = batcher.submit([image(9)] * 4, client_left=stays)
         await asyncio.sleep(0)
         model.gate.set()
@@ -73,7 +73,7 @@ def test_what_waits_is_shared_out_to_the_streams_that_are_free(make_batcher, mod
     assert sorted(model.batch_sizes) == [1, 2, 3, 4]
 
 
-def test_a_request_comes_back_in_order_though_its_last_batch_ends_first(make_batcher, model):
+def test_request_keeps_its_order_when_its_last_batch_ends_first(make_batcher, model):
     first_image_may_end, others_ended = threading.Event(), threading.Event()
 
     def run(images):
@@ -98,7 +98,7 @@ def test_a_request_comes_back_in_order_though_its_last_batch_ends_first(make_bat
     assert asyncio.run(main()) == [float(i) for i in range(12)]
 
 
-def test_a_request_whose_batch_failed_fails_though_another_of_its_batches_ends_later(make_batcher, model):
+def test_request_fails_when_one_of_its_batches_fails(make_batcher, model):
     others_may_end = threading.Event()
 
     def run(images):
@@ -122,7 +122,7 @@ def test_a_request_whose_batch_failed_fails_though_another_of_its_batches_ends_l
     assert asyncio.run(main()) == [1.0]
 
 
-def test_a_large_request_shares_every_batch_with_those_that_came_later(make_batcher, model):
+def test_large_request_shares_its_batches_with_later_requests(make_batcher, model):
     async def main():
         batcher = make_batcher()
         running = await one_running(batcher, model)
@@ -138,7 +138,7 @@ def test_a_large_request_shares_every_batch_with_those_that_came_later(make_batc
     assert model.batch_sizes == [1, 4, 4, 4]
 
 
-def test_requests_that_nobody_waits_for_cost_no_compute(make_batcher, model):
+def test_abandoned_requests_are_not_run(make_batcher, model):
     async def main():
         batcher = make_batcher()
         running = await one_running(batcher, model)
@@ -150,7 +150,7 @@ def test_requests_that_nobody_waits_for_cost_no_compute(make_batcher, model):
         with pytest.raises(ClientLeft):
             await gone.done
         await asyncio.gather(running.done, alive.done)
-        batcher.check_room(100)  # the dropped ones hold no place
+        batcher.check_room(100)  # dropped requests take no room
         return values(alive)
 
     assert asyncio.run(main()) == [3.0]
@@ -158,7 +158,7 @@ def test_requests_that_nobody_waits_for_cost_no_compute(make_batcher, model):
 
 
 @pytest.mark.parametrize("concurrency", [0, 1])
-def test_a_failing_batch_fails_its_own_requests_and_no_later_one(make_batcher, concurrency):
+def test_failed_batch_does_not_fail_later_requests(make_batcher, concurrency):
     async def main():
         batcher = make_batcher(concurrency=concurrency)
         bad = batcher.submit([image(255)], client_left=stays)
@@ -171,7 +171,7 @@ def test_a_failing_batch_fails_its_own_requests_and_no_later_one(make_batcher, c
     assert asyncio.run(main()) == [1.0]
 
 
-def test_a_failure_in_the_middle_of_a_large_request_fails_it_once(make_batcher, model):
+def test_failed_batch_ends_a_large_request(make_batcher, model):
     async def main():
         batcher = make_batcher()
         job = batcher.submit([image(255), *[image(1)] * 9], client_left=stays)

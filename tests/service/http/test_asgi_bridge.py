@@ -1,4 +1,4 @@
-"""An answer leaves in one write, whatever uvicorn's request does with its messages."""
+"""Single writes of a response, and detection of disconnects."""
 
 import asyncio
 
@@ -23,7 +23,7 @@ class Transport:
 
 
 class Request:
-    """Writes as uvicorn's does: the head at once, the body where there is one, then perhaps the end."""
+    """Imitation of uvicorn's request, with separate writes of headers and body."""
 
     disconnected, fails_at = False, None
 
@@ -34,7 +34,7 @@ class Request:
         if message is self.fails_at:
             raise RuntimeError("broken")
         if message is START:
-            self.transport.write(b"head")
+            self.transport.write(b"headers")
         elif self.body is not None:
             self.transport.write(self.body)
         if message is BODY and not self.keep_alive:
@@ -47,28 +47,28 @@ class Request:
 @pytest.mark.parametrize(
     ("request_", "calls"),
     [
-        (Request(), [b"headbody"]),
-        (Request(body=b""), [b"head"]),
-        (Request(body=None), [b"head"]),  # HEAD
-        (Request(keep_alive=False), [b"headbody", "close"]),
+        (Request(), [b"headersbody"]),
+        (Request(body=b""), [b"headers"]),
+        (Request(body=None), [b"headers"]),  # HEAD
+        (Request(keep_alive=False), [b"headersbody", "close"]),
     ],
 )
-def test_head_and_body_are_one_write_before_any_close(request_, calls):
+def test_headers_and_body_are_one_write_before_close(request_, calls):
     transport = request_.transport
     asyncio.run(send_at_once(request_.send, START, BODY))
     assert transport.calls == calls
     assert request_.transport is transport
 
 
-def test_what_was_written_before_an_error_is_sent():
+def test_buffered_bytes_are_sent_when_a_later_message_fails():
     request = Request(body=None)
     request.fails_at = BODY
     with pytest.raises(RuntimeError, match="broken"):
         asyncio.run(send_at_once(request.send, START, BODY))
-    assert request.transport.calls == [b"head"]
+    assert request.transport.calls == [b"headers"]
 
 
-def test_another_servers_messages_go_one_by_one():
+def test_messages_are_sent_one_by_one_to_other_servers():
     sent = []
 
     async def send(message):
@@ -78,7 +78,7 @@ def test_another_servers_messages_go_one_by_one():
     assert sent == [START, BODY]
 
 
-def test_the_clients_leaving_is_read_off_the_request():
+def test_client_left_follows_the_request_attribute():
     request = Request()
     left = client_left(request.receive)
     assert left() is False
@@ -87,8 +87,8 @@ def test_the_clients_leaving_is_read_off_the_request():
     assert client_left(lambda: None)() is False
 
 
-class Wire(Transport):
-    """As much of an asyncio transport as uvicorn's protocols ask for."""
+class UvicornTransport(Transport):
+    """The transport methods that uvicorn's protocols call."""
 
     def get_extra_info(self, _name):
         return None
@@ -99,25 +99,25 @@ class Wire(Transport):
 
 @pytest.mark.parametrize("http", ["h11", "httptools"])
 @pytest.mark.parametrize("connection", ["keep-alive", "close"])
-def test_uvicorns_own_request_answers_in_one_write(http, connection):
-    wire, left = Wire(), []
+def test_uvicorn_writes_a_response_at_once(http, connection):
+    transport, left = UvicornTransport(), []
 
     async def app(_scope, receive, send):
         left.append(client_left(receive)())
-        head = {"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"4")]}
-        await send_at_once(send, head, {"type": "http.response.body", "body": b"body"})
+        start = {"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"4")]}
+        await send_at_once(send, start, {"type": "http.response.body", "body": b"body"})
 
     async def main():
         config = Config(app, http=http, lifespan="off", log_config=None)
         config.load()
         protocol = config.http_protocol_class(config=config, server_state=ServerState(), app_state={})
-        protocol.connection_made(wire)
+        protocol.connection_made(transport)
         protocol.data_received(f"POST / HTTP/1.1\r\nhost: x\r\nconnection: {connection}\r\n\r\n".encode())
         await asyncio.gather(*protocol.tasks)
 
     asyncio.run(main())
     assert left == [False]
-    (answer, *rest) = wire.calls
-    assert answer.startswith(b"HTTP/1.1 200 OK")
-    assert answer.endswith(b"\r\n\r\nbody")
+    (response, *rest) = transport.calls
+    assert response.startswith(b"HTTP/1.1 200 OK")
+    assert response.endswith(b"\r\n\r\nbody")
     assert rest == (["close"] if connection == "close" else [])

@@ -1,4 +1,4 @@
-"""Connections over real sockets: heads that are too long or too slow, and clients that are idle or do not listen."""
+"""Connections over real sockets: header limits, timeouts, and idle or slow clients."""
 
 import asyncio
 
@@ -10,7 +10,7 @@ from service.http.connection import MAX_HEADER_BYTES
 
 
 @pytest.mark.parametrize("name", ["one", "many"])
-def test_a_head_that_grows_too_long_is_431_and_harms_nobody_else(service, digit_png, name, monkeypatch):
+def test_too_large_headers_are_431_and_others_are_unaffected(service, digit_png, name, monkeypatch):
     monkeypatch.setattr(connection_module, "LINGER_S", 0.05)
     line = b"x: " + b"y" * 1000 + b"\r\n" if name == "many" else b"y" * 1000
 
@@ -29,7 +29,7 @@ def test_a_head_that_grows_too_long_is_431_and_harms_nobody_else(service, digit_
     assert b'"code":"head_too_large"' in body
 
 
-def test_trailers_are_held_to_the_same_limit(service, monkeypatch):
+def test_trailers_have_the_same_limit(service, monkeypatch):
     monkeypatch.setattr(connection_module, "LINGER_S", 0.05)
 
     async def main():
@@ -41,10 +41,10 @@ def test_trailers_are_held_to_the_same_limit(service, monkeypatch):
                 await asyncio.sleep(0)
             return await client.answer()
 
-    assert asyncio.run(main()) is None  # another answer is due: the connection ends
+    assert asyncio.run(main()) is None  # another response is pending, so the connection only closes
 
 
-def test_a_body_of_any_length_is_no_head(service):
+def test_a_body_does_not_count_as_headers(service):
     async def main():
         async with running(service) as connect:
             client = await connect()
@@ -55,30 +55,30 @@ def test_a_body_of_any_length_is_no_head(service):
     assert asyncio.run(main()) == (400, 415)
 
 
-def test_a_head_that_comes_too_slowly_is_408(start):
+def test_slow_headers_are_408(start):
     service = start(body_timeout_ms=200)
 
     async def main():
         async with running(service, keep_alive=0.05) as connect:
             client = await connect()
             client.send(b"POST / HTTP/1.1\r\n")
-            answered = asyncio.create_task(client.answer())
-            while not answered.done():
-                client.send(b"x: y\r\n")  # a little now and then is not enough
+            response = asyncio.create_task(client.answer())
+            while not response.done():
+                client.send(b"x: y\r\n")  # received bytes do not extend the limit
                 await asyncio.sleep(0.02)
-            return answered.result()
+            return response.result()
 
     status, headers, body = asyncio.run(main())
     assert (status, headers["connection"]) == (408, "close")
     assert b'"detail":"the header section did not arrive in time; send all of it at once"' in body
 
 
-@pytest.mark.parametrize("asks", [False, True])
-def test_an_idle_connection_is_closed_without_a_word(service, digit_png, asks):
+@pytest.mark.parametrize("sends_request", [False, True])
+def test_an_idle_connection_is_closed_without_a_response(service, digit_png, sends_request):
     async def main():
         async with running(service, keep_alive=0.05) as connect:
             client = await connect()
-            if asks:
+            if sends_request:
                 client.post(digit_png)
                 assert await client.status() == 200
             return await client.answer()
@@ -86,7 +86,7 @@ def test_an_idle_connection_is_closed_without_a_word(service, digit_png, asks):
     assert asyncio.run(main()) is None
 
 
-def test_a_connection_whose_request_is_worked_on_stays(full, gate, digit_png):
+def test_a_connection_stays_open_during_a_request(full, gate, digit_png):
     async def main():
         async with running(full, keep_alive=0.02) as connect:
             client = await connect()
@@ -99,7 +99,7 @@ def test_a_connection_whose_request_is_worked_on_stays(full, gate, digit_png):
     assert asyncio.run(main()) == 200
 
 
-def test_what_a_connection_knows_is_laid_out_alike_in_all(service, digit_png):
+def test_connections_share_their_dictionary_keys(service, digit_png):
     async def main():
         async with running(service) as connect:
             client = await connect()
@@ -108,23 +108,23 @@ def test_what_a_connection_knows_is_laid_out_alike_in_all(service, digit_png):
             (connection,) = connect.connections
             return len(vars(connection))
 
-    assert asyncio.run(main()) <= 30  # past that, Python gives each instance a dictionary of its own
+    assert asyncio.run(main()) <= 30  # with more, instances do not share the keys of their dictionaries
 
 
-def test_nothing_is_upgraded(service):
+def test_a_websocket_upgrade_is_ignored(service):
     async def main():
         async with running(service) as connect:
             client = await connect()
-            wanted = (
+            upgrade = (
                 "connection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\nsec-websocket-key: eA==\r\n"
             )
-            client.send(f"GET /v1/models HTTP/1.1\r\nhost: x\r\n{wanted}\r\n".encode())
+            client.send(f"GET /v1/models HTTP/1.1\r\nhost: x\r\n{upgrade}\r\n".encode())
             return await client.status()
 
     assert asyncio.run(main()) == 200
 
 
-def test_a_client_that_does_not_take_its_answers_is_dropped(service):
+def test_a_client_that_does_not_read_is_disconnected(service):
     async def main():
         async with running(service, keep_alive=0.1) as connect:
             client = await connect()
@@ -136,7 +136,7 @@ def test_a_client_that_does_not_take_its_answers_is_dropped(service):
     asyncio.run(main())
 
 
-def test_requests_that_were_not_begun_go_with_their_connection(full, gate, digit_png):
+def test_pipelined_requests_are_dropped_with_the_connection(full, gate, digit_png):
     async def main():
         async with running(full) as connect:
             client = await connect()

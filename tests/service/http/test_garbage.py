@@ -1,4 +1,4 @@
-"""A request leaves nothing behind that only the garbage collector would find: it is told to look seldom."""
+"""Absence of reference cycles after requests, because the garbage collector runs rarely."""
 
 import asyncio
 import gc
@@ -13,20 +13,20 @@ CLASSIFY = "/v1/models/zoo/classify"
 NOISE = np.random.default_rng(0).integers(256, size=(400, 300, 3), dtype=np.uint8)
 PHOTO = encode(NOISE, "JPEG")  # large enough to be decoded on a thread
 SMALL = encode(NOISE[:60, :60], "JPEG")
-BATCH = form("images", [SMALL, SMALL[:500], b"no image", PHOTO, PHOTO[:9000], NOISE.tobytes()])
+BATCH = form("images", [SMALL, SMALL[:500], b"not an image", PHOTO, PHOTO[:9000], NOISE.tobytes()])
 
 
 @pytest.fixture
 def full(start):
-    """A service whose queue is full for good."""
+    """A service whose queue stays full."""
     service = start(max_queue=1)
     service.worker.models.find("zoo").batcher._queue.append(None)
     yield service
     service.worker.models.find("zoo").batcher._queue.clear()
 
 
-async def ask(service, path, body, content_type):
-    """Call the application as a server does, without a client that leaves cycles of its own; return the status."""
+async def call(service, path, body, content_type):
+    """Return the status of a call without an HTTP client, which would create cycles."""
     statuses = []
 
     async def receive():
@@ -48,52 +48,54 @@ async def ask(service, path, body, content_type):
         pytest.param(CLASSIFY, PHOTO, "image/jpeg", 200, id="a large image"),
         pytest.param(CLASSIFY, SMALL[:500], "image/jpeg", 422, id="half of a small image"),
         pytest.param(CLASSIFY, PHOTO[:9000], "image/jpeg", 422, id="half of a large image"),
-        pytest.param(CLASSIFY, NOISE.tobytes(), "image/jpeg", 415, id="no image"),
+        pytest.param(CLASSIFY, NOISE.tobytes(), "image/jpeg", 415, id="not an image"),
         pytest.param(CLASSIFY, BATCH.content, BATCH.content_type, 400, id="too many images"),
-        pytest.param(f"{CLASSIFY}-batch", BATCH.content, BATCH.content_type, 200, id="a batch, good and bad"),
-        pytest.param("/v2/models/zoo/infer", b"{" * 90_000, "application/json", 400, id="no JSON"),
+        pytest.param(
+            f"{CLASSIFY}-batch", BATCH.content, BATCH.content_type, 200, id="a batch with valid and invalid images"
+        ),
+        pytest.param("/v2/models/zoo/infer", b"{" * 90_000, "application/json", 400, id="not JSON"),
     ],
 )
-def test_a_request_ends_without_a_cycle(service, path, body, content_type, status):
-    assert leftovers(service, path, body, content_type, status) == []
+def test_a_request_leaves_no_cycle(service, path, body, content_type, status):
+    assert find_garbage(service, path, body, content_type, status) == []
 
 
 @pytest.mark.parametrize("path", [CLASSIFY, f"{CLASSIFY}-batch", "/v2/models/zoo/infer"])
-def test_a_request_that_is_refused_ends_without_a_cycle(full, path):
-    assert leftovers(full, path, PHOTO, "image/jpeg", 503) == []
+def test_a_refused_request_leaves_no_cycle(full, path):
+    assert find_garbage(full, path, PHOTO, "image/jpeg", 503) == []
 
 
-def test_a_request_that_finds_no_room_once_it_is_decoded_ends_without_a_cycle(start):
+def test_a_request_refused_after_decoding_leaves_no_cycle(start):
     service = start(max_queue=1)
     model = service.worker.models.find("zoo")
     queue = model.batcher._queue
 
     def prepare(picture):
-        queue.append(None)  # others came meanwhile
+        queue.append(None)  # another request arrived during decoding
         asyncio.get_running_loop().call_soon(queue.clear)
         return model.prepare(picture)
 
     service.replace("zoo", prepare=prepare)
-    assert leftovers(service, CLASSIFY, SMALL, "image/jpeg", 503) == []
+    assert find_garbage(service, CLASSIFY, SMALL, "image/jpeg", 503) == []
 
 
-def leftovers(service, path, body, content_type, status):
-    """Return the types of what only the garbage collector finds after a request."""
+def find_garbage(service, path, body, content_type, status):
+    """Return the types of the objects that only the garbage collector frees."""
 
-    async def ask_once():
-        assert await ask(service, path, body, content_type) == status
+    async def call_once():
+        assert await call(service, path, body, content_type) == status
         await asyncio.sleep(0)
 
     async def main():
-        for _ in range(3):  # what the first leaves may be meant to stay
-            await ask_once()
+        for _ in range(3):  # the first requests may fill caches
+            await call_once()
         gc.collect()
         gc.disable()
         gc.set_debug(gc.DEBUG_SAVEALL)
         try:
-            await ask_once()
+            await call_once()
             gc.collect()
-            return [type(found).__name__ for found in gc.garbage]
+            return [type(item).__name__ for item in gc.garbage]
         finally:
             gc.set_debug(0)
             gc.garbage.clear()

@@ -1,4 +1,4 @@
-"""The HTTP contract under load, at its limits, at start and stop; and what the service counts and logs of it."""
+"""The HTTP contract under load, at limits, at start and stop; metrics and logs."""
 
 import asyncio
 import json
@@ -25,19 +25,19 @@ INFLATED_TEXT = png_chunk(b"zTXt", b"k\0\0" + zlib.compress(bytes(10**6)))
 
 
 def batch_sizes(service):
-    """Return (runs, images) of mnist/2 by the server's own count."""
+    """Return (batches, images) of mnist/2 from the server's metrics."""
     lines = dict(line.rsplit(" ", 1) for line in service.get("/metrics").text.splitlines() if line[0] != "#")
     labels = '{model="mnist",version="2"}'
-    return [float(lines[f"classifier_batch_size_{what}{labels}"]) for what in ("count", "sum")]
+    return [float(lines[f"classifier_batch_size_{suffix}{labels}"]) for suffix in ("count", "sum")]
 
 
-def test_concurrent_requests_share_batches_by_the_servers_own_count(service, digit_png):
-    runs, count = batch_sizes(service)
+def test_concurrent_requests_share_batches(service, digit_png):
+    batches, count = batch_sizes(service)
     responses = service.ask(*[("POST", MNIST, {"content": digit_png})] * 64)
     assert {response.status_code for response in responses} == {200}
-    more_runs, more_count = batch_sizes(service)
+    more_batches, more_count = batch_sizes(service)
     assert more_count - count == 64
-    assert more_runs - runs <= 32
+    assert more_batches - batches <= 32
 
 
 def test_a_bad_image_does_not_fail_its_batch_mates(service, digit_png):
@@ -46,7 +46,7 @@ def test_a_bad_image_does_not_fail_its_batch_mates(service, digit_png):
     assert [response.status_code for response in responses] == [200, 200, 200, 415] * 16
 
 
-def test_a_full_queue_refuses_with_retry_after_and_answers_the_others(start, digit_png, gate):
+def test_a_full_queue_is_503_with_retry_after(start, digit_png, gate):
     service = start(max_queue=4, max_batch_size=1)
 
     def wait(images, classify):
@@ -74,10 +74,13 @@ def test_a_full_queue_refuses_with_retry_after_and_answers_the_others(start, dig
 
 
 @pytest.mark.parametrize(
-    ("path", "unfit"),
-    [(MNIST, {"content": b"no image"}), ("/classify", {"files": {"image": b"no image"}, "data": {"model": "mnist"}})],
+    ("path", "invalid"),
+    [
+        (MNIST, {"content": b"not an image"}),
+        ("/classify", {"files": {"image": b"not an image"}, "data": {"model": "mnist"}}),
+    ],
 )
-def test_a_full_queue_refuses_before_it_looks_at_the_image(start, digit_png, gate, path, unfit):
+def test_a_full_queue_refuses_before_decoding(start, digit_png, gate, path, invalid):
     service = start(max_queue=1, max_batch_size=1)
     service.gate("mnist", lambda images, classify: gate.wait(60) and classify(images))
 
@@ -86,7 +89,7 @@ def test_a_full_queue_refuses_before_it_looks_at_the_image(start, digit_png, gat
         async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
             calls = [asyncio.create_task(client.post(MNIST, content=digit_png)) for _ in range(2)]
             for _ in range(100):
-                late = await client.post(path, **unfit)
+                late = await client.post(path, **invalid)
                 if late.status_code != 415:
                     break
                 await asyncio.sleep(0)
@@ -97,19 +100,19 @@ def test_a_full_queue_refuses_before_it_looks_at_the_image(start, digit_png, gat
     assert problem(asyncio.run(main())) == (503, "overloaded")
 
 
-def test_uploads_over_the_bytes_budget_are_refused(service, digit_png):
+def test_uploads_over_the_upload_budget_are_refused(service, digit_png):
     service.worker.budget.limit = len(digit_png) - 1
     assert problem(service.post(MNIST, content=digit_png)) == (503, "overloaded")
     assert service.worker.budget.held == 0
 
 
-def test_an_answer_after_the_deadline_is_504(start, digit_png, gate):
+def test_a_missed_deadline_is_504(start, digit_png, gate):
     service = start(deadline_ms=100)
     service.gate("mnist", lambda images, classify: gate.wait(60) and classify(images))
     assert problem(service.post(MNIST, content=digit_png)) == (504, "deadline_exceeded")
 
 
-def test_a_body_that_comes_too_slowly_is_408_and_closes_the_connection(start, digit_png):
+def test_a_slow_body_is_408_and_closes_the_connection(start, digit_png):
     service = start(body_timeout_ms=100)
 
     async def stalled():
@@ -122,20 +125,20 @@ def test_a_body_that_comes_too_slowly_is_408_and_closes_the_connection(start, di
     assert service.worker.budget.held == 0
 
 
-def test_a_body_received_in_time_leaves_the_deadline_to_the_answer(start, digit_png, gate):
+def test_the_body_timeout_ends_with_the_body(start, digit_png, gate):
     service = start(body_timeout_ms=200, deadline_ms=60_000)
     service.gate("mnist", lambda images, classify: classify(images) if not gate.wait(0.3) else None)
     assert service.post(MNIST, content=digit_png).status_code == 200
 
 
-def test_before_the_models_are_loaded_it_is_503_not_ready(start, digit_png):
+def test_requests_before_loading_ends_are_503(start, digit_png):
     service = start(load=False)
     for response in service.ask(("POST", MNIST, {"content": digit_png}), ("GET", "/v1/models", {})):
         assert problem(response) == (503, "not_ready")
         assert response.headers["retry-after"]
 
 
-def test_models_that_cannot_be_loaded_leave_the_worker_failed(start, digit_png, tmp_path, caplog):
+def test_a_model_that_cannot_be_loaded_fails_the_worker(start, digit_png, tmp_path, caplog):
     service = start(load=False)
     (tmp_path / "bad" / "1").mkdir(parents=True)
     (tmp_path / "bad" / "1" / "model.onnx").write_bytes(b"no model")
@@ -149,7 +152,7 @@ def test_models_that_cannot_be_loaded_leave_the_worker_failed(start, digit_png, 
 
 @asynccontextmanager
 async def request_in_flight(service, content):
-    """Yield a client and its call, which the service has admitted."""
+    """Yield a client and its admitted request."""
     transport = httpx.ASGITransport(app=service.app)
     async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
         call = asyncio.create_task(client.post(MNIST, content=content))
@@ -158,7 +161,7 @@ async def request_in_flight(service, content):
         yield client, call
 
 
-def test_a_draining_worker_answers_what_is_in_flight_and_refuses_the_rest(service, digit_png, gate, caplog):
+def test_draining_finishes_requests_and_refuses_new_ones(service, digit_png, gate, caplog):
     service.gate("mnist", lambda images, classify: gate.wait(60) and classify(images))
 
     async def main():
@@ -173,11 +176,11 @@ def test_a_draining_worker_answers_what_is_in_flight_and_refuses_the_rest(servic
 
     early, late = asyncio.run(main())
     assert early == 200
-    assert "did not finish" not in caplog.text  # it ended with the last request, not with its time
+    assert "did not finish" not in caplog.text  # draining ended with the last request, before drain_ms
     assert problem(late) == (503, "draining")
 
 
-def test_draining_waits_no_longer_than_it_may(start, digit_png, gate):
+def test_draining_ends_at_its_time_limit(start, digit_png, gate):
     service = start(drain_ms=50)
     service.gate("mnist", lambda images, classify: gate.wait(60) and classify(images))
 
@@ -191,7 +194,7 @@ def test_draining_waits_no_longer_than_it_may(start, digit_png, gate):
     asyncio.run(main())
 
 
-def test_a_fault_of_our_own_is_a_500_with_the_request_id_and_a_log_line(service, digit_png, caplog):
+def test_an_internal_error_is_500_and_logged_with_request_id(service, digit_png, caplog):
     def fail(_images, _classify):
         raise RuntimeError("the runtime broke")
 
@@ -205,7 +208,7 @@ def test_a_fault_of_our_own_is_a_500_with_the_request_id_and_a_log_line(service,
     assert service.post(ZOO, content=digit_png).status_code == 200
 
 
-def test_requests_are_counted_by_model_version_and_status_with_bounded_labels(service, digit_png):
+def test_requests_are_counted_with_bounded_labels(service, digit_png):
     def count():
         text = service.get("/metrics").text
         lines = [line for line in text.splitlines() if line.startswith("classifier_requests_total")]
@@ -217,8 +220,8 @@ def test_requests_are_counted_by_model_version_and_status_with_bounded_labels(se
     for invented in range(5):
         service.post(f"/v1/models/invented-{invented}/classify", content=digit_png)
         service.get(f"/invented/{invented}")
-    grown = {key: value - before.get(key, 0) for key, value in count().items() if value != before.get(key)}
-    assert grown == {
+    increase = {key: value - before.get(key, 0) for key, value in count().items() if value != before.get(key)}
+    assert increase == {
         json.dumps('classifier_requests_total{model="mnist",status="200",version="2"}'): 1,
         json.dumps('classifier_requests_total{model="mnist",status="415",version="2"}'): 1,
         json.dumps('classifier_requests_total{model="none",status="404",version="none"}'): 5,
@@ -232,27 +235,27 @@ def samples(service, version="2"):
     return {name: float(value) for name, value in lines if all(label in name for label in labels)}
 
 
-def growth(service, before):
-    """Return what has grown since, by name without the labels of the model."""
-    grown = {name: value - before.get(name, 0) for name, value in samples(service).items()}
+def count_increases(service, before):
+    """Return the increase of each series since ``before``, without model labels."""
+    increase = {name: value - before.get(name, 0) for name, value in samples(service).items()}
     return {
         name.replace('model="mnist",', "").replace('version="2"', "").replace(",}", "}").replace("{}", ""): value
-        for name, value in grown.items()
+        for name, value in increase.items()
         if value
     }
 
 
-def test_a_request_leaves_its_mark_on_every_metric(service, digit_png):
+def test_a_request_increases_every_metric(service, digit_png):
     before = samples(service)
     service.post(MNIST_BATCH, **images(*[digit_png] * 3))
-    grown = growth(service, before)
-    assert grown['classifier_requests_total{status="200"}'] == 1
-    assert grown["classifier_images_total"] == 3
-    assert grown["classifier_batch_size_count"] == 1
-    assert grown["classifier_batch_size_sum"] == 3
+    increase = count_increases(service, before)
+    assert increase['classifier_requests_total{status="200"}'] == 1
+    assert increase["classifier_images_total"] == 3
+    assert increase["classifier_batch_size_count"] == 1
+    assert increase["classifier_batch_size_sum"] == 3
     for name in ("decode", "queue", "inference"):
-        assert grown[f"classifier_{name}_seconds_count"] == 1
-        assert grown[f"classifier_{name}_seconds_sum"] > 0
+        assert increase[f"classifier_{name}_seconds_count"] == 1
+        assert increase[f"classifier_{name}_seconds_sum"] > 0
     assert samples(service)['classifier_device_info{device="cpu",model="mnist",version="2"}'] == 1
 
 
@@ -276,11 +279,11 @@ def test_dropped_requests_and_the_queue_are_counted(start, digit_png, gate):
 
     assert [response.status_code for response in asyncio.run(main())] == [504] * 3
     assert 'classifier_queue_length{model="mnist",version="2"} 2.0' in lengths[0].text
-    assert growth(service, before)['classifier_dropped_total{reason="deadline"}'] == 2
+    assert count_increases(service, before)['classifier_dropped_total{reason="deadline"}'] == 2
     assert samples(service)['classifier_queue_length{model="mnist",version="2"}'] == 0
 
 
-def test_metrics_may_first_be_asked_for_by_two_threads_at_once():
+def test_two_threads_can_create_metrics_at_once():
     script = """
 import sys, threading
 from service.metrics import ModelMetrics, RequestCounter
@@ -295,15 +298,15 @@ thread.start(); make(lambda: RequestCounter().count(503)); thread.join()
         assert done.stderr == ""
 
 
-# what a client may try to use up
+# Exhaustion of resources.
 
 
-def test_a_batch_larger_than_the_queue_is_refused_for_good_and_before_it_is_decoded(start, digit_png):
+def test_a_batch_larger_than_the_queue_is_413_before_decoding(start, digit_png):
     response = start(max_queue=2).post(MNIST_BATCH, **images(b"no image", digit_png, digit_png))
     assert problem(response) == (413, "body_too_large")
 
 
-def test_a_batch_whose_time_is_up_leaves_nothing_to_decode(start):
+def test_a_batch_after_its_deadline_is_not_decoded(start):
     service = start(deadline_ms=200)
     worker, model, gate = service.worker, service.worker.models.find("zoo"), threading.Event()
     prepared = []
@@ -319,7 +322,7 @@ def test_a_batch_whose_time_is_up_leaves_nothing_to_decode(start):
 
 
 @pytest.mark.parametrize("chunk", [MANY_TEXTS, INFLATED_TEXT], ids=["large", "inflated"])
-def test_a_file_that_may_take_long_is_not_even_opened_on_the_event_loop(start, digit_png, chunk):
+def test_expensive_files_are_opened_off_the_event_loop(start, digit_png, chunk):
     service = start(deadline_ms=200)
     gate = threading.Event()
     for _ in range(service.worker.num_decoders):
@@ -331,7 +334,7 @@ def test_a_file_that_may_take_long_is_not_even_opened_on_the_event_loop(start, d
     assert [response.status_code for response in responses] == [504, 200]
 
 
-# logs
+# Logs.
 
 
 def test_a_path_cannot_forge_a_log_line(start, digit_png, caplog):
@@ -344,7 +347,7 @@ def test_a_path_cannot_forge_a_log_line(start, digit_png, caplog):
     assert second.startswith("GET /v1/models 200 ")
 
 
-def test_a_fault_of_another_route_carries_the_request_id_too(service, caplog):
+def test_an_internal_error_of_another_route_has_request_id(service, caplog):
     service.worker._models = "broken"
     response = service.get("/v1/models", headers={"x-request-id": "find-me"})
     assert problem(response) == (500, "internal_error")

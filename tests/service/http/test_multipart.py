@@ -1,3 +1,5 @@
+"""Parsing of multipart/form-data."""
+
 import httpx
 import pytest
 from hypothesis import given
@@ -10,13 +12,13 @@ TYPE = b"multipart/form-data; boundary=XX"
 
 
 def encode(parts):
-    """Let a real client write the form."""
+    """Encode a form with httpx."""
     request = httpx.Request("POST", "http://x", files=[(name, ("f", content)) for name, content in parts])
     return request.read(), request.headers["content-type"].encode()
 
 
 @given(st.lists(st.tuples(st.sampled_from(["image", "images", 'quo"ted', "ä"]), st.binary(max_size=200)), min_size=1))
-def test_every_part_comes_back_byte_for_byte(parts):
+def test_parsing_returns_every_part_byte_for_byte(parts):
     body, content_type = encode(parts)
     if any(name == 'quo"ted' for name, _ in parts):
         parts = [(name.replace('"', "%22"), content) for name, content in parts]  # as browsers and httpx escape it
@@ -24,7 +26,7 @@ def test_every_part_comes_back_byte_for_byte(parts):
 
 
 @given(st.binary(max_size=400))
-def test_any_bytes_are_parts_or_a_problem(noise):
+def test_any_bytes_give_parts_or_a_problem(noise):
     for body in (noise, b"--XX\r\n" + noise, b"--XX\r\n" + noise + b"\r\n--XX--"):
         try:
             parse(body, TYPE, max_parts=10)
@@ -32,7 +34,7 @@ def test_any_bytes_are_parts_or_a_problem(noise):
             assert problem.status in {400, 413}
 
 
-def test_a_body_cut_off_anywhere_is_refused():
+def test_a_truncated_body_is_refused():
     body, content_type = encode([("image", b"0123456789")])
     whole = body.rstrip(b"\r\n")
     for length in range(len(whole) - 1):
@@ -41,7 +43,7 @@ def test_a_body_cut_off_anywhere_is_refused():
 
 
 @pytest.mark.parametrize(
-    "head",
+    "headers",
     [
         b'Content-Disposition: form-data; name="image"; filename="name=other.png"',
         b"content-disposition:form-data;name=image",
@@ -49,22 +51,22 @@ def test_a_body_cut_off_anywhere_is_refused():
         b'Content-Type: image/png\r\nContent-Disposition: form-data; name="image"',
     ],
 )
-def test_a_name_is_found_however_the_header_is_written(head):
-    body = b"--XX\r\n" + head + b"\r\n\r\ncontent\r\n--XX--\r\n"
+def test_all_forms_of_the_disposition_header_are_parsed(headers):
+    body = b"--XX\r\n" + headers + b"\r\n\r\ncontent\r\n--XX--\r\n"
     assert [(part.name, part.content) for part in parse(body, TYPE, max_parts=10)] == [("image", b"content")]
 
 
-def test_preamble_and_blanks_after_a_boundary_are_passed_over():
+def test_preamble_and_blanks_after_a_boundary_are_ignored():
     body = b'preamble\r\n--XX  \r\nContent-Disposition: form-data; name="a"\r\n\r\n1\r\n--XX--\r\nepilogue'
     assert parse(body, b'multipart/form-data; charset=utf-8; BOUNDARY="XX"', max_parts=1)[0].content == b"1"
 
 
-def test_a_boundary_inside_the_content_ends_no_part_unless_a_line_begins_with_it():
+def test_a_boundary_within_a_line_does_not_end_a_part():
     body = b'--XX\r\nContent-Disposition: form-data; name="a"\r\n\r\nx--XX y\r\n--XX--'
     assert parse(body, TYPE, max_parts=1)[0].content == b"x--XX y"
 
 
-def test_a_missing_boundary_or_name_says_what_is_expected():
+def test_the_error_for_a_missing_boundary_or_name_names_it():
     with pytest.raises(BadRequest, match="boundary"):
         parse(b"--XX--", b"multipart/form-data", max_parts=1)
     with pytest.raises(BadRequest, match="Content-Disposition"):
@@ -84,7 +86,7 @@ def test_only_forms_are_multipart():
     assert not is_multipart(b"multipart/mixed; boundary=x")
 
 
-def test_headers_of_a_part_end_within_8_kib():
+def test_headers_of_a_part_are_limited_to_8_kib():
     body = b'--XX\r\nContent-Disposition: form-data; name="' + b"a" * 10_000_000 + b'"\r\n\r\n1\r\n--XX--'
     with pytest.raises(BadRequest, match="8192 bytes"):
         parse(body, TYPE, max_parts=1)

@@ -1,3 +1,5 @@
+"""The OpenAPI document, compared with the service."""
+
 import re
 
 import pytest
@@ -18,22 +20,22 @@ def test_the_document_is_valid_openapi(document):
     validate(document)
 
 
-def test_it_is_what_the_service_serves(service, document):
+def test_the_service_serves_the_document(service, document):
     served = service.get("/openapi.json").json()
     assert served["paths"].keys() == document["paths"].keys()
 
 
-def test_every_route_that_it_names_is_there(service, document):
+def test_every_documented_route_exists(service, document):
     for path, operations in document["paths"].items():
-        if path in {"/livez", "/readyz"}:  # BentoML's, asked in test_serve
+        if path in {"/livez", "/readyz"}:  # BentoML's routes, tested in test_serve
             continue
-        real = path.format(model="mnist", version="1")
+        url = path.format(model="mnist", version="1")
         for method in set(operations) & {"get", "post"}:
-            (response,) = service.ask((method.upper(), real, {}))
+            (response,) = service.ask((method.upper(), url, {}))
             assert response.status_code in ({200} if method == "get" else {400}), path
 
 
-def test_every_code_that_a_client_may_see_is_named(document):
+def test_every_problem_code_is_documented(document):
     text = str(document["paths"])
     codes = {
         member.code
@@ -41,11 +43,11 @@ def test_every_code_that_a_client_may_see_is_named(document):
         if isinstance(member, type) and issubclass(member, Problem) and hasattr(member, "code")
     }
     assert len(codes) == 16
-    named = set(re.findall(r"`([a-z_]+)`: ", text))
-    assert named == codes - {"not_found", "method_not_allowed"}  # of paths and verbs that are not in the document
+    documented = set(re.findall(r"`([a-z_]+)`: ", text))
+    assert documented == codes - {"not_found", "method_not_allowed"}  # the document has no unknown paths and methods
 
 
-def test_the_answers_that_it_describes_are_those_that_come(service, digit_png, document):
+def test_a_response_has_the_documented_fields(service, digit_png, document):
     schema = document["paths"]["/v1/models/{model}/classify"]["post"]["responses"]["200"]["content"]
-    answer = service.post("/v1/models/mnist/classify", content=digit_png).json()
-    assert list(answer) == schema["application/json"]["schema"]["required"]
+    response = service.post("/v1/models/mnist/classify", content=digit_png).json()
+    assert list(response) == schema["application/json"]["schema"]["required"]

@@ -1,4 +1,4 @@
-"""How the files of the page are served: complete, guarded by their headers, and nothing beside them."""
+"""The files of the page and their security headers."""
 
 import re
 
@@ -12,7 +12,7 @@ FILES = sorted(f"/static/{path.relative_to(STATIC)}" for path in STATIC.rglob("*
 
 
 @pytest.mark.parametrize("path", ["/", "/docs", "/swagger/swagger-ui.css", "/swagger/swagger-ui-bundle.js", *FILES])
-def test_every_file_is_served_and_held_to_this_host(service, path):
+def test_every_file_has_headers_that_forbid_other_hosts(service, path):
     response = service.get(path)
     assert response.status_code == 200
     policy = response.headers["content-security-policy"]
@@ -24,19 +24,19 @@ def test_every_file_is_served_and_held_to_this_host(service, path):
     assert response.headers["x-request-id"]
 
 
-def test_without_a_swagger_ui_there_is_no_docs_page_and_a_warning(tmp_path, caplog):
+def test_docs_is_missing_with_a_warning_without_swagger_ui(tmp_path, caplog):
     paths = {route.path for route in page_routes(tmp_path / "moved")}
     assert paths == {"/", "/static"}
     assert "no page at /docs" in caplog.text
 
 
-def test_the_page_names_no_other_host():
+def test_the_page_refers_to_no_other_host():
     for path in STATIC.glob("*.*"):
         hosts = set(re.findall(r"https?://[^\s\"')]+", path.read_text()))
         assert hosts <= {"http://www.w3.org/2000/svg"}, path
 
 
-def test_a_file_that_has_not_changed_is_not_sent_again(service):
+def test_an_unchanged_file_is_304(service):
     for path in ("/", "/static/page.js"):
         tag = service.get(path).headers["etag"]
         again = service.get(path, headers={"if-none-match": tag})
@@ -55,17 +55,17 @@ def test_a_file_that_has_not_changed_is_not_sent_again(service):
         "/static/" + "a" * 5000,
     ],
 )
-def test_nothing_else_is_served(service, path):
+def test_other_paths_are_404(service, path):
     assert problem(service.get(path)) == (404, "not_found")
 
 
 @pytest.mark.parametrize("path", ["/", "/static/page.js"])
-def test_the_page_takes_no_posts(service, path):
+def test_post_to_the_page_is_405(service, path):
     response = service.post(path, content=b"x")
     assert problem(response) == (405, "method_not_allowed")
     assert response.headers["allow"] == "GET, HEAD"
 
 
-def test_a_drawing_is_as_large_as_is_decoded_without_a_thread():
+def test_a_drawing_is_small_enough_to_decode_inline():
     (side,) = re.findall(r"const SENT = (\d+)", (STATIC / "drawing.js").read_text())
     assert 0.9 * INLINE_PIXELS < int(side) ** 2 <= INLINE_PIXELS

@@ -1,4 +1,4 @@
-"""What a connection refuses at a request's head, over real sockets: requests that there is no room for."""
+"""Early refusals by the connection when a queue is full, over real sockets."""
 
 import asyncio
 
@@ -10,7 +10,7 @@ from service.http.responses import _held, write_soon
 from service.http.server import EventLoop
 
 
-async def fill(connect, body):
+async def fill_queue(connect, body):
     """Send three requests, and return their connections once one runs and two wait."""
     clients = []
     for waiting in (0, 1, 2):
@@ -23,40 +23,40 @@ async def fill(connect, body):
     return clients
 
 
-def refusals(service):
+def count_refusals(service):
     metrics = service.get("/metrics").text
     name = 'classifier_requests_total{model="mnist",status="503",version="2"} '
     return float(next((line.split()[-1] for line in metrics.splitlines() if line.startswith(name)), 0))
 
 
-def test_past_capacity_a_request_is_refused_at_its_head_and_its_connection_lives_on(full, gate, digit_png):
+def test_a_refusal_precedes_the_body_and_keeps_the_connection(full, gate, digit_png):
     async def main():
         async with running(full) as connect:
-            admitted = await fill(connect, digit_png)
+            admitted = await fill_queue(connect, digit_png)
             client = await connect()
-            client.post(None, headers="x-request-id: mine\r\n")  # its body is never needed
+            client.post(None, headers="x-request-id: mine\r\n")  # the refusal does not wait for the body
             status, headers, body = await client.answer()
             client.send(b"x" * 40)
             client.send(b"x" * 60)
             gate.set()
-            answers = [await other.status() for other in admitted]
+            statuses = [await other.status() for other in admitted]
             client.post(digit_png)
-            return status, headers, body, answers, await client.status()
+            return status, headers, body, statuses, await client.status()
 
-    before = refusals(full)
-    status, headers, body, answers, after = asyncio.run(main())
+    before = count_refusals(full)
+    status, headers, body, statuses, after = asyncio.run(main())
     assert (status, headers["x-request-id"], headers["retry-after"]) == (503, "mine", "1")
     assert headers["content-type"] == "application/problem+json"
     assert b'"detail":"queue full: 2 requests waiting (limit 2); retry after 1 s","code":"overloaded"' in body
-    assert (answers, after) == ([200, 200, 200], 200)
-    assert refusals(full) == before + 1
+    assert (statuses, after) == ([200, 200, 200], 200)
+    assert count_refusals(full) == before + 1
 
 
-def test_requests_of_one_turn_of_the_loop_find_each_others_places_taken(full, gate, digit_png):
-    begun = []
+def test_requests_of_one_loop_iteration_count_each_other(full, gate, digit_png):
+    started = []
 
     async def app(scope, receive, send):
-        begun.append(scope)
+        started.append(scope)
         await full.app(scope, receive, send)
 
     async def main():
@@ -69,13 +69,13 @@ def test_requests_of_one_turn_of_the_loop_find_each_others_places_taken(full, ga
             gate.set()
             return await asyncio.gather(*statuses)
 
-    assert asyncio.run(main()).count(200) == len(begun)  # none that is refused costs more than its head
+    assert asyncio.run(main()).count(200) == len(started)  # the application never sees a refused request
 
 
-def test_refusals_of_one_turn_of_the_loop_are_written_together(full, gate, digit_png):
+def test_refusals_of_one_loop_iteration_are_written_together(full, gate, digit_png):
     async def main():
         async with running(full) as connect:
-            await fill(connect, digit_png)
+            await fill_queue(connect, digit_png)
             busy = set(connect.connections)
             clients = [await connect() for _ in range(2)]
             await wait_until(lambda: len(connect.connections) == len(busy) + 2)
@@ -90,10 +90,10 @@ def test_refusals_of_one_turn_of_the_loop_are_written_together(full, gate, digit
 
 
 @pytest.mark.parametrize("loop_factory", [asyncio.new_event_loop, EventLoop])
-def test_what_the_application_answers_comes_after_the_refusals_before_it(full, gate, digit_png, loop_factory):
+def test_responses_of_the_application_follow_earlier_refusals(full, gate, digit_png, loop_factory):
     async def main():
         async with running(full) as connect:
-            await fill(connect, digit_png)
+            await fill_queue(connect, digit_png)
             client = await connect()
             refused = f"POST {MNIST} HTTP/1.1\r\ncontent-length: 0\r\n\r\n"
             client.send(f"{refused}GET /v1/models HTTP/1.1\r\n\r\n{refused}".encode())
@@ -105,7 +105,7 @@ def test_what_the_application_answers_comes_after_the_refusals_before_it(full, g
         assert runner.run(main()) == [503, 200, 503]
 
 
-def test_a_connection_that_fails_keeps_no_other_from_its_answer():
+def test_a_failed_write_does_not_stop_other_responses():
     class Broken(asyncio.Transport):
         def write(self, _):
             raise RuntimeError("boom")
@@ -121,95 +121,95 @@ def test_a_connection_that_fails_keeps_no_other_from_its_answer():
         loop.set_exception_handler(lambda _loop, _context: None)
         for transport in (Broken(), recorder):
             transport.is_closing = lambda: False
-            write_soon(loop, transport, b"answer")
+            write_soon(loop, transport, b"response")
             await asyncio.sleep(0)
         return recorder.written
 
-    assert asyncio.run(main()) == b"answer"
+    assert asyncio.run(main()) == b"response"
 
 
 @pytest.mark.parametrize(
-    ("last", "answers"),
+    ("last", "connection_headers"),
     [
         (f"POST {MNIST} HTTP/1.1\r\nconnection: close\r\ncontent-length: 0\r\n\r\n", [None, "close"]),
         ("garbage\r\n\r\n", [None, "close"]),
     ],
 )
-def test_what_ends_a_connection_comes_after_its_refusals(full, gate, digit_png, last, answers):
+def test_the_last_response_follows_earlier_refusals(full, gate, digit_png, last, connection_headers):
     async def main():
         async with running(full) as connect:
-            await fill(connect, digit_png)
+            await fill_queue(connect, digit_png)
             client = await connect()
             client.send(f"POST {MNIST} HTTP/1.1\r\ncontent-length: 0\r\n\r\n{last}".encode())
-            found = [await client.answer() for _ in answers]
+            responses = [await client.answer() for _ in connection_headers]
             gate.set()
-            return found
+            return responses
 
-    found = asyncio.run(main())
-    assert found[0][0] == 503
-    assert [headers.get("connection") for _, headers, _ in found] == answers
+    responses = asyncio.run(main())
+    assert responses[0][0] == 503
+    assert [headers.get("connection") for _, headers, _ in responses] == connection_headers
 
 
 @pytest.mark.parametrize(
     ("request_", "status"),
     [
         ({"method": "GET"}, 405),
-        ({"path": "/v1/models/nobody/classify"}, 404),
+        ({"path": "/v1/models/unknown/classify"}, 404),
         ({"path": "/nowhere"}, 404),
         ({"path": "/v2/models/mnist/infer"}, 503),
     ],
 )
-def test_what_a_connection_is_not_sure_of_the_application_answers(full, gate, digit_png, request_, status):
+def test_the_application_handles_all_other_requests(full, gate, digit_png, request_, status):
     async def main():
         async with running(full) as connect:
-            await fill(connect, digit_png)
+            await fill_queue(connect, digit_png)
             client = await connect()
             client.post(b"", **request_)
-            answer = await client.answer()
+            response = await client.answer()
             gate.set()
-            return answer
+            return response
 
-    found, _, body = asyncio.run(main())
-    assert found == status
+    actual, _, body = asyncio.run(main())
+    assert actual == status
     assert status != 503 or body.startswith(b'{"error":')
 
 
-def test_a_client_that_asks_first_is_told_before_it_sends_its_body(full, gate, digit_png):
+def test_expect_100_continue_gets_the_refusal_and_a_close(full, gate, digit_png):
     async def main():
         async with running(full) as connect:
-            await fill(connect, digit_png)
+            await fill_queue(connect, digit_png)
             client = await connect()
             client.post(None, headers="expect: 100-continue\r\n")
-            answer = await client.answer()
+            response = await client.answer()
             gate.set()
-            return answer
+            return response
 
     status, headers, _ = asyncio.run(main())
-    assert (status, headers["connection"]) == (503, "close")  # or its next request would be taken for the body
+    assert (status, headers["connection"]) == (503, "close")  # else the next request could be parsed as the body
 
 
 @pytest.mark.parametrize("request_", [{"headers": "connection: close\r\n"}, {"version": "1.0"}])
-def test_a_refused_connection_closes_if_its_client_wants_that(full, gate, digit_png, request_):
+def test_a_refused_connection_closes_when_requested(full, gate, digit_png, request_):
     async def main():
         async with running(full) as connect:
-            await fill(connect, digit_png)
+            await fill_queue(connect, digit_png)
             client = await connect()
             client.post(digit_png, whole=False, **request_)
             await wait_until(lambda: any(connection._closes_after_body for connection in connect.connections))
             client.send(digit_png[10:])
-            client.post(digit_png)  # nor is another request answered
-            answers = await client.answer(), await client.answer()
+            client.post(digit_png)  # gets no response
+            responses = await client.answer(), await client.answer()
             gate.set()
-            return answers
+            return responses
 
     (status, headers, _), end = asyncio.run(main())
     assert (status, headers["connection"], end) == (503, "close", None)
 
 
-def test_a_client_that_reads_no_refusals_is_read_no_more(full, gate, digit_png):
+def test_reading_pauses_when_a_client_reads_no_refusals(full, gate, digit_png):
     async def main():
         async with running(full) as connect:
-            await fill(connect, digit_png)
+            await fill_queue(connect, digit_png)
             client = await connect()
             for _ in range(50_000):
                 client.post(b"")
@@ -220,23 +220,23 @@ def test_a_client_that_reads_no_refusals_is_read_no_more(full, gate, digit_png):
     assert asyncio.run(main()) < 1_000_000
 
 
-def test_a_request_behind_another_on_its_connection_is_not_refused_before_that_is_answered(full, gate, digit_png):
+def test_a_pipelined_request_waits_for_the_previous_response(full, gate, digit_png):
     async def main():
         async with running(full) as connect:
-            first, *_ = await fill(connect, digit_png)
+            first, *_ = await fill_queue(connect, digit_png)
             first.post(digit_png)
             with pytest.raises(TimeoutError):
                 await asyncio.wait_for(first.answer(), 0.05)
             gate.set()
             return await first.status(), await first.status()
 
-    assert asyncio.run(main()) == (200, 200)  # by then there was room
+    assert asyncio.run(main()) == (200, 200)  # the queue has room by then
 
 
-def test_a_body_may_take_longer_than_a_connection_may_be_idle_though_its_request_was_refused(full, gate, digit_png):
+def test_the_body_of_a_refused_request_may_exceed_keep_alive(full, gate, digit_png):
     async def main():
         async with running(full, keep_alive=0.1) as connect:
-            admitted = await fill(connect, digit_png)
+            admitted = await fill_queue(connect, digit_png)
             client = await connect()
             client.post(None)
             for _ in range(10):
@@ -251,13 +251,13 @@ def test_a_body_may_take_longer_than_a_connection_may_be_idle_though_its_request
     assert asyncio.run(main()) == (503, 200)
 
 
-def test_refusals_are_logged_where_requests_are(start, gate, digit_png, caplog):
+def test_refusals_are_in_the_access_log(start, gate, digit_png, caplog):
     service = start(max_queue=2, access_log=True)
     service.gate("mnist", lambda images, classify: gate.wait(60) and classify(images))
 
     async def main():
         async with running(service) as connect:
-            await fill(connect, digit_png)
+            await fill_queue(connect, digit_png)
             client = await connect()
             client.post(digit_png)
             status = await client.status()

@@ -15,7 +15,7 @@ from support.paths import IMAGES, ROOT
 from service.images.decoder import open_image, read_picture
 from service.problems import ImageTooLarge, Problem, UnreadableImage, UnsupportedImage
 
-# Each remark of Pillow's on a broken file would be an error here, and so hide what the service answers.
+# Pillow's warnings about damaged files would be errors here and would hide the service's result.
 pytestmark = pytest.mark.filterwarnings("ignore:::PIL")
 
 FILES = sorted(path for path in IMAGES.iterdir() if path.suffix != ".md")
@@ -38,7 +38,7 @@ def pixels_of(body):
 
 
 def outcome(body, *, draft_side=None):
-    """The mode of the picture, or the status of the problem."""
+    """Return the mode of the picture or the status of the problem."""
     try:
         return decode(body, max_pixels=100_000, draft_side=draft_side).mode
     except Problem as problem:
@@ -83,18 +83,18 @@ ENCODINGS = list(encodings())
 
 
 @pytest.mark.parametrize("body", ENCODINGS)
-def test_every_format_and_mode_becomes_a_picture(body):
+def test_every_format_and_mode_is_decoded(body):
     picture = decode(body)
     assert picture.mode in ("L", "RGB")
     assert sorted(picture.size) in ([20, 31], [16, 16])
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
-def test_every_sample_becomes_a_picture(path):
+def test_every_sample_file_is_decoded(path):
     assert decode(path.read_bytes(), max_pixels=1200 * 900).mode in ("L", "RGB")
 
 
-def test_a_grey_or_coloured_png_keeps_its_pixels():
+def test_grey_or_colour_png_keeps_its_pixels():
     for mode in ("L", "RGB"):
         picture = COLORS.convert(mode)
         np.testing.assert_array_equal(pixels_of(encode(picture)), np.asarray(picture))
@@ -105,14 +105,14 @@ def test_any_buffer_can_be_opened(wrap):
     assert open_image(wrap(encode(COLORS)), max_pixels=1000).size == (31, 20)
 
 
-def test_opening_decodes_no_pixels():
+def test_open_image_decodes_no_pixels():
     image = open_image(png_header(3, 4), max_pixels=100)
     assert image.size == (3, 4)
     with pytest.raises(UnreadableImage, match="PNG"):
         read_picture(image)
 
 
-def test_the_pixel_limit_is_read_from_the_header():
+def test_pixel_limit_applies_to_the_header():
     body = png_header(60_000, 60_000)
     tracemalloc.start()
     with pytest.raises(ImageTooLarge, match="60000 x 60000 pixels, expected at most 50000000"):
@@ -122,24 +122,24 @@ def test_the_pixel_limit_is_read_from_the_header():
 
 
 @pytest.mark.parametrize("file_format", ["PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF"])
-def test_the_pixel_limit_holds_exactly_in_every_format(file_format):
+def test_pixel_limit_is_exact_in_every_format(file_format):
     body = encode(COLORS.convert("RGB"), file_format)
     assert open_image(body, max_pixels=31 * 20).size == (31, 20)
     with pytest.raises(ImageTooLarge):
         open_image(body, max_pixels=31 * 20 - 1)
 
 
-def test_the_tiles_of_a_small_tiff_are_limited_too():
+def test_pixel_limit_applies_to_the_tiles_of_a_tiff():
     tags = {256: 10, 257: 10, 258: 8, 259: 1, 262: 1, 322: 60_000, 323: 60_000, 324: 8, 325: 100}
     entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags.items())
     with pytest.raises(ImageTooLarge, match="60000 x 60000"):
         open_image(b"II*\0" + struct.pack("<IH", 8, len(tags)) + entries + bytes(4), max_pixels=1_000_000)
 
 
-def test_a_gif_frame_beyond_its_header_is_limited_too():
+def test_pixel_limit_applies_to_the_frame_of_a_gif():
     for side in (2000, 60_000):
         body = bytearray(encode(Image.new("1", (9, 9)), "GIF"))
-        frame = body.index(b",", 13 + 3 * 256)  # past the header and its palette
+        frame = body.index(b",", 13 + 3 * 256)  # after the header and the palette
         body[frame + 5 : frame + 9] = struct.pack("<HH", side, side)
         with pytest.raises(ImageTooLarge):
             open_image(body, max_pixels=1_000_000)
@@ -158,13 +158,13 @@ def test_a_gif_frame_beyond_its_header_is_limited_too():
         (b"RIFF\x00\x00\x00\x00WAVEfmt ", "unknown image format"),
     ],
 )
-def test_bytes_of_no_known_format_are_unsupported(body, message):
+def test_unknown_format_is_unsupported(body, message):
     with pytest.raises(UnsupportedImage, match=message):
         open_image(body, max_pixels=1000)
 
 
 @pytest.mark.parametrize("file_format", ["PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF"])
-def test_a_cut_off_image_is_unreadable(file_format):
+def test_truncated_image_is_unreadable(file_format):
     body = encode(COLORS.convert("RGB").resize((200, 200)), file_format)
     for length in (13, len(body) // 3, len(body) * 3 // 4):
         with pytest.raises(UnreadableImage, match=f"{file_format} cannot be decoded.*; send the complete"):
@@ -172,7 +172,7 @@ def test_a_cut_off_image_is_unreadable(file_format):
 
 
 @given(st.binary(max_size=300), st.sampled_from([body[:size] for body in ENCODINGS for size in (0, 4, 30)]))
-def test_any_bytes_are_a_picture_or_a_problem(body, beginning):
+def test_any_bytes_give_a_picture_or_a_problem(body, beginning):
     assert outcome(beginning + body) in ("L", "RGB", 413, 415, 422)
 
 
@@ -184,7 +184,7 @@ def test_any_bytes_are_a_picture_or_a_problem(body, beginning):
     st.sampled_from([None, 12]),
 )
 @example(ENCODINGS[0], [], 2000, None)
-def test_any_damaged_image_is_a_picture_or_a_problem(body, changes, length, draft_side):
+def test_damaged_image_gives_a_picture_or_a_problem(body, changes, length, draft_side):
     damaged = bytearray(body)
     for position, value in changes:
         damaged[position % len(damaged)] = value
@@ -203,19 +203,19 @@ def test_exif_orientation_is_applied(file_format, orientation):
     np.testing.assert_array_equal(pixels_of(body), upright[orientation])
 
 
-def test_a_turned_jpeg_comes_upright_also_from_a_draft():
+def test_reduced_decode_of_a_rotated_jpeg_is_upright():
     body = (IMAGES / "digit-4-exif-turned.jpg").read_bytes()
     assert open_image(body, max_pixels=1_000_000).size == (480, 640)
     assert decode(body).size == (640, 480)
     assert decode(body, draft_side=96).size == (160, 120)
 
 
-def test_damaged_exif_turns_nothing():
+def test_damaged_exif_does_not_rotate_the_image():
     body = encode(COLORS.convert("RGB"), exif=b"Exif\x00\x00nonsense")
     np.testing.assert_array_equal(pixels_of(body), np.asarray(COLORS.convert("RGB")))
 
 
-def test_sixteen_bits_become_eight():
+def test_sixteen_bit_pixels_are_reduced_to_eight():
     wide = RAMP.astype(np.uint16) * 256 + 99
     for file_format in ("PNG", "TIFF"):
         np.testing.assert_array_equal(pixels_of(encode(Image.fromarray(wide), file_format)), RAMP)
@@ -239,28 +239,28 @@ def test_sixteen_bits_become_eight():
         (np.array([[0, 10.2, 10.6]], np.float32), [[0, 10, 11]]),
     ],
 )
-def test_wide_numbers_are_scaled_to_bytes(values, expected):
+def test_wide_pixel_values_are_scaled_to_bytes(values, expected):
     found = pixels_of(encode(Image.fromarray(values), "TIFF"))
     np.testing.assert_array_equal(found, expected)
 
 
-def test_values_that_are_not_finite_are_unreadable():
+def test_image_with_infinite_values_is_unreadable():
     values = np.full((3, 3), np.inf, np.float32)
     with pytest.raises(UnreadableImage, match="not finite"):
         decode(encode(Image.fromarray(values), "TIFF"))
 
 
-def test_one_bit_is_black_or_white():
+def test_one_bit_pixels_are_black_or_white():
     picture = COLORS.convert("1")
     np.testing.assert_array_equal(pixels_of(encode(picture)), np.asarray(picture) * 255)
 
 
-def test_a_palette_becomes_its_colours():
+def test_palette_image_is_decoded_to_its_colours():
     picture = Image.fromarray(RAMP).convert("P", palette=Image.Palette.ADAPTIVE)
     np.testing.assert_array_equal(pixels_of(encode(picture)), np.asarray(picture.convert("RGB")))
 
 
-def test_cmyk_becomes_its_colours():
+def test_cmyk_image_is_decoded_to_its_colours():
     red = Image.new("CMYK", (16, 16), (0, 255, 255, 0))
     for file_format in ("JPEG", "TIFF"):
         assert np.abs(pixels_of(encode(red, file_format)).astype(int) - (255, 0, 0)).max() <= 3
@@ -268,31 +268,31 @@ def test_cmyk_becomes_its_colours():
 
 @pytest.mark.parametrize(("ink", "paper"), [(0, 255), (60, 255), (200, 0), (255, 0)])
 @pytest.mark.parametrize("mode", ["LA", "RGBA"])
-def test_transparency_contrasts_with_what_is_drawn(mode, ink, paper):
-    drawn = Image.new(mode, (10, 10), (*[255 - ink] * (len(mode) - 1), 0))  # unseen, and of the opposite colour
+def test_background_of_a_transparent_image_has_contrast(mode, ink, paper):
+    drawn = Image.new(mode, (10, 10), (*[255 - ink] * (len(mode) - 1), 0))  # transparent, with the opposite colour
     drawn.paste((*[ink] * (len(mode) - 1), 255), (2, 2, 5, 5))
     pixels = pixels_of(encode(drawn))
     assert (pixels[2:5, 2:5] == ink).all()
     assert (pixels[6:] == paper).all()
 
 
-def test_half_transparent_ink_is_mixed_with_its_paper():
+def test_half_transparent_ink_is_blended_with_the_background():
     drawn = Image.new("LA", (10, 10), (0, 0))
     drawn.paste((0, 128), (2, 2, 5, 5))
     assert pixels_of(encode(drawn))[3, 3] == 127
 
 
-def test_a_transparent_palette_colour_is_paper():
+def test_transparent_palette_colour_is_background():
     picture = Image.new("P", (10, 10), 1)
     picture.putpalette([0, 0, 0, 250, 250, 250])
     picture.paste(0, (2, 2, 5, 5))
     for body in (encode(picture, transparency=0), encode(picture, "GIF", transparency=0)):
         pixels = pixels_of(body)
-        assert (pixels[3, 3] == 0).all()  # black under the light rest
+        assert (pixels[3, 3] == 0).all()  # black, in contrast to the light content
         assert (pixels[8, 8] == 250).all()
 
 
-def test_a_transparent_level_or_colour_is_paper():
+def test_transparent_level_or_colour_is_background():
     picture = Image.new("L", (10, 10), 100)
     picture.paste(0, (2, 2, 5, 5))
     for body in (encode(picture, transparency=100), encode(picture.convert("RGB"), transparency=(100, 100, 100))):
@@ -301,12 +301,12 @@ def test_a_transparent_level_or_colour_is_paper():
         assert (pixels[6:] == 255).all()
 
 
-def test_opaque_alpha_changes_nothing():
+def test_opaque_alpha_channel_has_no_effect():
     picture = COLORS.convert("RGB")
     np.testing.assert_array_equal(pixels_of(encode(picture.convert("RGBA"))), np.asarray(picture))
 
 
-def test_the_first_frame_of_an_animation_is_read():
+def test_first_frame_of_an_animation_is_decoded():
     first, second = Image.new("L", (9, 9), 40), Image.new("L", (9, 9), 200)
     for file_format in ("GIF", "PNG", "TIFF"):
         body = encode(first, file_format, save_all=True, append_images=[second])
@@ -315,7 +315,7 @@ def test_the_first_frame_of_an_animation_is_read():
     assert (pixels_of(body) == 40).all()
 
 
-def test_a_draft_is_smaller_and_never_less_than_wanted():
+def test_reduced_decode_is_never_smaller_than_requested():
     body = encode(COLORS.convert("RGB").resize((1600, 1200)), "JPEG")
     assert decode(body, max_pixels=2_000_000).size == (1600, 1200)
     assert decode(body, max_pixels=2_000_000, draft_side=96).size == (200, 150)
@@ -323,7 +323,7 @@ def test_a_draft_is_smaller_and_never_less_than_wanted():
     assert decode(body, max_pixels=2_000_000, draft_side=6000).size == (1600, 1200)
 
 
-def test_what_pillow_remarks_on_a_file_stays_out_of_the_log():
+def test_warnings_of_pillow_are_not_logged():
     script = """
 import struct, sys, zlib
 from service.images.decoder import open_image, read_picture

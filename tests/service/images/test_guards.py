@@ -1,4 +1,4 @@
-"""Files of ordinary size that would cost Pillow out of proportion: bounded, refused, or kept off the event loop."""
+"""Files of ordinary size that are disproportionately expensive to decode."""
 
 import io
 import struct
@@ -23,7 +23,10 @@ def encode(picture, file_format, **options):
 
 
 def directory(size, *, orientation=6, tags=500):
-    """A TIFF directory that turns the picture, and whose private tags all hold the same ``size`` bytes after it."""
+    """Return a TIFF directory with an orientation and many private tags.
+
+    All private tags point to the same ``size`` bytes after the directory.
+    """
     end = 8 + 2 + 12 * (tags + 1) + 4
     entries = [struct.pack("<HHII", 0x0112, 3, 1, orientation)]
     entries += [struct.pack("<HHII", 0xC000 + number, 7, size, end) for number in range(tags)]
@@ -47,7 +50,7 @@ def with_exif(exif, file_format):
 
 
 def peak_of(body):
-    """Decode, whatever comes of it, and return the most memory that Python held meanwhile."""
+    """Return the picture or the problem, and the peak of Python's memory."""
     tracemalloc.start()
     try:
         return read_picture(open_image(body, max_pixels=10**6)), tracemalloc.get_traced_memory()[1]
@@ -59,39 +62,39 @@ def peak_of(body):
 
 @pytest.mark.filterwarnings("ignore:the tags claim more:UserWarning")
 @pytest.mark.parametrize("file_format", ["JPEG", "PNG", "WebP"])
-def test_tags_that_all_hold_the_same_bytes_take_no_more_memory_than_the_file(file_format):
-    size = 40_000 if file_format == "JPEG" else 1_000_000  # a JPEG's block has 64 KiB at most
+def test_exif_tags_with_shared_bytes_use_bounded_memory(file_format):
+    size = 40_000 if file_format == "JPEG" else 1_000_000  # a block of a JPEG has at most 64 KiB
     body = with_exif(directory(size), file_format)
     picture, peak = peak_of(body)
     assert peak < 10 * len(body)
-    assert picture.size == (480, 640)  # the tag before them still turns it
+    assert picture.size == (480, 640)  # the orientation is still applied
 
 
-def test_nor_do_the_tags_of_a_tiff():
+def test_tiff_tags_with_shared_bytes_use_bounded_memory():
     body = directory(1_000_000)
     problem, peak = peak_of(body)
     assert isinstance(problem, UnreadableImage)
     assert peak < 10 * len(body)
 
 
-def test_beginnings_of_exif_are_taken_off_at_once():
-    exif = 1_000_000 * b"Exif\0\0" + directory(0, tags=0)  # one after the other, they would take hours
+def test_exif_prefixes_are_stripped_at_once():
+    exif = 1_000_000 * b"Exif\0\0" + directory(0, tags=0)  # stripping them one by one would take hours
     hexadecimal = b"Raw profile type exif\0\n\n\n" + exif.hex().encode()
     for body in (with_chunks(chunk(b"eXIf", exif)), with_chunks(chunk(b"tEXt", hexadecimal)), with_exif(exif, "WebP")):
         assert read_picture(open_image(body, max_pixels=10**6)).size == (480, 640)
 
 
-def test_a_jpeg_of_nothing_but_exif_is_refused_before_it_is_joined():
+def test_jpeg_with_many_exif_blocks_is_rejected_on_open():
     jpeg, block = encode(PHOTO, "JPEG"), b"\xff\xe1" + struct.pack(">H", 8) + b"Exif\0\0"
     assert open_image(jpeg[:2] + 2 * block + jpeg[2:], max_pixels=10**6).size == PHOTO.size
     with pytest.raises(UnreadableImage, match="blocks of EXIF"):
         open_image(jpeg[:2] + 10_000 * block + jpeg[2:], max_pixels=10**6)
 
 
-def test_a_jpeg_is_refused_whose_scans_would_take_minutes():
+def test_jpeg_with_too_many_scans_is_rejected():
     jpeg = encode(PHOTO, "JPEG", progressive=True)
     first, end = jpeg.index(b"\xff\xda"), jpeg.rindex(b"\xff\xd9")
-    scan = jpeg[first : jpeg.index(b"\xff", first + 14)]  # up to the next marker or escaped byte: it is cut off
+    scan = jpeg[first : jpeg.index(b"\xff", first + 14)]  # truncated at the next marker or escaped byte
     assert read_picture(open_image(jpeg, max_pixels=10**6)).size == PHOTO.size
     assert open_image(jpeg[:end] + 100 * scan + jpeg[end:], max_pixels=10**6)
     with pytest.raises(UnreadableImage, match="scans of 307200 pixels"):
@@ -99,7 +102,7 @@ def test_a_jpeg_is_refused_whose_scans_would_take_minutes():
 
 
 def run_length_bmp(width, height, rows):
-    """An RLE8 bitmap with a palette of grey levels."""
+    """Return an RLE8 bitmap with a palette of grey levels."""
     palette = b"".join(bytes([level, level, level, 0]) for level in range(256))
     start = 14 + 40 + len(palette)
     header = struct.pack("<IiiHHIIiiII", 40, width, height, 1, 8, 1, len(rows), 0, 0, 256, 0)
@@ -110,12 +113,12 @@ def run_length_bmp(width, height, rows):
     "body",
     [
         run_length_bmp(10_000_000, 1, b"\0\2\0\xff\0\1"),  # an escape that skips 255 rows: 2.5 GB
-        run_length_bmp(1_000_000, 10, 10 * b"\1\0\0\0"),  # ends of line that pad a million pixels each
-        run_length_bmp(4, 1, b"\4\1\0\1"),  # an ordinary one
+        run_length_bmp(1_000_000, 10, 10 * b"\1\0\0\0"),  # each end of line pads a million pixels
+        run_length_bmp(4, 1, b"\4\1\0\1"),  # a valid file
     ],
     ids=["delta", "end of line", "ordinary"],
 )
-def test_a_run_length_encoded_bmp_is_refused_before_it_is_decoded(body):
+def test_run_length_encoded_bmp_is_rejected_on_open(body):
     tracemalloc.start()
     try:
         with pytest.raises(UnreadableImage, match="run-length encoded, which is not supported; save it as PNG"):
@@ -125,12 +128,12 @@ def test_a_run_length_encoded_bmp_is_refused_before_it_is_decoded(body):
         tracemalloc.stop()
 
 
-def test_an_uncompressed_bmp_is_decoded():
+def test_uncompressed_bmp_is_decoded():
     assert read_picture(open_image(encode(PHOTO.convert("P"), "BMP"), max_pixels=10**6)).size == PHOTO.size
 
 
 @pytest.mark.parametrize("name", ["mnist-7.png", "photo-ship.webp"])
-def test_what_clients_send_is_not_costly(name):
+def test_ordinary_files_are_not_costly(name):
     assert not is_costly((IMAGES / name).read_bytes())
     assert not any(is_costly(encode(PHOTO, file_format)) for file_format in ("BMP", "GIF", "JPEG", "PNG", "WebP"))
     assert not is_costly(encode(PHOTO, "JPEG", progressive=True))
@@ -150,11 +153,11 @@ def test_what_clients_send_is_not_costly(name):
     ],
     ids=["TIFF", "JPEG EXIF", "PNG EXIF", "WebP EXIF", "zTXt", "iTXt", "iCCP", "scans"],
 )
-def test_what_may_take_longer_than_its_size_says_is_costly(body):
+def test_files_that_may_decode_slowly_are_costly(body):
     assert is_costly(body)
 
 
-def test_a_gif_of_nothing_but_comments_is_refused_before_they_are_joined():
+def test_gif_with_many_comment_blocks_is_rejected_on_open():
     buffer = io.BytesIO()
     Image.new("L", (28, 28)).save(buffer, "GIF")
     gif = buffer.getvalue()

@@ -46,10 +46,10 @@ def read_by_plugin(body):
 
 @pytest.mark.parametrize("picture", PICTURES)
 @pytest.mark.parametrize("level", [0, 6, 9])
-def test_a_plain_png_is_read_as_pillow_reads_it(picture, level):
-    read_one = read(encode(picture, compress_level=level))
-    assert read_one.mode == picture.mode
-    assert np.array_equal(read_one, picture)
+def test_plain_png_has_the_same_pixels_as_with_pillow(picture, level):
+    found = read(encode(picture, compress_level=level))
+    assert found.mode == picture.mode
+    assert np.array_equal(found, picture)
 
 
 def described():
@@ -77,11 +77,11 @@ NOT_PLAIN = {
 
 
 @pytest.mark.parametrize("body", NOT_PLAIN.values(), ids=NOT_PLAIN)
-def test_any_other_file_is_left_to_the_plugin(body):
+def test_other_files_are_not_decoded(body):
     assert read(body) is None
 
 
-def test_the_pixel_limit_is_read_from_the_header():
+def test_pixel_limit_applies_to_the_header():
     bomb = png(2**31, 2**31, runs=[zlib.compress(bytes(1000))])
     assert read(bomb) is None
     assert read(encode(PICTURES[1]), max_pixels=21 * 30 - 1) is None
@@ -93,7 +93,7 @@ def test_the_pixel_limit_is_read_from_the_header():
     st.sampled_from(PICTURES),
     st.lists(st.tuples(st.integers(0, 2000), st.integers(0, 255)), max_size=3),
 )
-def test_a_damaged_file_is_read_as_the_plugin_reads_it_or_left_to_it(picture, changes):
+def test_damaged_png_decodes_as_with_the_plugin_or_not_at_all(picture, changes):
     body = bytearray(encode(picture))
     for position, value in changes:
         body[position % len(body)] = value
@@ -102,6 +102,6 @@ def test_a_damaged_file_is_read_as_the_plugin_reads_it_or_left_to_it(picture, ch
     try:
         slow = read_by_plugin(bytes(body))
     except Problem as problem:
-        pytest.fail(f"the plugin refuses it: {problem.detail}")
+        pytest.fail(f"the plugin rejects the file: {problem.detail}")
     assert quick.mode == slow.mode
     assert np.array_equal(quick, slow)

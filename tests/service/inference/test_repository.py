@@ -22,12 +22,12 @@ def repository(settings):
     repository.close()
 
 
-def test_an_unversioned_request_gets_the_highest_number(repository):
+def test_request_without_a_version_gets_the_highest(repository):
     assert repository.find("a").card.version == "10"
     assert repository.find("a", "9").card.version == "9"
 
 
-def test_an_unknown_name_is_answered_with_those_that_exist(repository):
+def test_unknown_name_error_lists_the_existing_names(repository):
     with pytest.raises(UnknownModel, match="'c', expected one of: a, b"):
         repository.find("c")
     with pytest.raises(UnknownVersion, match="'1' of a, expected one of: 9, 10"):
@@ -35,7 +35,7 @@ def test_an_unknown_name_is_answered_with_those_that_exist(repository):
 
 
 @pytest.mark.parametrize(("threads", "concurrency"), [(1, 0), (1, 3), (2, 1)])
-def test_a_version_is_served_as_planned(settings, threads, concurrency):
+def test_version_is_served_as_planned(settings, threads, concurrency):
     path = settings.models_dir / "b" / "1" / "model.onnx"
     plan = ServingPlan(path=path, device="cpu", threads=threads, concurrency=concurrency, max_batch_size=5, batch_s=0.5)
     model = load_model(plan, settings)

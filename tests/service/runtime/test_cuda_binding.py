@@ -1,4 +1,4 @@
-"""Batches whose memory is allocated once: the same answers, here on the CPU, where nothing is gained."""
+"""Batches in preallocated memory, tested on the CPU."""
 
 import ctypes
 
@@ -23,17 +23,17 @@ def session(tmp_path):
     return ort.InferenceSession(path, providers=["CPUExecutionProvider"])
 
 
-def test_its_outputs_are_those_of_the_session_in_the_order_that_was_asked_for(session):
+def test_outputs_equal_those_of_the_session_in_requested_order(session):
     names = ["logits", "probabilities"]
     batch = BoundBatch(session, 8, outputs=names, device="cpu")
-    for count in (8, 3, 1, 5):  # of a smaller batch, images of an earlier one are left beside its own
+    for count in (8, 3, 1, 5):  # a smaller batch shares the buffer with old images
         images = noise(count, seed=count)
         found = batch.run(images)
         for output, expected in zip(found, session.run(names, {"images": images}), strict=True):
             np.testing.assert_allclose(output, expected, atol=1e-5)
 
 
-def test_on_a_gpu_a_classifier_runs_batches_of_warmed_up_sizes_alone_each_in_its_own_session(tmp_path, monkeypatch):
+def test_gpu_classifier_has_one_session_per_warmed_up_size(tmp_path, monkeypatch):
     made, sessions = [], set()
 
     def on_the_cpu(session, size, *, outputs, device, gpu):
@@ -53,28 +53,28 @@ def test_on_a_gpu_a_classifier_runs_batches_of_warmed_up_sizes_alone_each_in_its
     assert len(made) == len(sessions) == 4
 
 
-def test_a_size_for_which_the_gpu_has_no_room_is_refused_instead_of_run_on_the_cpu(tmp_path):
+def test_device_error_is_raised_when_gpu_memory_is_exhausted(tmp_path):
     gpu = OnnxClassifier(write_model(tmp_path, "one") / "model.onnx", device="cpu", threads=1)
     gpu.device, gpu._bound = "cuda", {1: None}
-    with pytest.raises(DeviceError, match="a batch size found no room on the GPU"):
+    with pytest.raises(DeviceError, match="not enough GPU memory for another batch size"):
         gpu.predict(noise(2))
 
 
-def test_without_cuda_the_memory_is_ordinary_and_that_is_said(monkeypatch, caplog):
+def test_memory_is_ordinary_with_a_warning_when_cuda_is_missing(monkeypatch, caplog):
     monkeypatch.setattr(cuda_binding.build_and_package_info, "cuda_version", "0.0")
     assert (page_locked((3, 4)) == np.zeros((3, 4), np.uint8)).all()
     assert "not in page-locked memory" in caplog.text
 
 
 class Runtime:
-    """Stands in for CUDA's runtime: hands out memory, and gives none if it is told so."""
+    """Fake CUDA runtime whose allocation returns ``code``; 0 is success."""
 
     def __init__(self, code):
-        self.code, self.given, self.freed = code, [], []
+        self.code, self.allocated, self.freed = code, [], []
 
     def cudaHostAlloc(self, pointer, count, _flags):  # noqa: N802  # CUDA's names
         memory = (ctypes.c_uint8 * count.value)(*([255] * count.value))
-        self.given.append(memory)
+        self.allocated.append(memory)
         pointer._obj.value = ctypes.addressof(memory)
         return self.code
 
@@ -82,20 +82,20 @@ class Runtime:
         self.freed.append(address.value)
 
 
-def test_page_locked_memory_is_cudas_and_given_back_with_its_last_image(monkeypatch):
+def test_page_locked_memory_is_freed_with_its_last_view(monkeypatch):
     runtime = Runtime(code=0)
     monkeypatch.setattr(cuda_binding.ctypes, "CDLL", lambda name: runtime)
     images = page_locked((3, 4))
-    assert images.ctypes.data == ctypes.addressof(runtime.given[0])
+    assert images.ctypes.data == ctypes.addressof(runtime.allocated[0])
     assert not images.any()
     last = images[2]
     del images
     assert runtime.freed == []
     del last
-    assert runtime.freed == [ctypes.addressof(runtime.given[0])]
+    assert runtime.freed == [ctypes.addressof(runtime.allocated[0])]
 
 
-def test_memory_that_cuda_refuses_is_ordinary(monkeypatch, caplog):
+def test_memory_is_ordinary_when_cuda_refuses_to_allocate(monkeypatch, caplog):
     monkeypatch.setattr(cuda_binding.ctypes, "CDLL", lambda name: Runtime(code=2))
     assert not page_locked((3, 4)).any()
     assert "2" in caplog.text

@@ -1,4 +1,4 @@
-"""How each version is served: in the precision that is faster here, in as many batches at once as is cheapest."""
+"""Choice of file, device, threads and batch size of each version."""
 
 import shutil
 from types import SimpleNamespace
@@ -42,14 +42,14 @@ def test_the_faster_precision_is_served(folder, monkeypatch, faster, file):
     assert choose(folder) == file
 
 
-def test_a_precision_that_is_demanded_is_served_even_if_it_is_slower(folder, monkeypatch):
+def test_requested_precision_is_served_when_slower(folder, monkeypatch):
     make_faster(monkeypatch, "float32")
     assert choose(folder, precision="int8") == "model.int8.onnx"
     make_faster(monkeypatch, "int8")
     assert choose(folder, precision="float32") == "model.onnx"
 
 
-def test_a_version_without_an_int8_file_is_served_in_float32_and_said_so_if_int8_was_demanded(folder, caplog):
+def test_missing_int8_file_falls_back_to_float32(folder, caplog):
     (folder / "model.int8.onnx").unlink()
     assert choose(folder) == "model.onnx"
     assert not caplog.text
@@ -57,7 +57,7 @@ def test_a_version_without_an_int8_file_is_served_in_float32_and_said_so_if_int8
     assert "in float32: it has no int8 file for this device" in caplog.text
 
 
-def test_an_int8_file_with_other_answers_than_its_own_is_not_served_and_said_so(folder, monkeypatch, caplog):
+def test_failed_int8_golden_check_falls_back_to_float32(folder, monkeypatch, caplog):
     make_faster(monkeypatch, "int8")
     with np.load(folder / "golden.int8.npz") as golden:
         wrong = np.roll(golden["probabilities"], 1, axis=1)
@@ -76,7 +76,7 @@ def test_damaged_int8_golden_file_falls_back_to_float32(folder, monkeypatch, cap
 
 
 @pytest.mark.parametrize(("faster", "file"), [("float16", "model.float16.onnx"), ("float32", "model.onnx")])
-def test_on_a_gpu_half_precision_is_served_where_it_is_faster(folder, monkeypatch, faster, file):
+def test_float16_is_served_on_a_gpu_when_faster(folder, monkeypatch, faster, file):
     monkeypatch.setitem(plans_module.QUICK_PRECISION, "cpu", "float16")
     add_float16(folder, read_card(folder / "model.onnx"), random_split())
     make_faster(monkeypatch, faster)
@@ -84,7 +84,7 @@ def test_on_a_gpu_half_precision_is_served_where_it_is_faster(folder, monkeypatc
     assert choose(folder, precision="float32") == "model.onnx"
 
 
-def test_a_file_that_is_not_of_the_precision_of_its_name_is_refused(folder):
+def test_file_with_another_precision_than_its_name_is_rejected(folder):
     shutil.copy(folder / "model.onnx", folder / "model.int8.onnx")
     with pytest.raises(ModelLoadError, match="its card says float32"):
         choose(folder, precision="int8")
@@ -93,14 +93,12 @@ def test_a_file_that_is_not_of_the_precision_of_its_name_is_refused(folder):
 @pytest.mark.parametrize(
     ("batch_s", "threads", "concurrency"),
     [
-        (0.0005, 1, 0),  # less than a thread costs
+        (0.0005, 1, 0),  # cheaper than waking a thread
         (0.010, 1, 3),
-        (0.050, 3, 1),  # one image takes longer than a batch should
+        (0.050, 3, 1),  # one image exceeds the longest batch
     ],
 )
-def test_each_thread_has_batches_of_its_own_unless_they_are_very_cheap_or_very_dear(
-    tmp_path, monkeypatch, batch_s, threads, concurrency
-):
+def test_plan_gives_each_thread_its_own_batches_by_default(tmp_path, monkeypatch, batch_s, threads, concurrency):
     monkeypatch.setattr(OnnxClassifier, "run_blank", lambda _self, _count: batch_s)
     path = write_model(tmp_path, "a") / "model.onnx"
     plan = make_plan(path, Settings(models_dir=tmp_path, device="cpu", max_batch_size=1), threads=3)
@@ -111,32 +109,32 @@ def test_each_thread_has_batches_of_its_own_unless_they_are_very_cheap_or_very_d
     ("device", "cpu_batch_s", "planned"),
     [("auto", 0.0005, ("cpu", 0)), ("auto", 0.002, ("cuda", 0)), ("cuda", 0.0005, ("cuda", 0))],
 )
-def test_a_gpu_is_left_what_the_cpu_does_not_do_at_once(tmp_path, monkeypatch, device, cpu_batch_s, planned):
-    def choose_on_a_machine_with_a_gpu(path, settings, *, threads):
+def test_auto_device_uses_the_cpu_for_cheap_models(tmp_path, monkeypatch, device, cpu_batch_s, planned):
+    def choose_on_gpu_machine(path, settings, *, threads):
         chosen = "cpu" if settings.device == "cpu" else "cuda"
         batch_s = cpu_batch_s if chosen == "cpu" else 0.0007
         return SimpleNamespace(path=path, device=chosen, threads=threads, run_blank=lambda _count: batch_s)
 
-    monkeypatch.setattr(plans_module, "choose_classifier", choose_on_a_machine_with_a_gpu)
+    monkeypatch.setattr(plans_module, "choose_classifier", choose_on_gpu_machine)
     plan = make_plan(tmp_path / "model.onnx", Settings(models_dir=tmp_path, device=device), threads=2)
     assert (plan.device, plan.concurrency) == planned
 
 
-def test_a_model_is_served_on_the_device_that_was_planned(tmp_path, monkeypatch):
+def test_model_is_served_on_its_planned_device(tmp_path, monkeypatch):
     write_model(tmp_path, "a")
-    settings, asked = Settings(models_dir=tmp_path, device="auto"), []
+    settings, devices = Settings(models_dir=tmp_path, device="auto"), []
     plans = make_plans(settings, threads=1)
 
     def load(path, settings, *, threads, gpu):
-        asked.append(settings.device)
+        devices.append(settings.device)
         return load_classifier(path, settings, threads=threads, gpu=gpu)
 
     monkeypatch.setattr(repository, "load_classifier", load)
     repository.load_repository(plans, settings).close()
-    assert asked == ["cpu"]
+    assert devices == ["cpu"]
 
 
-def test_plans_pass_to_another_process(tmp_path):
+def test_plans_survive_json(tmp_path):
     write_model(tmp_path, "a", version="9")
     write_model(tmp_path, "a", version="10")
     plans = make_plans(Settings(models_dir=tmp_path, device="cpu"), threads=2)

@@ -11,28 +11,28 @@ def classifier(tmp_path):
 
 
 @pytest.mark.parametrize(("seconds_per_image", "size"), [(1e-6, 64), (0.001, 20), (0.5, 1)])
-def test_a_batch_on_the_cpu_takes_no_longer_than_its_bound(classifier, monkeypatch, seconds_per_image, size):
+def test_batch_size_on_the_cpu_is_limited_by_time(classifier, monkeypatch, seconds_per_image, size):
     monkeypatch.setattr(classifier, "run_blank", lambda count: count * seconds_per_image)
     assert measure_batch(classifier, 64) == (size, pytest.approx(size * seconds_per_image))
 
 
-def test_a_batch_on_a_gpu_is_as_large_as_the_settings_say_whatever_it_takes(classifier, monkeypatch):
+def test_batch_size_on_a_gpu_is_not_limited_by_time(classifier, monkeypatch):
     monkeypatch.setattr(classifier, "device", "cuda")
     monkeypatch.setattr(classifier, "run_blank", lambda count: count * 1.0)
     assert measure_batch(classifier, 64) == (64, 64.0)
 
 
-def test_on_a_gpu_the_first_run_of_a_size_is_not_timed(classifier, monkeypatch):
-    took = iter([0.05, 0.0006, *[0.0005] * 50])
+def test_first_run_of_a_size_on_a_gpu_is_not_timed(classifier, monkeypatch):
+    durations = iter([0.05, 0.0006, *[0.0005] * 50])
     monkeypatch.setattr(classifier, "device", "cuda")
-    monkeypatch.setattr(classifier, "run_blank", lambda count: next(took))
+    monkeypatch.setattr(classifier, "run_blank", lambda count: next(durations))
     assert time_batch(classifier, 64) == 0.0005
 
 
-def test_the_largest_batch_is_timed_itself(classifier, monkeypatch):
-    monkeypatch.setattr(classifier, "run_blank", lambda count: 1e-4 + count * 1e-6)  # waking threads costs most of it
+def test_largest_batch_is_timed_directly(classifier, monkeypatch):
+    monkeypatch.setattr(classifier, "run_blank", lambda count: 1e-4 + count * 1e-6)  # mostly the cost of waking threads
     assert measure_batch(classifier, 64) == (64, pytest.approx(1.64e-4))
 
 
-def test_a_batch_is_no_larger_than_the_settings_say(classifier):
+def test_batch_size_does_not_exceed_the_setting(classifier):
     assert measure_batch(classifier, 3)[0] == 3
