@@ -13,13 +13,13 @@ from PIL import Image
 from benchmarks.cost import DIGIT, PHOTO, Effort, photograph
 from benchmarks.figures import Figure
 from benchmarks.servers import newest_file
-from models.contract import FAMILIARITY
 from models.preparation.digit import digit
 from models.preparation.photo import photo
 from models.preparation.preparer import draft_side
 from service.images.decoder import open_image, read_picture
 from service.inference.occlusion import cover, draw_saliency
 from service.runtime.session import OnnxClassifier
+from training.export.familiarity import remove_familiarity
 from training.export.timing import open_on_one_core
 
 CANVAS = 280  # side in pixels, as the drawing page sends it
@@ -108,8 +108,5 @@ def image_of(model: str) -> NDArray[np.uint8]:
 def without_familiarity(path: Path) -> bytes:
     """Return the content of a graph without the nodes of its familiarity."""
     model = onnx.load(path)
-    for part in (model.graph.node, model.graph.output, model.graph.initializer):
-        kept = [entry for entry in part if not entry.name.startswith(FAMILIARITY)]
-        del part[:]
-        part.extend(kept)
+    remove_familiarity(model)
     return bytes(model.SerializeToString())

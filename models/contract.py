@@ -9,7 +9,9 @@ MODEL_FILES = {"float32": MODEL_FILE, "int8": INT8_MODEL_FILE, "float16": FLOAT1
 FAMILIARITY = "familiarity"  # optional graph output, float32 (N,), 0..1
 FAMILIARITY_DECIMALS = 3  # decimal places in responses
 FAMILIAR = 0.05  # images with a lower familiarity are unfamiliar
-GOLDEN_FILE = "golden.npz"  # `images` as the model takes them and PyTorch's `probabilities` (N, K)
+GOLDEN_FILE = (
+    "golden.npz"  # `images`, and `probabilities` (N, K) of PyTorch or, after `requantize`, of the float32 graph
+)
 INT8_GOLDEN_FILE = "golden.int8.npz"  # the same with the int8 graph's own output on the machine that made it
 GOLDEN_FILES = {"float32": GOLDEN_FILE, "int8": INT8_GOLDEN_FILE, "float16": GOLDEN_FILE}
 GOLDEN_TOLERANCE = {"cpu": 1e-4, "cuda": 1e-3}  # largest |dp|; TF32 and summation order cost the GPU one digit

@@ -4,7 +4,6 @@ import argparse
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from prometheus_client import REGISTRY
 
@@ -92,11 +91,7 @@ def _calls() -> Iterator[list[str]]:
             parameters = [*shared, *call.get("parameters", [])]
             query = ", ".join(f"`{item['name']}`" for item in parameters if item.get("in") == "query")
             statuses = sorted(status for status in call["responses"] if not status.startswith("2"))
-            yield [f"`{method.upper()} {path}`", query, _summary(call), ", ".join(statuses)]
-
-
-def _summary(call: dict[str, Any]) -> str:
-    return str(call.get("summary") or call.get("description") or "").replace("\n", " ")
+            yield [f"`{method.upper()} {path}`", query, call["summary"], ", ".join(statuses)]
 
 
 if __name__ == "__main__":

@@ -10,8 +10,8 @@ TrainingError
 ├── GateError             evaluation/gate.py: the model failed a release gate
 ├── LedgerError           reporting/ledger.py: docs/runs.jsonl is corrupt
 ├── NoAblationError       pipeline/experiments.py: the model has no list of ablations
-├── NothingToRenderError  pipeline/experiments.py: the model has no published version
-├── RequantizationError   pipeline/requantization.py: no version that can be quantized again
+├── NotPublishedError     reporting/ledger.py: the model has no published version
+├── RequantizationError   pipeline/requantization.py: the int8 graph cannot be created
 └── NoConvolutionError    study/filters.py: the model has no convolution to draw
 """
 

@@ -78,11 +78,11 @@ class HotRoutes:
         exchange = _Exchange(scope, receive, read_headers(scope))
         if CONTROL_CHARACTER.search(scope["path"]):  # Starlette's routes match a path before a final newline
             status = await _refuse_path(exchange, send)
-        elif match := PATH.fullmatch(scope["path"]):
-            exchange.model, exchange.version, exchange.action = match[2], match[3], match[4] or "infer"
-            status = await self._respond_and_count(exchange, send)
-        elif scope["path"] == BENTOML_CLIENT_PATH:
-            status = await self._respond_and_count(exchange, send)
+        elif (match := PATH.fullmatch(scope["path"])) or scope["path"] == BENTOML_CLIENT_PATH:
+            if match:
+                exchange.model, exchange.version, exchange.action = match[2], match[3], match[4] or "infer"
+            status = await self._respond(exchange, send)
+            (exchange.requests or self._unknown_model).count(status)
         else:
             status = await self._pass_on(exchange, send)
         if self._access_log:
@@ -90,12 +90,6 @@ class HotRoutes:
             path = scope["raw_path"].decode("latin-1")  # a decoded path could contain a line break
             request_id = {"request_id": exchange.headers.request_id.decode()}
             access_logger.info("%s %s %d %.1f ms", scope["method"], path, status, milliseconds, extra=request_id)
-
-    async def _respond_and_count(self, exchange: _Exchange, send: Send) -> int:
-        """Respond to a classify or infer request, count it, and return the status."""
-        status = await self._respond(exchange, send)
-        (exchange.requests or self._unknown_model).count(status)
-        return status
 
     async def _pass_on(self, exchange: _Exchange, send: Send) -> int:
         """Pass a request on, add its id to the response, and return the status."""

@@ -24,8 +24,20 @@ from training.reporting.comparisons import describe_repeats
 from training.reporting.ledger import read_runs
 
 BLOCK = re.compile(r"^```(\w+)(?: (\w+))?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-KINDS = {None, "serve", "error", "score", "train", "experiment", "bench", "pictures", "processors", "speed", "bento"}
-KINDS |= {"container"}
+KINDS = {
+    None,
+    "serve",
+    "error",
+    "score",
+    "train",
+    "experiment",
+    "bench",
+    "pictures",
+    "processors",
+    "speed",
+    "bento",
+    "container",
+}
 HOW_TO = [
     path for path in sorted((ROOT / "docs" / "how-to").glob("*.md")) if not path.name.startswith(("add-a", "own"))
 ]

@@ -11,10 +11,10 @@ from support.retraining import ask, read_card
 from models.contract import FAMILIARITY
 from training.evaluation.gate import GateError
 from training.export.quantization import check_weight_range
-from training.pipeline.requantization import RequantizationError, requantize
+from training.pipeline.requantization import requantize
 from training.pipeline.retraining import retrain
 from training.recipes.zoo import MNIST
-from training.reporting.ledger import append_run, read_runs
+from training.reporting.ledger import NotPublishedError, append_run, read_runs
 
 
 @pytest.fixture
@@ -62,5 +62,5 @@ def test_requantize_rejects_a_graph_that_fails_its_golden_check(requantized):
 
 
 def test_requantize_rejects_a_model_that_is_not_published(tmp_path):
-    with pytest.raises(RequantizationError, match=r"no version in .*mnist has a run in"):
+    with pytest.raises(NotPublishedError, match=r"no version in .*mnist has a run in"):
         requantize(MNIST, DATA, models_dir=tmp_path, ledger=tmp_path / "runs.jsonl")

@@ -56,6 +56,14 @@ def add_familiarity(path: Path, val: Split, *, smoothed: bool) -> None:
     check_onnx(path)
 
 
+def remove_familiarity(model: onnx.ModelProto) -> None:
+    """Remove the output ``familiarity`` and what computes it, if the model has it."""
+    for part in (model.graph.node, model.graph.output, model.graph.initializer):
+        kept = [entry for entry in part if not entry.name.startswith(FAMILIARITY)]
+        del part[:]
+        part.extend(kept)
+
+
 def predict_familiarity(path: Path, images: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Compute the familiarity of N images: (N, ...) uint8 -> (N,)."""
     (familiarity,) = run_onnx(path, [FAMILIARITY], images)

@@ -10,6 +10,7 @@ from onnx import TensorProto, numpy_helper
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quant_pre_process, quantize_static
 
 from models.contract import EXACT_WEIGHT_BITS
+from training.export.familiarity import remove_familiarity
 from training.export.onnx_file import ExportError
 
 NUM_CALIBRATION_IMAGES = 512
@@ -45,7 +46,9 @@ def quantize(source: Path, target: Path, images: NDArray[np.uint8]) -> None:
     """
     prepared = target.with_suffix(".prepared")
     try:
-        onnx.utils.extract_model(source, prepared, ["images"], ["probabilities", "logits"])
+        model = onnx.load(source)
+        remove_familiarity(model)
+        onnx.save(model, prepared)
         quant_pre_process(prepared, prepared, skip_symbolic_shape=True)
         quantize_static(
             prepared,

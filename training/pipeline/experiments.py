@@ -5,14 +5,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from models.contract import newest_version
 from training.errors import TrainingError
 from training.evaluation.robustness import measure_robustness, write_robustness
 from training.pipeline.retraining import Published, Retraining, retrain
 from training.provenance import LEDGER, MODELS_DIR
 from training.recipes.ablations import ABLATIONS
 from training.recipes.zoo import TrainableModel
-from training.reporting.ledger import identify, read_runs
+from training.reporting.ledger import find_published, identify, read_runs
 from training.reporting.report import write_report
 
 ABLATION_SHARE = 1 / 3  # of the recipe's epochs
@@ -22,10 +21,6 @@ Report = Callable[[str, Published | None], None]  # run name and result; None if
 
 class NoAblationError(TrainingError):
     """The model has no defined ablations."""
-
-
-class NothingToRenderError(TrainingError):
-    """No version is published, or the ledger has no run of it."""
 
 
 def train_seeds(options: Retraining, seeds: Sequence[int], *, report: Report) -> None:
@@ -60,18 +55,14 @@ def rewrite_card(model: TrainableModel, data_dir: Path) -> Path:
     Robustness is measured again.
 
     Raises:
-        NothingToRenderError: no version is published, or the ledger has no run of it.
+        NotPublishedError: no version is published, or the ledger has no run of it.
         DataError: the test images cannot be read.
     """
-    version, runs = newest_version(MODELS_DIR / model.name), read_runs(LEDGER)
-    matching = [run for run in runs if version and (run.model, run.version) == (model.name, version.name)]
-    if version is None or not matching:
-        raise NothingToRenderError(
-            f"no version in {MODELS_DIR / model.name} has a run in {LEDGER}; run `retrain` first"
-        )
+    runs = read_runs(LEDGER)
+    version, run = find_published(model.name, MODELS_DIR, runs)
     test = model.load(data_dir).test
     write_robustness(version, measure_robustness(version, model, test, data_dir))
-    write_report(version, model, matching[-1], runs, test)
+    write_report(version, model, run, runs, test)
     return version
 
 

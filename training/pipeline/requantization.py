@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from models.card import ModelCard
-from models.contract import FLOAT16_MODEL_FILE, GOLDEN_FILE, INT8_MODEL_FILE, MODEL_FILE, graphs_of, newest_version
+from models.contract import FLOAT16_MODEL_FILE, GOLDEN_FILE, INT8_MODEL_FILE, MODEL_FILE, graphs_of
 from training.device import describe_hardware
 from training.errors import TrainingError
 from training.evaluation.gate import check_golden, write_golden
@@ -21,12 +21,12 @@ from training.provenance import LEDGER, MODELS_DIR, git_commit, library_versions
 from training.recipes.recipe import read_recipe
 from training.recipes.zoo import TrainableModel
 from training.reporting.card import HISTORY_FILE
-from training.reporting.ledger import Run, append_run, read_runs
+from training.reporting.ledger import Run, append_run, find_published, read_runs
 from training.reporting.report import read_card, write_report
 
 
 class RequantizationError(TrainingError):
-    """No version is published, or its int8 graph cannot be created."""
+    """The int8 graph of a published version cannot be created."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,15 +49,13 @@ def requantize(
         ledger: of the training runs; one line is appended.
 
     Raises:
-        RequantizationError: no version is published, the ledger has no run of it, or quantization failed.
+        NotPublishedError: no version is published, or the ledger has no run of it.
+        RequantizationError: quantization failed.
         GateError: the float32 graph fails its own golden check.
         DataError: the data set cannot be read.
     """
     commit, runs = git_commit(), read_runs(ledger)
-    source = newest_version(models_dir / model.name)
-    matching = [run for run in runs if source and (run.model, run.version) == (model.name, source.name)]
-    if source is None or not matching:
-        raise RequantizationError(f"no version in {models_dir / model.name} has a run in {ledger}; run `retrain` first")
+    source, trained = find_published(model.name, models_dir, runs)
     check_golden(source / MODEL_FILE)  # this machine must compute the float32 graph as PyTorch did
     data = model.load(data_dir)
     with staged_version(models_dir / model.name) as staged:
@@ -74,7 +72,7 @@ def requantize(
         add_familiarity(staged.path / INT8_MODEL_FILE, data.val, smoothed=smoothed)
         write_robustness(staged.path, measure_robustness(staged.path, model, data.test, data_dir))
         run = replace(
-            matching[-1],
+            trained,
             version=staged.version,
             requantized=commit,
             int8=read_card(staged.path / INT8_MODEL_FILE).test,

@@ -7,12 +7,17 @@ from pathlib import Path
 from typing import Any, Self
 
 from models.card import Metrics
+from models.contract import newest_version
 from training.errors import TrainingError
 from training.recipes.recipe import read_recipe
 
 
 class LedgerError(TrainingError):
     """The ledger has an invalid line."""
+
+
+class NotPublishedError(TrainingError):
+    """No version is published, or the ledger has no run of it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,3 +98,17 @@ def append_run(ledger: Path, run: Run) -> None:
     ledger.parent.mkdir(parents=True, exist_ok=True)
     with ledger.open("a") as lines:
         lines.write(json.dumps(asdict(run)) + "\n")
+
+
+def find_published(model: str, models_dir: Path, runs: Sequence[Run]) -> tuple[Path, Run]:
+    """Return the folder of a model's newest version and the run that made it.
+
+    Raises:
+        NotPublishedError: no version is published, or no run made it.
+    """
+    folder = newest_version(models_dir / model)
+    version = folder.name if folder else None
+    run = next((run for run in reversed(runs) if (run.model, run.version) == (model, version)), None)
+    if folder is None or run is None:
+        raise NotPublishedError(f"no version in {models_dir / model} has a run in docs/runs.jsonl; run `retrain` first")
+    return folder, run
