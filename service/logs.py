@@ -1,10 +1,12 @@
 """Log configuration of the service: plain text on a terminal, otherwise JSON."""
 
 import json
-import logging
+import logging.config
 import sys
 from typing import Literal
 
+BENTOML_LOGGERS = ("bentoml", "circus", "uvicorn.error")  # those with handlers of their own
+DATE_FORMAT = "%Y-%m-%dT%H:%M:%S%z"
 _STANDARD = set(logging.makeLogRecord({}).__dict__) | {"message", "asctime"}
 
 
@@ -14,7 +16,7 @@ class JsonFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """Format a record as one line of JSON."""
         line = {
-            "time": self.formatTime(record, "%Y-%m-%dT%H:%M:%S%z"),
+            "time": self.formatTime(record, DATE_FORMAT),
             "level": record.levelname.lower(),
             "logger": record.name,
             "message": record.getMessage(),
@@ -26,15 +28,24 @@ class JsonFormatter(logging.Formatter):
 
 
 def configure_logging(log_format: Literal["auto", "text", "json"]) -> None:
-    """Log ``classifier`` to standard error, and disable uvicorn's access log."""
+    """Log everything to standard error in one format, and disable uvicorn's access log.
+
+    This replaces the handlers that BentoML installs in the supervisor and in each worker. Its levels stay.
+    """
     as_json = log_format == "json" or (log_format == "auto" and not sys.stderr.isatty())
-    handler = logging.StreamHandler()
-    text = logging.Formatter("%(asctime)s [%(levelname)s] %(message)s", "%Y-%m-%dT%H:%M:%S%z")
-    handler.setFormatter(JsonFormatter() if as_json else text)
-    logger = logging.getLogger("classifier")
-    logger.handlers = [handler]
-    logger.setLevel(logging.INFO)
-    logger.propagate = False
-    logging.getLogger(
-        "uvicorn.access"
-    ).propagate = False  # otherwise it formats every request although there is no handler
+    text = {"format": "%(asctime)s [%(levelname)s] %(message)s", "datefmt": DATE_FORMAT}
+    logging.config.dictConfig(
+        {
+            "version": 1,
+            "disable_existing_loggers": False,
+            "formatters": {"ours": {"()": JsonFormatter} if as_json else text},
+            "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "ours"}},
+            "root": {"handlers": ["stderr"]},
+            "loggers": {
+                "classifier": {"level": "INFO"},
+                **{name: {"handlers": [], "propagate": True} for name in BENTOML_LOGGERS},
+                # otherwise it formats every request although there is no handler
+                "uvicorn.access": {"handlers": [], "propagate": False},
+            },
+        }
+    )

@@ -46,7 +46,7 @@ METRICS = """\
 whose values are bounded by the models that are served."""
 ERRORS = """\
 Errors are `application/problem+json` objects (RFC 9457) with the fields `type`, `title`, `status`, `detail` and `code`.
-`detail` says what was found, the limit and what to do. Paths under `/v2` answer in the shape of the Open Inference
+`detail` says what was found, the limit and what to do. Paths under `/v2` use the format of the Open Inference
 Protocol, `{"error": "..."}`. Nothing that a client sends causes a 500."""
 API = """\
 `GET /openapi.json` returns the complete description (OpenAPI 3.1), and `/docs` shows it. Responses carry `X-Request-ID`

@@ -1,7 +1,7 @@
 """Shared fixtures: an in-process service with tiny models, batchers and images."""
 
-import asyncio
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -57,8 +57,7 @@ def start(models_dir):
         service = Service(Settings(models_dir=models_dir, device="cpu", workers=1, **settings))
         services.append(service)
         if load:
-            service.worker.begin_loading()
-            asyncio.run(service.worker.become_ready())
+            service.load()
         return service
 
     yield start_service
@@ -116,7 +115,15 @@ def model():
 def make_batcher(model):
     made = []
 
-    def make(*, concurrency=1, max_batch_size=4, max_queue=100, max_wait_s=10.0, seconds_per_image=0.0):
+    def make(
+        *,
+        concurrency=1,
+        max_batch_size=4,
+        max_queue=100,
+        max_wait_s=10.0,
+        seconds_per_image=0.0,
+        clock=time.perf_counter,
+    ):
         metrics = ModelMetrics("batching", "1")
         batcher = Batcher(
             model.run,
@@ -127,6 +134,7 @@ def make_batcher(model):
             seconds_per_image=seconds_per_image,
             concurrency=concurrency,
             metrics=metrics,
+            clock=clock,
         )
         made.append(batcher)
         return batcher

@@ -39,6 +39,13 @@ LAYERS: dict[str, list[set[str]]] = {
     "models": [{"preparation"}, {""}],
 }
 ENTRY_POINTS = {"__main__", "app", "reference"}
+# The modules that may use internals of a library; docs/dependencies.md lists what they use.
+ADAPTERS = {
+    "service/http/bentoml_adapter.py",
+    "service/http/uvicorn_adapter.py",
+    "service/images/pillow_patches.py",
+}
+INTERNALS = ("uvicorn.", "PIL.TiffImagePlugin.ImageFileDirectory", "onnxruntime.capi.")
 VAGUE = {"utils", "helpers", "common", "core", "base", "manager"}
 FILES = [path for package in FORBIDDEN for path in sorted((ROOT / package).rglob("*.py"))]
 
@@ -96,6 +103,22 @@ def test_no_module_imports_a_private_name_of_another(path):
         if module.startswith(ours) and name.startswith("_") and not name.startswith("__")
     ]
     assert private == []
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_only_an_adapter_imports_the_internals_of_a_library(path):
+    internal = [
+        f"{module}.{name}"
+        for module, name in imports(path)
+        if module.partition(".")[0] not in {*FORBIDDEN, "__future__"}
+        and (
+            any(part.startswith("_") for part in [*module.split("."), name] if part)
+            or f"{module}.{name}".startswith(
+                ("uvicorn.", "PIL.TiffImagePlugin.ImageFileDirectory", "onnxruntime.capi.")
+            )
+        )
+    ]
+    assert str(path.relative_to(ROOT)) in ADAPTERS or internal == []
 
 
 def test_packages_form_no_cycle():

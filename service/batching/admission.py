@@ -2,7 +2,7 @@
 
 import asyncio
 import math
-from time import monotonic
+from collections.abc import Callable
 
 from service.batching.service_time import ServiceTimeEstimator
 from service.problems import RETRY_AFTER_S, BodyTooLarge, Overloaded
@@ -21,7 +21,13 @@ class Admission:
     """
 
     def __init__(
-        self, service_time: ServiceTimeEstimator, *, max_queue: int, short_queue: int, max_wait_s: float
+        self,
+        service_time: ServiceTimeEstimator,
+        *,
+        max_queue: int,
+        short_queue: int,
+        max_wait_s: float,
+        clock: Callable[[], float],
     ) -> None:
         """Set the limits of the queue.
 
@@ -30,12 +36,14 @@ class Admission:
             max_queue: requests, and images for requests with several.
             short_queue: requests, while the queue is kept short.
             max_wait_s: a request with a longer expected wait is refused.
+            clock: returns monotonic seconds.
         """
+        self._clock = clock
         self._service_time = service_time
         self._max_queue = max_queue
         self._short_queue = min(short_queue, max_queue)
         self._max_wait_s = max_wait_s
-        self._full_at = self._refused_at = -math.inf  # time.monotonic() seconds
+        self._full_at = self._refused_at = -math.inf  # seconds of the clock
         self._arriving = 0  # requests whose headers were parsed in this event-loop iteration
         self._why_refused: str | None = None  # in this iteration, in which the queue cannot become shorter
 
@@ -83,7 +91,7 @@ class Admission:
 
     def _why_refuse(self, ahead: int) -> str | None:
         """Return (and record) why a request behind ``ahead`` others is refused."""
-        now, why = monotonic(), self._why_full(ahead)
+        now, why = self._clock(), self._why_full(ahead)
         if why is not None and now - self._full_at >= RETRY_AFTER_S:
             self._full_at = now
         is_short = JOINING_S <= now - self._full_at < RETRY_AFTER_S and now - self._refused_at < LULL_S

@@ -44,6 +44,7 @@ class Batcher:
         seconds_per_image: float,
         concurrency: int,
         metrics: ModelMetrics,
+        clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         """Create the queue and the threads.
 
@@ -56,9 +57,11 @@ class Batcher:
             seconds_per_image: of a full batch, as measured at start.
             concurrency: batches at once, each on its own thread; 0 runs one batch at a time on the event loop.
             metrics: of the model.
+            clock: returns monotonic seconds.
         """
         self._run = run
         self._metrics = metrics
+        self._clock = clock
         self._queue: deque[Job] = deque()
         self._waiting = 0  # images in the queue
         self.max_batch_size = max_batch_size
@@ -69,10 +72,16 @@ class Batcher:
             max_queue=max_queue,
             short_queue=SHORT_QUEUE * at_once * max_batch_size,
             max_wait_s=max_wait_s,
+            clock=clock,
         )
         self._free = [np.empty((max_batch_size, *image_shape), np.uint8) for _ in range(at_once)]  # buffers
         self._collecting = False  # a collection is scheduled for the next iteration of the event loop
         self._threads = ThreadPoolExecutor(concurrency, thread_name_prefix="inference") if concurrency else None
+
+    @property
+    def queued_requests(self) -> int:
+        """The number of requests in the queue."""
+        return len(self._queue)
 
     def check_room(self, count: int = 1) -> None:
         """Refuse a request before its images are decoded if ``submit`` would refuse it.
@@ -98,7 +107,7 @@ class Batcher:
         """
         self._admission.check(len(images), requests=len(self._queue), images=self._waiting, is_new=False)
         loop = asyncio.get_running_loop()
-        job = Job(images, loop.create_future(), client_left, time.perf_counter())
+        job = Job(images, loop.create_future(), client_left, self._clock())
         self._queue.append(job)
         self._waiting += len(images)
         if self._free:
@@ -142,7 +151,7 @@ class Batcher:
         """
         room = min(self.max_batch_size, -(-self._waiting // len(self._free)))  # leave images for the other free buffers
         share = max(1, room // (len(self._queue) or 1))
-        batch, unfinished = Batch(self._free[-1], time.perf_counter()), list[Job]()
+        batch, unfinished = Batch(self._free[-1], self._clock()), list[Job]()
         while self._queue and batch.count < room:
             job = self._queue.popleft()
             if self._is_dropped(job):
@@ -178,17 +187,17 @@ class Batcher:
         return False
 
     def _run_timed(self, batch: Batch) -> _Outcome:
-        started = time.perf_counter()
+        started = self._clock()
         try:
             predictions: Sequence[Prediction] | Exception = self._run(batch.buffer[: batch.count])
         except Exception as error:  # the runtime may raise anything
             logger.exception("a batch of %d images failed", batch.count)
             predictions = error
-        return predictions, time.perf_counter() - started
+        return predictions, self._clock() - started
 
     def _finish(self, batch: Batch, outcome: _Outcome) -> None:
         """Resolve the jobs of a batch and free its buffer."""
-        (predictions, seconds), finished = outcome, time.perf_counter()
+        (predictions, seconds), finished = outcome, self._clock()
         self._free.append(batch.buffer)
         self._metrics.inference_seconds.observe(seconds)
         self._metrics.batch_size.observe(batch.count)

@@ -28,7 +28,7 @@ class Job:
     images: Sequence[NDArray[np.uint8]]
     done: asyncio.Future[None]
     client_left: Callable[[], bool]
-    submitted: float  # time.perf_counter() seconds, like started and finished
+    submitted: float  # seconds of the batcher's clock, like started and finished
     started: float = 0.0
     finished: float = 0.0
     taken: int = 0  # images in a batch so far
@@ -44,7 +44,7 @@ class Batch:
     """Images that run at once, of one job or of many."""
 
     buffer: NDArray[np.uint8]  # (max_batch_size, ...), its first ``count`` rows in use
-    taken: float  # when the images left the queue, time.perf_counter() seconds
+    taken: float  # when the images left the queue, seconds of the batcher's clock
     count: int = 0
     left_others: bool = False  # whether requests were waiting for a buffer
     _slices: list[tuple[Job, int, int]] = field(default_factory=list)  # job, first image, end

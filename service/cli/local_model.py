@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from models.hardware import available_cores
 from models.preparation.preparer import draft_side, preparer
-from service.images.decoder import open_image, read_picture
+from service.images.decoder import decode_picture, open_image
 from service.images.guards import check_size
 from service.inference.prediction_json import PredictionRenderer
 from service.inference.repository import highest
@@ -49,7 +49,7 @@ class LocalModel:
         decoded = [image for image in images if not isinstance(image, Problem)]
         predictions = iter(self._classifier.run(np.stack(decoded)) if decoded else ())
         return [
-            dict(image.body()) if isinstance(image, Problem) else self._renderer.prediction(next(predictions))
+            dict(image.body()) if isinstance(image, Problem) else self._renderer.to_dict(next(predictions))
             for image in images
         ]
 
@@ -62,6 +62,6 @@ class LocalModel:
         try:
             check_size(content, settings.max_body_bytes)
             image = open_image(content, max_pixels=settings.max_pixels)
-            return self._prepare(read_picture(image, draft_side=self._draft_side))
+            return self._prepare(decode_picture(image, draft_side=self._draft_side))
         except Problem as problem:
             return problem

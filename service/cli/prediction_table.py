@@ -21,8 +21,8 @@ class ScoringError(RuntimeError):
     """The table cannot be started, resumed or written."""
 
 
-class Made(Protocol):
-    """The model that makes the predictions."""
+class ModelIdentity(Protocol):
+    """Name, version and classes of the model that makes the predictions."""
 
     @property
     def name(self) -> str:
@@ -40,7 +40,7 @@ class Made(Protocol):
 class PredictionTable:
     """Predictions of one model for the files of one folder, one row per file."""
 
-    def __init__(self, out: Path, *, folder: Path, model: Made) -> None:
+    def __init__(self, out: Path, *, folder: Path, model: ModelIdentity) -> None:
         """Start the table, or resume from the rows of an interrupted run.
 
         Raises:
@@ -129,7 +129,7 @@ class PredictionTable:
                 row = {"path": path, "model": self._header["model"], "version": self._header["version"]}
                 row |= {name: saved.get(name) for name in FIELDS} | {"error": saved.get("detail")}
                 probabilities = saved.get("probabilities", {})
-                yield row | {f"probability of {name}": probabilities.get(name) for name in self._class_names}
+                yield row | {f"probability_{name}": probabilities.get(name) for name in self._class_names}
 
 
 def _write_csv(path: Path, rows: Iterator[Row], class_names: Sequence[str]) -> None:
@@ -159,7 +159,7 @@ def _columns(class_names: Sequence[str]) -> list[tuple[str, type]]:
         ("familiar", bool),
         ("error", str),
     ]
-    return [*columns, *((f"probability of {name}", float) for name in class_names)]
+    return [*columns, *((f"probability_{name}", float) for name in class_names)]
 
 
 WRITERS: Mapping[str, Callable[[Path, Iterator[Row], Sequence[str]], None]] = {

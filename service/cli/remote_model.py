@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 from urllib.parse import quote
 
@@ -25,16 +25,19 @@ class ServerError(RuntimeError):
 class RemoteModel:
     """The newest version of a model on a server."""
 
-    def __init__(self, url: str, name: str) -> None:
+    def __init__(self, url: str, name: str, *, sleep: Callable[[float], None] = time.sleep) -> None:
         """Request the model's card from the server.
+
+        Args:
+            url: address of the server; without a scheme, http is assumed.
+            name: name of the model.
+            sleep: waits for a number of seconds between attempts.
 
         Raises:
             ServerError: the server cannot be reached or does not have the model.
         """
-        try:
-            self._client = httpx.Client(base_url=url.rstrip("/"), timeout=TIMEOUT_S)
-        except httpx.InvalidURL as error:
-            raise ServerError(f"{url}: {error}; expected an address such as http://localhost:3000") from error
+        self._sleep = sleep
+        self._client = httpx.Client(base_url=_parse_url(url), timeout=TIMEOUT_S)
         try:
             response = self._request("GET", f"/v1/models/{quote(name, safe='')}")
             card = _parse_success(response)
@@ -80,8 +83,18 @@ class RemoteModel:
                 raise ServerError(f"cannot reach {self._client.base_url}: {error}") from error
             if response.status_code != httpx.codes.SERVICE_UNAVAILABLE or attempt == PATIENCE - 1:
                 break
-            time.sleep(min(LONGEST_WAIT_S, _parse_retry_after(response.headers.get("retry-after", "")) * 2**attempt))
+            self._sleep(min(LONGEST_WAIT_S, _parse_retry_after(response.headers.get("retry-after", "")) * 2**attempt))
         return response
+
+
+def _parse_url(text: str) -> httpx.URL:
+    try:
+        url = httpx.URL(text if "://" in text else f"http://{text}")
+    except httpx.InvalidURL as error:
+        raise ServerError(f"{text}: {error}; expected an address such as http://localhost:3000") from error
+    if url.scheme not in {"http", "https"} or not url.host:
+        raise ServerError(f"{text}: expected an address such as http://localhost:3000")
+    return url
 
 
 def _parse_retry_after(retry_after: str) -> float:

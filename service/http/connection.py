@@ -9,22 +9,23 @@ import asyncio
 from functools import lru_cache
 from typing import ClassVar
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
-
+from service.http.coalesced_writes import CoalescedWrites
 from service.http.middleware import PATH
-from service.http.request import read_headers
-from service.http.responses import render, write_held, write_soon
+from service.http.problem_response import encode_message
+from service.http.request import parse_headers
+from service.http.uvicorn_adapter import HttpToolsProtocol
 from service.inference.worker import Worker
 from service.problems import HeadTooLarge, Overloaded, Problem, RequestTimeout
 
 MAX_HEADER_BYTES = 64 * 1024  # request line and headers, or trailers; may be exceeded if they arrive in one piece
-LINGER_S = 1.0  # from the last response to closing, so that the client does not see a reset
 
 
 class HttpProtocol(HttpToolsProtocol):
     """A connection that passes requests on or refuses them."""
 
     worker: ClassVar[Worker]
+    linger_s: ClassVar[float] = 1.0  # from the last response to closing, so that the client does not see a reset
+    refusals: ClassVar[CoalescedWrites] = CoalescedWrites()  # of all connections
 
     # Slots: with more than 30 attributes in the dictionary, instances could not share its keys.
     __slots__ = "_aborted", "_body_due", "_closes_after_body", "_idle_since", "_timer", "_unfinished", "_unread"
@@ -83,7 +84,7 @@ class HttpProtocol(HttpToolsProtocol):
             self._closes_after_body = True
             self._write(self._render(Overloaded, refusal, (b"connection", b"close")))
         else:
-            write_soon(self.loop, self.transport, self._render(Overloaded, refusal))
+            self.refusals.write_soon(self.loop, self.transport, self._render(Overloaded, refusal))
         self.on_response_complete()
 
     def on_body(self, body: bytes) -> None:
@@ -141,8 +142,8 @@ class HttpProtocol(HttpToolsProtocol):
         return (self.cycle is None or self.cycle.response_complete) and not self.transport.is_closing()
 
     def send_400_response(self, msg: str) -> None:
-        """Refuse malformed HTTP, after writing the held responses."""
-        write_held()
+        """Refuse malformed HTTP, after writing the held refusals."""
+        self.refusals.flush()
         super().send_400_response(msg)
 
     def _find_refusal(self) -> str | None:
@@ -164,18 +165,18 @@ class HttpProtocol(HttpToolsProtocol):
         return refusal
 
     def _refuse_and_close(self, problem: Problem) -> None:
-        """Send a last response, unless another is pending, and close after LINGER_S."""
+        """Send a last response, unless another is pending, and close after linger_s."""
         self._aborted = True
         if self._is_idle():
             self._write(self._render(type(problem), problem.detail))
-        self.loop.call_later(LINGER_S, self.transport.close)
+        self.loop.call_later(self.linger_s, self.transport.close)
 
     def _render(self, kind: type[Problem], detail: str, *headers: tuple[bytes, bytes]) -> bytes:
-        request_id = read_headers({"headers": self.headers or ()}).request_id
-        return render(kind, detail, request_id, (*self.server_state.default_headers, *headers))
+        request_id = parse_headers({"headers": self.headers or ()}).request_id
+        return encode_message(kind, detail, request_id, (*self.server_state.default_headers, *headers))
 
     def _write(self, response: bytes) -> None:
-        write_held()
+        self.refusals.flush()
         self.transport.write(response)
 
 

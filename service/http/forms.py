@@ -11,7 +11,7 @@ from service.settings import MAX_IMAGES
 MAX_FIELDS = 16  # additional parts of a form
 
 
-def read_image(body: bytes, content_type: bytes) -> bytes:
+def extract_image(body: bytes, content_type: bytes) -> bytes:
     """Return the image of a body: the body itself, or the part ``image`` of a form.
 
     Raises:
@@ -22,11 +22,11 @@ def read_image(body: bytes, content_type: bytes) -> bytes:
     return _single_part(multipart.parse(body, content_type, max_parts=1 + MAX_FIELDS), "image")
 
 
-def read_named_image(body: bytes, content_type: bytes) -> tuple[str, bytes]:
+def extract_named_image(body: bytes, content_type: bytes) -> tuple[str, bytes]:
     """Return the model name (plain or as JSON) and the image of a BentoML form.
 
     Raises:
-        BadRequest, BodyTooLarge: as in read_image, or the body is not a form.
+        BadRequest, BodyTooLarge: as in extract_image, or the body is not a form.
     """
     if not multipart.is_multipart(content_type):
         raise BadRequest("expected multipart/form-data with the parts `image` and `model`")
@@ -38,7 +38,7 @@ def read_named_image(body: bytes, content_type: bytes) -> tuple[str, bytes]:
     return name, _single_part(parts, "image")
 
 
-def read_images(body: bytes, content_type: bytes) -> list[bytes]:
+def extract_images(body: bytes, content_type: bytes) -> list[bytes]:
     """Return the parts ``images`` of a form, in order.
 
     Raises:

@@ -8,20 +8,20 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from service.batching.job import ClientLeft, ModelFailed
-from service.http.asgi_bridge import client_left, send_at_once
+from service.http.access_log import log_request
 from service.http.body import read_body
-from service.http.forms import read_image, read_images, read_named_image
-from service.http.request import REQUEST_ID, App, Headers, Message, Receive, Scope, Send, read_headers
+from service.http.forms import extract_image, extract_images, extract_named_image
+from service.http.problem_response import encode_problem
+from service.http.request import REQUEST_ID, App, Headers, Message, Receive, Scope, Send, parse_headers
+from service.http.uvicorn_adapter import client_left, send_at_once
 from service.inference.classify import Classification, Timing
-from service.inference.options import read_query
+from service.inference.options import parse_options
 from service.inference.repository import ModelRepository
 from service.inference.worker import Worker
 from service.metrics import RequestCounter
 from service.open_inference.handler import infer
-from service.open_inference.request import JSON_LENGTH, read_json_length
-from service.open_inference.response import is_of_protocol, render_error
+from service.open_inference.request import JSON_LENGTH, parse_json_length
 from service.problems import (
-    CONTENT_TYPE,
     BadRequest,
     DeadlineExceeded,
     InternalError,
@@ -31,7 +31,6 @@ from service.problems import (
 )
 
 logger = logging.getLogger("classifier")
-access_logger = logging.getLogger("classifier.access")
 
 BENTOML_CLIENT_PATH = "/classify"  # called by BentoML's generated clients; the form names the model
 CLIENT_LEFT = 499  # the status that nginx uses; in logs and metrics only
@@ -57,7 +56,7 @@ class _Exchange:
     response_headers: tuple[tuple[bytes, bytes], ...] = _JSON
 
 
-class HotRoutes:
+class InferenceMiddleware:
     """Handles the classify and infer routes, and passes on every other request."""
 
     def __init__(self, app: App, *, worker: Worker) -> None:
@@ -75,9 +74,10 @@ class HotRoutes:
             await self._app(scope, receive, send)
             return
         started = time.perf_counter()
-        exchange = _Exchange(scope, receive, read_headers(scope))
+        exchange = _Exchange(scope, receive, parse_headers(scope))
         if CONTROL_CHARACTER.search(scope["path"]):  # Starlette's routes match a path before a final newline
-            status = await _refuse_path(exchange, send)
+            await _refuse(exchange, send, BadRequest("the path contains a control character; remove it"))
+            status = BadRequest.status
         elif (match := PATH.fullmatch(scope["path"])) or scope["path"] == BENTOML_CLIENT_PATH:
             if match:
                 exchange.model, exchange.version, exchange.action = match[2], match[3], match[4] or "infer"
@@ -86,10 +86,8 @@ class HotRoutes:
         else:
             status = await self._pass_on(exchange, send)
         if self._access_log:
-            milliseconds = (time.perf_counter() - started) * 1e3
-            path = scope["raw_path"].decode("latin-1")  # a decoded path could contain a line break
-            request_id = {"request_id": exchange.headers.request_id.decode()}
-            access_logger.info("%s %s %d %.1f ms", scope["method"], path, status, milliseconds, extra=request_id)
+            seconds = time.perf_counter() - started
+            log_request(scope, request_id=exchange.headers.request_id, status=status, seconds=seconds)
 
     async def _pass_on(self, exchange: _Exchange, send: Send) -> int:
         """Pass a request on, add its id to the response, and return the status."""
@@ -117,7 +115,9 @@ class HotRoutes:
             await _refuse(exchange, send, problem)
             return problem.status
         except ClientLeft:
-            await _send(send, 408, [], b"")  # the server expects a response even after the client has left
+            await _send(
+                send, 408, [(b"content-length", b"0")], b""
+            )  # the server expects a response even after the client has left
             return CLIENT_LEFT
         except Exception as error:
             if isinstance(error, ModelFailed):  # the batcher has logged the traceback
@@ -128,6 +128,7 @@ class HotRoutes:
             return InternalError.status
         headers = [
             *exchange.response_headers,
+            (b"content-length", b"%d" % len(body)),
             (b"x-request-id", request_id),
             (b"server-timing", exchange.timing.header()),
         ]
@@ -183,7 +184,7 @@ class HotRoutes:
     async def _classify(self, exchange: _Exchange, models: ModelRepository, body: bytes) -> bytes:
         content_type, name = exchange.headers.content_type, exchange.model
         if name is None:
-            name, body = read_named_image(body, content_type)
+            name, body = extract_named_image(body, content_type)
         model = models.find(name, exchange.version)
         exchange.requests = model.metrics.requests
         if exchange.model is None:
@@ -191,12 +192,12 @@ class HotRoutes:
         classification = Classification(
             worker=self._worker,
             model=model,
-            query=read_query(exchange.scope["query_string"]),
+            options=parse_options(exchange.scope["query_string"]),
             client_left=client_left(exchange.receive),
             timing=exchange.timing,
         )
         if exchange.action == "infer":
-            response, json_length = await infer(classification, body, read_json_length(exchange.scope["headers"]))
+            response, json_length = await infer(classification, body, parse_json_length(exchange.scope["headers"]))
             if json_length is not None:
                 exchange.response_headers = (
                     (b"content-type", b"application/octet-stream"),
@@ -204,27 +205,18 @@ class HotRoutes:
                 )
             return response
         if exchange.action == "classify-batch":
-            return await classification.many(read_images(body, content_type))
-        return await classification.one(body if exchange.model is None else read_image(body, content_type))
-
-
-async def _refuse_path(exchange: _Exchange, send: Send) -> int:
-    """Refuse a path with a control character, and return the status."""
-    if is_of_protocol(exchange.scope["path"]):
-        exchange.action = "infer"
-    await _refuse(exchange, send, BadRequest("the path contains a control character; remove it"))
-    return BadRequest.status
+            return await classification.classify_batch(extract_images(body, content_type))
+        return await classification.classify_image(
+            body if exchange.model is None else extract_image(body, content_type)
+        )
 
 
 async def _refuse(exchange: _Exchange, send: Send, problem: Problem) -> None:
     """Send a problem in the format of the requested protocol."""
-    is_infer = exchange.action == "infer"
-    content_type, body = (b"application/json", render_error(problem)) if is_infer else (CONTENT_TYPE, problem.render())
-    headers = [(b"content-type", content_type), (b"x-request-id", exchange.headers.request_id), *problem.headers]
-    await _send(send, problem.status, headers, body)
+    headers, body = encode_problem(problem, exchange.scope["path"])
+    await _send(send, problem.status, [*headers, (b"x-request-id", exchange.headers.request_id)], body)
 
 
 async def _send(send: Send, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
-    headers.append((b"content-length", b"%d" % len(body)))
     start = {"type": "http.response.start", "status": status, "headers": headers}
     await send_at_once(send, start, {"type": "http.response.body", "body": body})

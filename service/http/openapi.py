@@ -6,11 +6,17 @@ from typing import Any
 
 from models.contract import FAMILIAR
 from service import problems as p
-from service.settings import API_VERSION, MAX_IMAGES, Settings
+from service.settings import API_VERSION, MAX_IMAGES, MIB, Settings
 
 Json = dict[str, Any]
 
-
+_CLASSIFICATION, _MODELS, _INFERENCE, _OPERATION = "Classification", "Models", "Open Inference Protocol", "Operation"
+_TAGS = (
+    {"name": _CLASSIFICATION, "description": "Class probabilities of images."},
+    {"name": _MODELS, "description": "The served models and their cards."},
+    {"name": _INFERENCE, "description": "Tensors instead of image files, for KServe and Triton clients."},
+    {"name": _OPERATION, "description": "Health checks and metrics."},
+)
 _REQUEST = (p.BadRequest, p.HeadTooLarge, p.RequestTimeout, p.BodyTooLarge)
 _IMAGE = (p.ImageTooLarge, p.UnsupportedImage, p.UnreadableImage)
 _MODEL = (p.UnknownModel, p.UnknownVersion)
@@ -91,7 +97,7 @@ def openapi(settings: Settings) -> Json:
         paths[f"{prefix}/classify-batch"] = {"parameters": [*parameters, _TOP], "post": _classify_batch(settings)}
     paths |= _inference_protocol()
     for path, summary in (("/livez", "Alive"), ("/readyz", "Ready for requests"), ("/metrics", "Prometheus metrics")):
-        paths[path] = {"get": {"summary": summary, "responses": {"200": {"description": "OK"}}}}
+        paths[path] = {"get": {"tags": [_OPERATION], "summary": summary, "responses": {"200": {"description": "OK"}}}}
     problem = {"type": "object", "required": ["type", "title", "status", "detail", "code"]} | _object(
         type={"type": "string"},
         title={"type": "string"},
@@ -101,7 +107,14 @@ def openapi(settings: Settings) -> Json:
     )
     return {
         "openapi": "3.1.0",
-        "info": {"title": "Image classifier", "version": API_VERSION, "license": {"name": "Apache-2.0"}},
+        "info": {
+            "title": "Image classifier",
+            "version": API_VERSION,
+            "description": "Send an image, get calibrated class probabilities. An image has at most "
+            f"{_size(settings.max_body_bytes)} and {settings.max_pixels:,} pixels.",
+            "license": {"name": "Apache License 2.0", "identifier": "Apache-2.0"},
+        },
+        "tags": list(_TAGS),
         "paths": paths,
         "components": {"schemas": {"Problem": problem}},
     }
@@ -121,7 +134,7 @@ def _classify_batch(settings: Settings) -> Json:
     body = {"multipart/form-data": {"schema": _object(images=files)}}
     either = {"anyOf": [_object(_FAMILIARITY, **_PREDICTION), {"$ref": "#/components/schemas/Problem"}]}
     response = _object(**_NAMED, predictions={"type": "array", "items": either})
-    summary = f"Classify up to {MAX_IMAGES} images, {settings.max_batch_body_bytes} bytes in all"
+    summary = f"Classify up to {MAX_IMAGES} images, {_size(settings.max_batch_body_bytes)} in total"
     return _post(summary, body, response, (*_REQUEST, *_MODEL, *_SERVER))
 
 
@@ -140,17 +153,17 @@ def _inference_protocol() -> Json:
     """Describe the Open Inference Protocol briefly; its specification is elsewhere."""
     paths: Json = {}
     for path, summary in (
-        ("", "the server"),
-        ("/health/live", "alive"),
-        ("/health/ready", "ready for requests"),
-        ("/models/{model}", "a model's tensors"),
-        ("/models/{model}/ready", "a model is ready"),
-        ("/models/{model}/versions/{version}", "a version's tensors"),
-        ("/models/{model}/versions/{version}/ready", "a version is ready"),
+        ("", "Get the server's name and extensions"),
+        ("/health/live", "Alive"),
+        ("/health/ready", "Ready for requests"),
+        ("/models/{model}", "Get a model's tensors"),
+        ("/models/{model}/ready", "A model is ready"),
+        ("/models/{model}/versions/{version}", "Get a version's tensors"),
+        ("/models/{model}/versions/{version}/ready", "A version is ready"),
     ):
-        paths[f"/v2{path}"] = _v2(path, "get", f"Open Inference Protocol: {summary}")
+        paths[f"/v2{path}"] = _v2(path, "get", summary)
     for path in ("/models/{model}/infer", "/models/{model}/versions/{version}/infer"):
-        paths[f"/v2{path}"] = _v2(path, "post", "Open Inference Protocol: classify images sent as tensors")
+        paths[f"/v2{path}"] = _v2(path, "post", "Classify images sent as tensors")
     return paths
 
 
@@ -158,7 +171,8 @@ def _v2(path: str, method: str, summary: str) -> Json:
     names = re.findall(r"{(\w+)}", path)
     parameters = [{"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in names]
     error = {"description": "an error", "content": {"application/json": {"schema": _object(error={"type": "string"})}}}
-    operation: Json = {"summary": summary, "responses": {"200": {"description": "OK"}, "default": error}}
+    responses: Json = {"200": {"description": "OK"}, "default": error}
+    operation: Json = {"tags": [_INFERENCE], "summary": summary, "responses": responses}
     if method == "post":
         tensor = {"name": "images", "datatype": "UINT8", "shape": [1, 28, 28], "data": [[[0] * 28] * 28]}
         example = {"schema": {"type": "object"}, "example": {"inputs": [tensor]}}
@@ -176,11 +190,12 @@ def _object(optional: Json | None = None, /, **properties: Json) -> Json:
 
 
 def _get(summary: str, schema: Json, problems: Iterable[type[p.Problem]] = ()) -> Json:
-    return {"summary": summary, "responses": _responses(schema, (*problems, p.NotReady))}
+    return {"tags": [_MODELS], "summary": summary, "responses": _responses(schema, (*problems, p.NotReady))}
 
 
 def _post(summary: str, content: Json, schema: Json, problems: Iterable[type[p.Problem]]) -> Json:
     return {
+        "tags": [_CLASSIFICATION],
         "summary": summary,
         "requestBody": {"required": True, "content": content},
         "responses": _responses(schema, problems),
@@ -195,3 +210,8 @@ def _responses(schema: Json, problems: Iterable[type[p.Problem]]) -> Json:
         meaning = f"`{problem.code}`: {(problem.__doc__ or '').rstrip('.')}"
         response["description"] = "; ".join(filter(None, [response["description"], meaning]))
     return responses
+
+
+def _size(count: int) -> str:
+    """Return a number of bytes in MiB, if it is a whole number of them."""
+    return f"{count // MIB} MiB" if count % MIB == 0 else f"{count:,} bytes"

@@ -4,15 +4,15 @@ import logging
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-import bentoml
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
+from service.http.bentoml_adapter import SWAGGER_UI
+
 STATIC = Path(__file__).parent / "static"
-SWAGGER_UI = Path(bentoml.__file__).parent / "_internal" / "server" / "static_content"  # private; may move
 HEADERS = {
     "content-security-policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; connect-src 'self'; "
@@ -24,7 +24,6 @@ HEADERS = {
     "cross-origin-opener-policy": "same-origin",
     "cache-control": "no-cache",  # revalidate, because the files of a version belong together
 }
-
 
 logger = logging.getLogger("classifier")
 

@@ -29,7 +29,7 @@ class Headers:
     content_length: int | None = None
 
 
-def read_headers(scope: Scope) -> Headers:
+def parse_headers(scope: Scope) -> Headers:
     """Parse the headers that the service uses, in one pass.
 
     The request id is the first valid X-Request-ID, or a new one.

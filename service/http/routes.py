@@ -13,12 +13,12 @@ from models.contract import FAMILIARITY
 from service import metrics
 from service.http.openapi import openapi
 from service.http.page import page_routes
+from service.http.problem_response import encode_problem
 from service.http.request import REQUEST_ID
 from service.inference.repository import ModelRepository, ServedModel, highest
 from service.inference.worker import Worker
-from service.open_inference.response import is_of_protocol, render_error
 from service.open_inference.routes import inference_routes
-from service.problems import CONTENT_TYPE, InternalError, MethodNotAllowed, NotFound, Problem
+from service.problems import InternalError, MethodNotAllowed, NotFound, Problem
 
 logger = logging.getLogger("classifier")
 
@@ -93,10 +93,8 @@ def _describe(model: ServedModel) -> dict[str, Any]:
 
 async def _problem(request: Request, problem: Exception) -> Response:
     assert isinstance(problem, Problem)
-    headers = {name.decode(): value.decode() for name, value in problem.headers}
-    if is_of_protocol(request.url.path):
-        return Response(render_error(problem), problem.status, headers, media_type="application/json")
-    return Response(problem.render(), problem.status, headers, media_type=CONTENT_TYPE.decode())
+    headers, body = encode_problem(problem, request.url.path)
+    return Response(body, problem.status, {name.decode(): value.decode() for name, value in headers})
 
 
 async def _http_exception(request: Request, error: Exception) -> Response:

@@ -65,7 +65,7 @@ def open_image(body: bytes | bytearray | memoryview, *, max_pixels: int) -> Imag
     return image
 
 
-def read_picture(image: Image.Image, *, draft_side: int | None = None) -> Image.Image:
+def decode_picture(image: Image.Image, *, draft_side: int | None = None) -> Image.Image:
     """Decode the first frame of an opened image, upright, as mode L or RGB.
 
     Transparent pixels get a black or white background, whichever contrasts more with the content. A JPEG larger than
@@ -92,7 +92,8 @@ def _plugin(start: bytes) -> type[ImageFile]:
         )
         if name:
             raise UnsupportedImage(f"{name} is not supported: {_REMEDY}; phones and editors can export JPEG")
-    raise UnsupportedImage(f"unknown image format, first bytes {start[:12]!r}: {_REMEDY}")
+    first = "".join(chr(byte) if 32 <= byte < 127 else "." for byte in start[:12])
+    raise UnsupportedImage(f"unknown image format, the file begins with '{first}': {_REMEDY}")
 
 
 def _problem(format_name: str | None, error: Exception) -> Problem:

@@ -5,24 +5,24 @@ the same megabytes, inflate its texts by a factor of 1000, or scan all its pixel
 rejected. Costly small files are decoded outside the event loop.
 """
 
-import io
 import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from typing import IO, cast
 
 from PIL import Image
 from PIL.BmpImagePlugin import BmpImageFile
-from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
+from service.images.pillow_patches import EXIF_PREFIX
 from service.problems import BodyTooLarge, UnreadableImage
 
 Body = bytes | bytearray | memoryview
 
-_EXIF = b"Exif\0\0"
 _GIF_BLOCKS = 10_000  # before the first frame; real files have a few, or a few hundred with an ICC profile
 _EXIF_BLOCKS = 100  # real files have one, and one in each preview
-_EXIF_BLOCK, _SCAN = re.compile(_EXIF), re.compile(rb"\xff\xda")  # faster than bytes.count, and accepts any buffer
+_EXIF_BLOCK, _SCAN = (
+    re.compile(EXIF_PREFIX),
+    re.compile(rb"\xff\xda"),
+)  # faster than bytes.count, and accepts any buffer
 _SCANNED_PIXELS = 5_000_000_000  # over all scans of a JPEG: a few seconds; real files have a dozen scans
 _INLINE_SCANS = 20  # these take under 1 ms for a small image
 # First bytes of a file -> names of its directories and compressed blocks.
@@ -112,46 +112,3 @@ def _count_gif_blocks(body: Body) -> int:
                     at, blocks = at + 1 + body[at], blocks + 1
                 at += 1
     return blocks
-
-
-class _ReadLimitedFile:
-    """File from which at most its own length in bytes can be read in total."""
-
-    def __init__(self, file: IO[bytes]) -> None:
-        at = file.tell()
-        self.left = file.seek(0, io.SEEK_END)
-        file.seek(at)
-        self.tell, self.seek, self._read = file.tell, file.seek, file.read
-
-    def read(self, count: int) -> bytes:
-        self.left -= count
-        if self.left < 0:
-            raise OSError("the tags claim more bytes than the file has")
-        return self._read(count)
-
-
-_load_directory, _load_exif = ImageFileDirectory_v2.load, Image.Exif.load
-
-
-def _load_with_read_limit(self: ImageFileDirectory_v2, fp: IO[bytes]) -> None:
-    """Limit the total number of bytes read.
-
-    Pillow copies the bytes of every tag, and many tags may share the same bytes.
-    """
-    _load_directory(self, cast("IO[bytes]", _ReadLimitedFile(fp)))
-
-
-def _load_without_prefixes(self: Image.Exif, data: bytes) -> None:
-    """Strip all prefixes at once.
-
-    Pillow strips them one by one and copies the rest each time.
-    """
-    at = 0
-    while data.startswith(_EXIF, at):
-        at += len(_EXIF)
-    _load_exif(self, data[at:])
-
-
-# Pillow parses directories in many places, and all of them call one of these two methods.
-ImageFileDirectory_v2.load = _load_with_read_limit  # type: ignore[method-assign]
-Image.Exif.load = _load_without_prefixes  # type: ignore[method-assign]

@@ -18,7 +18,7 @@ _AFTER = 4 + len(_END)  # the checksum of the pixels, which no decoder checks, a
 _MODES = {b"\x08\x00\x00\x00\x00": "L", b"\x08\x02\x00\x00\x00": "RGB"}  # depth, colour type; not interlaced
 
 
-def read_plain_png(body: bytes, *, max_pixels: int) -> Image.Image | None:
+def decode_plain_png(body: bytes, *, max_pixels: int) -> Image.Image | None:
     """Decode a plain PNG of at most ``max_pixels``.
 
     Return None for any other file, which needs Pillow's plugin.

@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from service.images.data_url import data_url
-from service.images.decoder import open_image, read_picture
+from service.images.decoder import decode_picture, open_image
 from service.images.guards import check_size, is_costly
-from service.images.png import read_plain_png
+from service.images.png import decode_plain_png
 from service.inference.occlusion import cover, draw_saliency
-from service.inference.options import Query
+from service.inference.options import ClassifyOptions
 from service.inference.repository import ServedModel
 from service.inference.worker import Worker
 from service.prediction import Prediction
@@ -49,11 +49,11 @@ class Classification:
 
     worker: Worker
     model: ServedModel
-    query: Query
+    options: ClassifyOptions
     client_left: Callable[[], bool]
     timing: Timing
 
-    async def one(self, content: bytes) -> bytes:
+    async def classify_image(self, content: bytes) -> bytes:
         """Classify one encoded image and render the response.
 
         Raises:
@@ -62,23 +62,23 @@ class Classification:
         started = time.perf_counter()
         pixels = await _settle(self._pixels(content))
         self.record_decoding(started)
-        images = [pixels, *cover(pixels)] if self.query.explain else [pixels]
+        images = [pixels, *cover(pixels)] if self.options.explain else [pixels]
         whole, *covered = await self._run_parts(images)
         self.count_unfamiliar([whole])
-        prediction = self.model.renderer.prediction(whole, self.query.top)
-        if self.query.explain:
+        prediction = self.model.renderer.to_dict(whole, self.options.top)
+        if self.options.explain:
             prediction["saliency"] = draw_saliency(pixels, whole, covered)
-        if self.query.pixels:
+        if self.options.pixels:
             prediction["pixels"] = data_url(pixels)
-        return self.model.renderer.one(prediction)
+        return self.model.renderer.render(prediction)
 
-    async def many(self, contents: Sequence[bytes]) -> bytes:
+    async def classify_batch(self, contents: Sequence[bytes]) -> bytes:
         """Classify encoded images and render the response.
 
         The response has a problem in place of each invalid image.
         """
         for name in ("explain", "pixels"):
-            if getattr(self.query, name):
+            if getattr(self.options, name):
                 raise BadRequest(f"{name}=true is not supported for batches; send single images to classify")
         self.model.batcher.check_room(len(contents))
         started = time.perf_counter()
@@ -88,11 +88,11 @@ class Classification:
         results = await self.run(valid) if valid else []
         self.count_unfamiliar(results)
         remaining = iter(results)
-        predict = self.model.renderer.prediction
+        predict = self.model.renderer.to_dict
         predictions = [
-            image if isinstance(image, dict) else predict(next(remaining), self.query.top) for image in images
+            image if isinstance(image, dict) else predict(next(remaining), self.options.top) for image in images
         ]
-        return self.model.renderer.many(predictions)
+        return self.model.renderer.render_batch(predictions)
 
     async def _decode_all(self, contents: Sequence[bytes]) -> list[Pixels | ProblemBody]:
         """Decode the images of a batch, at most one per decode thread at once."""
@@ -123,21 +123,21 @@ class Classification:
         settings = self.worker.settings
         check_size(content, settings.max_body_bytes)
         if len(content) <= INLINE_BYTES and (
-            picture := read_plain_png(content, max_pixels=min(INLINE_PIXELS, settings.max_pixels))
+            picture := decode_plain_png(content, max_pixels=min(INLINE_PIXELS, settings.max_pixels))
         ):
             return self.model.prepare(picture)
         if len(content) > INLINE_BYTES or is_costly(content):  # parsing the header may take long too
-            return self._on_thread(lambda: self._read(open_image(content, max_pixels=settings.max_pixels)))
+            return self._on_thread(lambda: self._decode(open_image(content, max_pixels=settings.max_pixels)))
         image = open_image(content, max_pixels=settings.max_pixels)
         if image.width * image.height > INLINE_PIXELS:
-            return self._on_thread(lambda: self._read(image))
-        return self._read(image)
+            return self._on_thread(lambda: self._decode(image))
+        return self._decode(image)
 
     def _on_thread(self, decode: Callable[[], Pixels]) -> asyncio.Future[Pixels]:
         return asyncio.get_running_loop().run_in_executor(self.worker.decoders, decode)
 
-    def _read(self, image: Image.Image) -> Pixels:
-        return self.model.prepare(read_picture(image, draft_side=self.model.draft_side))
+    def _decode(self, image: Image.Image) -> Pixels:
+        return self.model.prepare(decode_picture(image, draft_side=self.model.draft_side))
 
     def record_decoding(self, started: float) -> None:
         """Record the decoding time since ``started``."""
@@ -160,9 +160,9 @@ class Classification:
         parts = [images[start : start + limit] for start in range(0, len(images), limit)]
         return [prediction for part in parts for prediction in await self.run(part)]
 
-    def count_unfamiliar(self, answers: Sequence[Prediction]) -> None:
+    def count_unfamiliar(self, predictions: Sequence[Prediction]) -> None:
         """Count unfamiliar images in the metrics."""
-        if unfamiliar := sum(answer.is_familiar is False for answer in answers):
+        if unfamiliar := sum(prediction.is_familiar is False for prediction in predictions):
             self.model.metrics.unfamiliar.inc(unfamiliar)
 
 

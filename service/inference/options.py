@@ -7,10 +7,11 @@ from urllib.parse import parse_qsl
 from service.problems import BadRequest
 
 _MAX_QUERY = 4096  # bytes
+_NAMES = {"top", "explain", "pixels"}
 
 
 @dataclass(slots=True, frozen=True)
-class Query:
+class ClassifyOptions:
     """The options of a classify request."""
 
     top: int | None = None  # number of most probable classes to return; None for all
@@ -18,31 +19,34 @@ class Query:
     pixels: bool = False  # whether to return the preprocessed image
 
 
-_PLAIN = Query()
+_DEFAULTS = ClassifyOptions()
 
 
-def read_query(query_string: bytes) -> Query:
-    """Parse ``top``, ``explain`` and ``pixels``; other parameters are ignored.
+def parse_options(query_string: bytes) -> ClassifyOptions:
+    """Parse ``top``, ``explain`` and ``pixels``.
 
     Raises:
-        BadRequest: ``top`` is not a positive whole number, another is not true or false, or the query is too long.
+        BadRequest: another parameter, ``top`` is not a positive whole number, another value is not true or false, or
+            the query is too long.
     """
     if not query_string:
-        return _PLAIN
+        return _DEFAULTS
     if len(query_string) > _MAX_QUERY:
         raise BadRequest(f"the query has {len(query_string)} bytes, expected at most {_MAX_QUERY}")
     fields = dict(parse_qsl(query_string.decode("latin-1"), keep_blank_values=True))
+    if unknown := sorted(fields.keys() - _NAMES):
+        raise BadRequest(f"unknown query parameter {unknown[0][:50]!r}, expected {', '.join(sorted(_NAMES))}")
     top = fields.get("top")
     if top is not None and not (top.isascii() and top.isdigit() and len(top) < 10 and int(top) > 0):
         raise BadRequest(f"top={top[:50]!r}: expected a whole number, at least 1")
-    return Query(
+    return ClassifyOptions(
         top=None if top is None else int(top),
-        explain=_read_flag(fields, "explain"),
-        pixels=_read_flag(fields, "pixels"),
+        explain=_parse_flag(fields, "explain"),
+        pixels=_parse_flag(fields, "pixels"),
     )
 
 
-def _read_flag(fields: Mapping[str, str], name: str) -> bool:
+def _parse_flag(fields: Mapping[str, str], name: str) -> bool:
     value = fields.get(name, "false")
     if value not in {"true", "false"}:
         raise BadRequest(f"{name}={value[:50]!r}: expected true or false")

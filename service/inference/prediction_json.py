@@ -15,27 +15,27 @@ class PredictionRenderer:
         self._model_fields = {"model": model, "version": version}
         self._class_names = class_names
 
-    def prediction(self, answer: Prediction, top: int | None = None) -> dict[str, Any]:
+    def to_dict(self, prediction: Prediction, top: int | None = None) -> dict[str, Any]:
         """Return the JSON object for one image, with unrounded probabilities.
 
         All classes are in class order; with ``top``, the ``top`` most probable classes, most probable first.
         """
-        values = answer.probabilities
+        values = prediction.probabilities
         confidence = max(values)
         probabilities = dict(zip(self._class_names, values, strict=True))
         if top is not None:
             most_probable = sorted(probabilities, key=probabilities.__getitem__, reverse=True)[:top]
             probabilities = {name: probabilities[name] for name in most_probable}
         label = self._class_names[values.index(confidence)]
-        prediction = {"label": label, "confidence": confidence, "probabilities": probabilities}
-        if answer.familiarity is not None:
-            prediction |= {"familiarity": answer.familiarity, "familiar": answer.is_familiar}
-        return prediction
+        fields = {"label": label, "confidence": confidence, "probabilities": probabilities}
+        if prediction.familiarity is not None:
+            fields |= {"familiarity": prediction.familiarity, "familiar": prediction.is_familiar}
+        return fields
 
-    def one(self, prediction: Mapping[str, Any]) -> bytes:
+    def render(self, prediction: Mapping[str, Any]) -> bytes:
         """Render the response for a single image."""
         return orjson.dumps({**self._model_fields, **prediction})
 
-    def many(self, predictions: Sequence[Mapping[str, Any]]) -> bytes:
+    def render_batch(self, predictions: Sequence[Mapping[str, Any]]) -> bytes:
         """Render the response for a batch of predictions and problems."""
         return orjson.dumps({**self._model_fields, "predictions": predictions})

@@ -13,8 +13,10 @@ from service.batching.batcher import Batcher
 from service.inference.prediction_json import PredictionRenderer
 from service.metrics import ModelMetrics
 from service.problems import UnknownModel, UnknownVersion
+from service.runtime.golden_check import check_golden
+from service.runtime.hardware import cores_per_worker
 from service.runtime.model_store import load_classifier
-from service.runtime.planning import ServingPlan, ServingPlans
+from service.runtime.planning import ServingPlan, ServingPlans, make_plans
 from service.runtime.session import OnnxClassifier
 from service.settings import Settings
 
@@ -81,12 +83,25 @@ def load_model(plan: ServingPlan, settings: Settings, *, gpu: int = 0) -> Served
     """Load, check and warm up one version of a model."""
     as_planned = settings.model_copy(update={"device": plan.device})
     classifier = load_classifier(plan.path, as_planned, threads=plan.threads, gpu=gpu)
-    classifier.check_golden(limit=WORKER_GOLDEN)
+    check_golden(classifier, limit=WORKER_GOLDEN)
     classifier.warm_up(plan.max_batch_size)
     card = classifier.card
     metrics = ModelMetrics(card.name, card.version)
     metrics.set_device(classifier.device)
-    batcher = Batcher(
+    return ServedModel(
+        card=card,
+        classifier=classifier,
+        prepare=preparer(card.preparation, classifier.image_shape),
+        draft_side=draft_side(card.preparation, classifier.image_shape),
+        batcher=make_batcher(classifier, plan, settings, metrics),
+        renderer=PredictionRenderer(card.name, card.version, card.class_names),
+        metrics=metrics,
+    )
+
+
+def make_batcher(classifier: OnnxClassifier, plan: ServingPlan, settings: Settings, metrics: ModelMetrics) -> Batcher:
+    """Create the queue and the threads of one version, as planned."""
+    return Batcher(
         classifier.run,
         image_shape=classifier.image_shape,
         max_batch_size=plan.max_batch_size,
@@ -96,23 +111,21 @@ def load_model(plan: ServingPlan, settings: Settings, *, gpu: int = 0) -> Served
         concurrency=plan.concurrency,
         metrics=metrics,
     )
-    return ServedModel(
-        card=card,
-        classifier=classifier,
-        prepare=preparer(card.preparation, classifier.image_shape),
-        draft_side=draft_side(card.preparation, classifier.image_shape),
-        batcher=batcher,
-        renderer=PredictionRenderer(card.name, card.version, card.class_names),
-        metrics=metrics,
-    )
 
 
-def load_repository(plans: ServingPlans, settings: Settings, *, gpu: int = 0) -> ModelRepository:
-    """Load every planned version.
+def load_repository(settings: Settings, plans: ServingPlans | None = None, *, gpu: int = 0) -> ModelRepository:
+    """Load, check and warm up every version.
+
+    Args:
+        settings: of the service.
+        plans: of the versions; computed if None.
+        gpu: index of the GPU, if one is used.
 
     Raises:
         ModelLoadError, DeviceError: see load_classifier.
     """
+    if plans is None:
+        plans = make_plans(settings, threads=cores_per_worker(settings))
     return ModelRepository(
         {
             name: {version: load_model(plan, settings, gpu=gpu) for version, plan in versions.items()}

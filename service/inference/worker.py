@@ -3,18 +3,15 @@
 import asyncio
 import gc
 import logging
-import signal
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from types import FrameType
-from typing import Any, Literal
+from typing import Literal
 
-from service.inference.repository import ModelRepository, load_repository
+from service.inference.repository import ModelRepository
 from service.inference.upload_budget import UploadBudget
 from service.problems import Draining, NotReady
 from service.runtime.hardware import cores_per_worker
-from service.runtime.planning import ServingPlans, make_plans
 from service.settings import Settings
 
 GARBAGE_OBJECTS = 50_000  # new container objects between garbage collections
@@ -49,19 +46,8 @@ class Worker:
             raise NotReady(f"the service is not ready: {why}")
         return self._models
 
-    def begin_loading(self, plans: ServingPlans | None = None, *, gpu: int = 0) -> None:
-        """Load, check and warm up every model on a thread; no event loop is needed yet.
-
-        Args:
-            plans: of the models; computed if None.
-            gpu: index of the GPU, if one is used.
-        """
-
-        def load() -> ModelRepository:
-            settings = self.settings
-            chosen = make_plans(settings, threads=cores_per_worker(settings)) if plans is None else plans
-            return load_repository(chosen, settings, gpu=gpu)
-
+    def begin_loading(self, load: Callable[[], ModelRepository]) -> None:
+        """Call ``load`` on a thread; no event loop is needed yet."""
         loader = ThreadPoolExecutor(1, thread_name_prefix="load")
         self._loading = loader.submit(load)
         loader.shutdown(wait=False)
@@ -120,15 +106,6 @@ class Worker:
         if self._models is not None:
             self._models.close()
 
-    def drain_on_signals(self) -> None:
-        """Drain before the current action of SIGTERM and SIGINT.
-
-        A second signal skips draining.
-        """
-        loop = asyncio.get_running_loop()
-        for signum in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(signum, _Drainer(self, loop, signal.getsignal(signum)))
-
 
 def _tune_garbage_collection(_starting: asyncio.Task[None]) -> None:
     """Exclude all loaded objects from garbage collection, and collect less often.
@@ -139,30 +116,3 @@ def _tune_garbage_collection(_starting: asyncio.Task[None]) -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(GARBAGE_OBJECTS)
-
-
-class _Drainer:
-    """A signal handler that drains first.
-
-    Ctrl-C sends a worker two signals: SIGINT, and SIGTERM from the supervisor.
-    """
-
-    def __init__(self, worker: Worker, loop: asyncio.AbstractEventLoop, then: Callable[..., Any] | int | None) -> None:
-        self._worker, self._loop, self._then = worker, loop, then
-        self._signalled = False
-        self._task: asyncio.Task[None] | None = None
-
-    def __call__(self, signum: int, frame: FrameType | None) -> None:
-        if self._signalled:
-            self._stop(signum, frame)
-        else:
-            self._signalled = True
-            self._loop.call_soon_threadsafe(self._start, signum)
-
-    def _start(self, signum: int) -> None:
-        self._task = self._loop.create_task(self._worker.drain())
-        self._task.add_done_callback(lambda _: self._stop(signum, None))
-
-    def _stop(self, signum: int, frame: FrameType | None) -> None:
-        if callable(self._then):
-            self._then(signum, frame)

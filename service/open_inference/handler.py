@@ -5,19 +5,19 @@ import functools
 import time
 
 from service.inference.classify import INLINE_BYTES, Classification
-from service.open_inference.request import read_infer
+from service.open_inference.request import parse_infer
 from service.open_inference.response import render_infer
 
 
 async def infer(classification: Classification, body: bytes, json_length: int | None) -> tuple[bytes, int | None]:
-    """Run an inference request; see :func:`read_infer` and :func:`render_infer`.
+    """Run an inference request; see :func:`parse_infer` and :func:`render_infer`.
 
     Raises:
         Problem: the request is invalid, or the service cannot process it now.
     """
     started = time.perf_counter()
     model = classification.model
-    parse = functools.partial(read_infer, body, json_length, model.classifier.image_shape)
+    parse = functools.partial(parse_infer, body, json_length, model.classifier.image_shape)
     if len(body) <= INLINE_BYTES:
         request, images = parse()
     else:

@@ -66,7 +66,7 @@ class InferRequest(_Strict):
     parameters: _Parameters = _Parameters()
 
 
-def read_json_length(headers: Sequence[tuple[bytes, bytes]]) -> int | None:
+def parse_json_length(headers: Sequence[tuple[bytes, bytes]]) -> int | None:
     """Return the number of JSON bytes that the headers declare, or None.
 
     Raises:
@@ -83,7 +83,7 @@ def read_json_length(headers: Sequence[tuple[bytes, bytes]]) -> int | None:
     return length
 
 
-def read_infer(
+def parse_infer(
     body: bytes, json_length: int | None, image_shape: tuple[int, ...]
 ) -> tuple[InferRequest, NDArray[np.uint8]]:
     """Parse a request; return it and its images, (N, *image_shape) uint8.

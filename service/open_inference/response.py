@@ -19,17 +19,19 @@ OUTPUT_TYPE = "FP32"
 Json = dict[str, Any]
 
 
-def render_infer(request: InferRequest, model: ServedModel, answers: Sequence[Prediction]) -> tuple[bytes, int | None]:
+def render_infer(
+    request: InferRequest, model: ServedModel, predictions: Sequence[Prediction]
+) -> tuple[bytes, int | None]:
     """Return the response body, and the bytes of its JSON if binary tensors follow.
 
     Raises:
         BadRequest: the model does not have a requested output, or the output has no classes.
     """
     tensors: dict[str, NDArray[np.float32]] = {
-        PROBABILITIES: np.array([prediction.probabilities for prediction in answers], np.float32)
+        PROBABILITIES: np.array([prediction.probabilities for prediction in predictions], np.float32)
     }
     if model.classifier.tells_familiarity:
-        tensors[FAMILIARITY] = np.array([prediction.familiarity for prediction in answers], np.float32)
+        tensors[FAMILIARITY] = np.array([prediction.familiarity for prediction in predictions], np.float32)
     if len(request.outputs) > len(tensors):
         raise BadRequest(f"outputs: {len(request.outputs)} requested, the model has {len(tensors)}")
     outputs, binary = [], []

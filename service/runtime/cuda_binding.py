@@ -1,4 +1,4 @@
-"""Preallocated buffers for one batch size on a GPU.
+"""GPU sessions per batch size, with preallocated buffers.
 
 The images are in page-locked memory, the input and outputs in GPU memory.
 """
@@ -7,19 +7,61 @@ import ctypes
 import logging
 import math
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
-from onnxruntime.capi import build_and_package_info
 
 logger = logging.getLogger("classifier")
 
 _PORTABLE = 1  # cudaHostAllocPortable: page-locked for every GPU
 
 Images = NDArray[np.uint8]
+
+
+class BatchSessions:
+    """One session per batch size, opened when the size is first used.
+
+    Batches are padded to a power of two. With one session for all sizes, cuDNN plans every convolution again whenever
+    the batch size changes.
+    """
+
+    def __init__(
+        self,
+        first: ort.InferenceSession,
+        open_another: Callable[[], ort.InferenceSession],
+        *,
+        outputs: Sequence[str],
+        device: str,
+        gpu: int = 0,
+    ) -> None:
+        """Keep the first session for the first batch size; see BoundBatch for the other arguments.
+
+        Args:
+            first: an open session.
+            open_another: opens the session of another batch size.
+            outputs: names, in the order in which ``run`` returns them.
+            device: ``cuda``, or ``cpu`` for tests.
+            gpu: index of the GPU.
+        """
+        self._first, self._open_another = first, open_another
+        self._bind = partial(BoundBatch, outputs=outputs, device=device, gpu=gpu)
+        self._batches: dict[int, BoundBatch] = {}
+
+    def run(self, images: Images) -> list[NDArray[Any]]:
+        """Return the outputs for a batch: (N, ...) uint8 -> one array (N, ...) per output."""
+        size = batch_bucket(len(images))
+        if size not in self._batches:
+            self._batches[size] = self._bind(self._open_another() if self._batches else self._first, size)
+        return self._batches[size].run(images)
+
+
+def batch_bucket(count: int) -> int:
+    """Return the smallest power of two that holds ``count`` images."""
+    return 1 << (count - 1).bit_length()
 
 
 class BoundBatch:
@@ -60,17 +102,20 @@ class BoundBatch:
         return [output.numpy()[: len(images)] for output in self._outputs]
 
 
-def page_locked(shape: Sequence[int]) -> Images:
+def page_locked(shape: Sequence[int], *, load_library: Callable[[str], Any] = ctypes.CDLL) -> Images:
     """Return zeroed page-locked memory.
 
     If CUDA cannot allocate it, log a warning and return ordinary memory.
+
+    Args:
+        shape: of the uint8 array.
+        load_library: loads the CUDA runtime, which ONNX Runtime has loaded already.
     """
     count, address = math.prod(shape), ctypes.c_void_p()
     try:
-        cuda = ctypes.CDLL(f"libcudart.so.{build_and_package_info.cuda_version.split('.')[0]}")  # loaded already
+        cuda = load_library(f"libcudart.so.{ort.cuda_version.split('.')[0]}")
         code = cuda.cudaHostAlloc(ctypes.byref(address), ctypes.c_size_t(count), ctypes.c_uint(_PORTABLE))
-    except (OSError, AttributeError) as error:
-        # other library name on other systems; no cuda_version in packages without CUDA
+    except (OSError, AttributeError) as error:  # no CUDA, or another library name on other systems
         code = error
     if code != 0:
         logger.warning("batches are not in page-locked memory, so copying them to the GPU takes longer: %s", code)

@@ -6,21 +6,41 @@ The plans are measured once for all workers.
 import logging
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from pydantic import TypeAdapter
 
 from models.contract import MODEL_FILES
+from service.runtime.golden_check import check_golden
 from service.runtime.model_store import find_model_files, load_classifier
 from service.runtime.session import Device, ModelLoadError, OnnxClassifier
 from service.settings import Settings
 
 logger = logging.getLogger("classifier")
 
-QUICK_PRECISION = {"cpu": "int8", "cuda": "float16"}  # by device
+LOW_PRECISION = {"cpu": "int8", "cuda": "float16"}  # by device
 TIMED_IMAGES = 4  # on the CPU: enough to compare precisions without delaying the start
 BATCH_S = 0.02  # longest batch on the CPU, unless it has one image
 TIMING_S, MAX_TIMED_RUNS = 0.005, 20
 INLINE_BELOW_S = 0.001  # a full batch under this costs less than waking a thread
+
+
+class Load(Protocol):
+    """The signature of :func:`load_classifier`."""
+
+    def __call__(self, path: Path, settings: Settings, *, threads: int) -> OnnxClassifier:
+        """Load one model file."""
+
+
+class Timed(Protocol):
+    """A model whose runs are timed."""
+
+    @property
+    def device(self) -> Device:
+        """Return the device that the model runs on."""
+
+    def run_blank(self, count: int) -> float:
+        """Run ``count`` images and return the seconds that it took."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,44 +59,49 @@ ServingPlans = dict[str, dict[str, ServingPlan]]  # name -> version -> plan, ver
 PLANS: TypeAdapter[ServingPlans] = TypeAdapter(ServingPlans)  # JSON for the worker processes
 
 
-def make_plans(settings: Settings, *, threads: int) -> ServingPlans:
+def make_plans(settings: Settings, *, threads: int, load: Load = load_classifier) -> ServingPlans:
     """Load, check and time every version, without keeping it.
+
+    Args:
+        settings: of the service.
+        threads: CPU threads of a worker.
+        load: loads a model file.
 
     Raises:
         ModelLoadError, DeviceError: see load_classifier.
     """
     return {
-        name: {version: make_plan(path, settings, threads=threads) for version, path in versions.items()}
+        name: {version: make_plan(path, settings, threads=threads, load=load) for version, path in versions.items()}
         for name, versions in find_model_files(settings.models_dir).items()
     }
 
 
-def make_plan(path: Path, settings: Settings, *, threads: int) -> ServingPlan:
+def make_plan(path: Path, settings: Settings, *, threads: int, load: Load = load_classifier) -> ServingPlan:
     """Load, check and time one version, given its float32 file.
 
     With ``device=auto`` and a GPU, the version is also timed on the CPU. A model that is cheap enough for the event
     loop of the CPU is not worth the transfer to a GPU.
     """
-    plan = _make_plan(path, settings, threads=threads)
+    plan = _make_plan(path, settings, threads=threads, load=load)
     if plan.device == "cuda" and settings.device == "auto":
-        on_cpu = _make_plan(path, settings.model_copy(update={"device": "cpu"}), threads=threads)
+        on_cpu = _make_plan(path, settings.model_copy(update={"device": "cpu"}), threads=threads, load=load)
         return plan if on_cpu.concurrency else on_cpu
     return plan
 
 
-def _make_plan(path: Path, settings: Settings, *, threads: int) -> ServingPlan:
+def _make_plan(path: Path, settings: Settings, *, threads: int, load: Load) -> ServingPlan:
     """Plan for one device.
 
     On the CPU each of ``threads`` runs its own batches, because a batch that is split ends with its slowest part. Only
     a model whose single image takes longer than BATCH_S gets all threads for each batch.
     """
-    classifier = choose_classifier(path, settings, threads=1)
+    classifier = choose_classifier(path, settings, threads=1, load=load)
     max_batch_size, batch_s = measure_batch(classifier, settings.max_batch_size)
     concurrency = 1 if classifier.device == "cuda" else threads
     if batch_s < INLINE_BELOW_S:
         concurrency = 0
     elif batch_s / max_batch_size > BATCH_S and concurrency > 1:
-        classifier, concurrency = load_classifier(classifier.path, settings, threads=threads), 1
+        classifier, concurrency = load(classifier.path, settings, threads=threads), 1
         max_batch_size, batch_s = measure_batch(classifier, settings.max_batch_size)
     return ServingPlan(
         path=classifier.path,
@@ -88,7 +113,7 @@ def _make_plan(path: Path, settings: Settings, *, threads: int) -> ServingPlan:
     )
 
 
-def choose_classifier(path: Path, settings: Settings, *, threads: int) -> OnnxClassifier:
+def choose_classifier(path: Path, settings: Settings, *, threads: int, load: Load = load_classifier) -> OnnxClassifier:
     """Choose, load and check the file of one version, given its float32 file.
 
     By default the choice is the int8 file on the CPU, and the float16 file on a GPU, if it is faster on this machine
@@ -98,19 +123,19 @@ def choose_classifier(path: Path, settings: Settings, *, threads: int) -> OnnxCl
         ModelLoadError: the file cannot be loaded or fails its golden check.
         DeviceError: see load_classifier.
     """
-    float32 = load_classifier(path, settings, threads=threads)
+    float32 = load(path, settings, threads=threads)
     low_precision = _find_low_precision(float32, settings)
     if low_precision is not None:
         try:
-            classifier = load_classifier(low_precision, settings, threads=threads)
+            classifier = load(low_precision, settings, threads=threads)
             if settings.precision != "auto" or _is_faster(classifier, float32, settings):
-                classifier.check_golden()
+                check_golden(classifier)
                 return classifier
         except ModelLoadError as error:
             if settings.precision != "auto":
                 raise
             logger.warning("serving %s in float32: %s", path.parent, error)
-    float32.check_golden()
+    check_golden(float32)
     return float32
 
 
@@ -118,7 +143,7 @@ def _find_low_precision(float32: OnnxClassifier, settings: Settings) -> Path | N
     """Return the lower-precision file for the device, or None to use float32."""
     if settings.precision == "float32":
         return None
-    precision = QUICK_PRECISION[float32.device]
+    precision = LOW_PRECISION[float32.device]
     path = float32.path.with_name(MODEL_FILES[precision])
     if path.exists() and settings.precision in {"auto", precision}:
         return path
@@ -133,7 +158,7 @@ def _is_faster(classifier: OnnxClassifier, other: OnnxClassifier, settings: Sett
     return time_batch(classifier, count) < time_batch(other, count)
 
 
-def measure_batch(classifier: OnnxClassifier, max_batch_size: int) -> tuple[int, float]:
+def measure_batch(classifier: Timed, max_batch_size: int) -> tuple[int, float]:
     """Return the largest batch size to use and its seconds per batch.
 
     On a GPU that is ``max_batch_size``. On the CPU larger batches are no cheaper per image, and they delay the next
@@ -149,7 +174,7 @@ def measure_batch(classifier: OnnxClassifier, max_batch_size: int) -> tuple[int,
     return max_batch_size, time_batch(classifier, max_batch_size)  # waking threads distorts the time of a small batch
 
 
-def time_batch(classifier: OnnxClassifier, count: int) -> float:
+def time_batch(classifier: Timed, count: int) -> float:
     """Return the fastest of several runs, in seconds.
 
     A cheap model has more runs, because other work at start disturbs short measurements.

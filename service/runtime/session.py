@@ -1,8 +1,6 @@
-"""ONNX Runtime sessions: uint8 images to class probabilities, and golden checks."""
+"""ONNX Runtime sessions: uint8 images to class probabilities."""
 
 import time
-import zipfile
-import zlib
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,12 +9,10 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from models.card import ModelCard, ModelCardError
-from models.contract import EXACT_WEIGHT_BITS, FAMILIARITY, FAMILIARITY_DECIMALS, GOLDEN_FILES, golden_tolerance
+from models.contract import EXACT_WEIGHT_BITS, FAMILIARITY, FAMILIARITY_DECIMALS
 from service.prediction import Prediction
-from service.runtime.cuda_binding import BoundBatch
+from service.runtime.cuda_binding import BatchSessions, batch_bucket
 from service.runtime.hardware import count_gpus
-
-GOLDEN_BATCH = 16  # images at once in the golden check
 
 Device = Literal["cpu", "cuda"]
 Images = NDArray[np.uint8]  # (N, H, W) grey or (N, H, W, 3) colour
@@ -42,11 +38,10 @@ class OnnxClassifier:
 
         Raises:
             ModelLoadError: ONNX Runtime cannot load the file, or it violates the contract.
-            DeviceError: ``device`` is ``cuda`` and ONNX Runtime cannot use a GPU.
+            DeviceError: ``device`` is ``cuda`` and there is no GPU, or ONNX Runtime cannot use it.
         """
-        self.path, self.threads, self._gpu = path, threads, gpu
+        self.path, self.threads = path, threads
         self._providers = _providers(device, gpu)
-        self._bound: dict[int, BoundBatch] = {}  # by batch size, on a GPU
         self._exact = False
         self._session, self.device = self._open(threads)
         self.card = self._read_card()
@@ -61,6 +56,11 @@ class OnnxClassifier:
         self.image_shape = self._read_image_shape()
         self.tells_familiarity = FAMILIARITY in {output.name for output in self._session.get_outputs()}
         self._outputs = ["probabilities", FAMILIARITY] if self.tells_familiarity else ["probabilities"]
+        self._gpu_sessions: BatchSessions | None = None
+        if self.device == "cuda":
+            self._gpu_sessions = BatchSessions(
+                self._session, self.open_another, outputs=self._outputs, device=self.device, gpu=gpu
+            )
 
     def run(self, images: Images) -> list[Prediction]:
         """Return one prediction per image: (N, ...) uint8 -> N predictions."""
@@ -79,19 +79,11 @@ class OnnxClassifier:
         return probabilities
 
     def _run(self, images: Images) -> list[NDArray[Any]]:
-        """Return the outputs of the model.
-
-        On a GPU the batch is padded to a power of two, and each size has its own session. With one session for all
-        sizes, cuDNN plans every convolution again whenever the batch size changes.
-        """
-        if self.device == "cpu":
-            outputs: list[NDArray[Any]] = self._session.run(self._outputs, {"images": images})
-            return outputs
-        size = batch_bucket(len(images))
-        if size not in self._bound:
-            session = self._open_another() if self._bound else self._session
-            self._bound[size] = BoundBatch(session, size, outputs=self._outputs, device=self.device, gpu=self._gpu)
-        return self._bound[size].run(images)
+        """Return the outputs of the model."""
+        if self._gpu_sessions is not None:
+            return self._gpu_sessions.run(images)
+        outputs: list[NDArray[Any]] = self._session.run(self._outputs, {"images": images})
+        return outputs
 
     def _open(self, threads: int) -> tuple[ort.InferenceSession, Device]:
         """Open a session and return it with its device.
@@ -105,7 +97,12 @@ class OnnxClassifier:
             raise ModelLoadError(f"cannot load {self.path}: {error}") from error
         return session, "cuda" if session.get_providers()[0] == "CUDAExecutionProvider" else "cpu"
 
-    def _open_another(self) -> ort.InferenceSession:
+    def open_another(self) -> ort.InferenceSession:
+        """Open another session of the file on the same device.
+
+        Raises:
+            DeviceError: ONNX Runtime fell back to the CPU.
+        """
         session, device = self._open(threads=1)
         if device != self.device:
             raise DeviceError(
@@ -113,53 +110,6 @@ class OnnxClassifier:
                 "CLASSIFIER_MAX_BATCH_SIZE or set CLASSIFIER_DEVICE=cpu"
             )
         return session
-
-    def check_golden(self, *, limit: int | None = None) -> None:
-        """Compare with the stored probabilities of the golden images.
-
-        Args:
-            limit: number of images to compare; None for all.
-
-        Raises:
-            ModelLoadError: the file is missing, or a probability differs by more than the tolerance.
-        """
-        difference = self.golden_difference(limit=limit)
-        tolerance = golden_tolerance(self.card.precision, self.device)
-        if not difference <= tolerance:  # a NaN fails too
-            raise ModelLoadError(
-                f"{self.path}: golden check failed, largest difference of a probability {difference:.1e}, "
-                f"expected at most {tolerance:.0e} on {self.device}"
-            )
-
-    def golden_difference(self, *, limit: int | None = None) -> float:
-        """Return the largest difference of a probability over the golden images.
-
-        Range 0..1; NaN if a probability is NaN.
-
-        Raises:
-            ModelLoadError: the golden file is missing or unreadable.
-        """
-        images, expected = self._read_golden()
-        images, expected = images[:limit], expected[:limit]
-        starts = range(0, len(images), GOLDEN_BATCH)
-        found = [self.predict(images[start : start + GOLDEN_BATCH]) for start in starts]
-        return float(np.abs(np.concatenate(found) - expected).max())
-
-    def _read_golden(self) -> tuple[Images, Probabilities]:
-        """Return the golden images and their probabilities."""
-        path = self.path.with_name(GOLDEN_FILES[self.card.precision])
-        try:
-            with np.load(path) as golden:
-                images, expected = golden["images"], golden["probabilities"]
-        except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile, zlib.error) as error:
-            raise ModelLoadError(f"cannot read {path}: {error}; export the model again") from error
-        shape, num_classes = self.image_shape, len(self.card.class_names)
-        if not len(images) or images.shape[1:] != shape or expected.shape != (len(images), num_classes):
-            raise ModelLoadError(
-                f"{path}: expected images (N, {', '.join(map(str, shape))}) and probabilities (N, {num_classes}), "
-                f"got {images.shape} and {expected.shape}; export the model again"
-            )
-        return images, expected
 
     def warm_up(self, max_batch_size: int) -> None:
         """Run the batch sizes that the first requests will use."""
@@ -204,11 +154,6 @@ class OnnxClassifier:
         return tuple(shape[1:])
 
 
-def batch_bucket(count: int) -> int:
-    """Return the smallest power of two that holds ``count`` images."""
-    return 1 << (count - 1).bit_length()
-
-
 def session_options(threads: int, *, exact: bool) -> ort.SessionOptions:
     """Return the options of a session.
 
@@ -227,7 +172,10 @@ def session_options(threads: int, *, exact: bool) -> ort.SessionOptions:
 
 
 def _providers(device: str, gpu: int) -> list[str | tuple[str, dict[str, str]]]:
-    if device == "cpu" or (device == "auto" and count_gpus() == 0):
+    num_gpus = 0 if device == "cpu" else count_gpus()
+    if device == "cuda" and not num_gpus:
+        raise DeviceError("expected a GPU, but the NVIDIA driver shows none; check `nvidia-smi`, or use the CPU")
+    if not num_gpus:
         return ["CPUExecutionProvider"]
     ort.preload_dlls()
     # cuDNN's default search costs up to a second for every new batch size

@@ -29,7 +29,7 @@ class Client:
         head = f"{method} {path} HTTP/{version}\r\nhost: x\r\ncontent-length: {length}\r\n{headers}\r\n"
         self.send(head.encode() + (body or b"")[: None if whole else 10])
 
-    async def answer(self):
+    async def response(self):
         """Return status, headers and body of the next response.
 
         Return None if the connection has ended.
@@ -43,7 +43,7 @@ class Client:
         return int(first.split()[1]), headers, await self._reader.readexactly(int(headers["content-length"]))
 
     async def status(self):
-        response = await self.answer()
+        response = await self.response()
         return response and response[0]
 
     async def close(self):
@@ -52,12 +52,16 @@ class Client:
 
 
 @asynccontextmanager
-async def running(service, *, app=None, keep_alive=5.0):
+async def running(service, *, app=None, keep_alive=5.0, linger_s=1.0):
     """Serve on a free port and yield a function that opens a connection."""
-    HttpProtocol.worker = service.worker
+
+    class Connection(HttpProtocol):
+        worker = service.worker
+
+    Connection.linger_s = linger_s
     app = app or service.app
     server = uvicorn.Server(
-        uvicorn.Config(app, http=HttpProtocol, lifespan="off", log_config=None, timeout_keep_alive=keep_alive)
+        uvicorn.Config(app, http=Connection, lifespan="off", log_config=None, timeout_keep_alive=keep_alive)
     )
     with socket.create_server(("127.0.0.1", 0)) as listener:
         serving = asyncio.create_task(server.serve(sockets=[listener]))
@@ -68,6 +72,7 @@ async def running(service, *, app=None, keep_alive=5.0):
             clients.append(Client(*await asyncio.open_connection(*listener.getsockname())))
             return clients[-1]
 
+        connect.worker = service.worker
         try:
             yield connect
         finally:

@@ -3,15 +3,17 @@
 import asyncio
 import io
 from dataclasses import replace
+from functools import partial
+from types import SimpleNamespace
 
 import httpx
 from PIL import Image
 
-from service.batching.batcher import Batcher
-from service.http.middleware import HotRoutes
+from service.http.middleware import InferenceMiddleware
 from service.http.routes import create_routes
-from service.inference.repository import ModelRepository
+from service.inference.repository import ModelRepository, load_repository, make_batcher
 from service.inference.worker import Worker
+from service.runtime.planning import ServingPlan
 
 
 class Service:
@@ -19,7 +21,7 @@ class Service:
 
     def __init__(self, settings):
         self.worker = Worker(settings)
-        self.app = HotRoutes(create_routes(self.worker), worker=self.worker)
+        self.app = InferenceMiddleware(create_routes(self.worker), worker=self.worker)
 
     def ask(self, *requests):
         """Send (method, path, httpx arguments) concurrently; return the responses."""
@@ -38,29 +40,34 @@ class Service:
     def post(self, path, **arguments):
         return self.ask(("POST", path, arguments))[0]
 
+    def load(self, load=None):
+        """Load the models, or call ``load`` instead."""
+        self.worker.begin_loading(load or partial(load_repository, self.worker.settings))
+        asyncio.run(self.worker.become_ready())
+
     def replace(self, name, **changes):
         """Replace fields of the model ``name``."""
         versions = dict(self.worker.models.models)
         model = replace(self.worker.models.find(name), **changes)
         versions[name] = versions[name] | {model.card.version: model}
-        self.worker._models = ModelRepository(versions)
+        self.load(lambda: ModelRepository(versions))
 
     def gate(self, name, run):
-        """Wrap the model ``name`` in ``run(images, classify)``."""
-        model = self.worker.models.find(name)
-        settings = self.worker.settings
-        batcher = Batcher(
-            lambda images: run(images, model.classifier.run),
-            image_shape=model.classifier.image_shape,
-            max_batch_size=settings.max_batch_size,
-            max_queue=settings.max_queue,
-            max_wait_s=settings.max_wait_ms / 1000,
-            seconds_per_image=0.0,
+        """Wrap the model ``name`` in ``run(images, classify)``, on a thread of its own."""
+        model, settings = self.worker.models.find(name), self.worker.settings
+        classifier = SimpleNamespace(
+            image_shape=model.classifier.image_shape, run=lambda images: run(images, model.classifier.run)
+        )
+        plan = ServingPlan(
+            path=model.classifier.path,
+            device="cpu",
+            threads=1,
             concurrency=1,
-            metrics=model.metrics,
+            max_batch_size=settings.max_batch_size,
+            batch_s=0.0,
         )
         model.batcher.close()
-        self.replace(name, batcher=batcher)
+        self.replace(name, batcher=make_batcher(classifier, plan, settings, model.metrics))
 
 
 def encode(pixels, image_format="PNG"):

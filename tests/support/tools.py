@@ -4,6 +4,7 @@ import platform
 import shutil
 
 import pytest
+from playwright._impl._driver import compute_driver_executable
 
 # Program -> Debian package.
 PACKAGES = {"chromium": "chromium", "h2load": "nghttp2-client", "qemu-x86_64": "qemu-user", "wrk": "wrk"}
@@ -17,3 +18,8 @@ def needs(*programs: str) -> pytest.MarkDecorator:
     packages = " ".join(PACKAGES[program] for program in missing)
     reason = f"{', '.join(missing)} not installed; on Debian: apt-get install {packages}"
     return pytest.mark.skipif(bool(missing), reason=reason)
+
+
+def playwright_node() -> str:
+    """Return the path of the Node.js that Playwright carries."""
+    return str(compute_driver_executable()[0])

@@ -15,9 +15,9 @@ import pytest
 from playwright._impl._driver import compute_driver_executable
 from support.paths import ROOT
 from support.served import environment, serve
-from support.tools import needs
+from support.tools import needs, playwright_node
 
-from benchmarks.figures import Cost, render_costs
+from benchmarks.measurements import ServerSummary, render_servers
 from service.reference import render_pages
 from training.__main__ import make_parser
 from training.reporting.comparisons import describe_repeats
@@ -102,8 +102,7 @@ def test_a_folder_is_scored_as_printed(script, tmp_path):
 @pytest.mark.parametrize("script", blocks(None, "js"))
 def test_a_javascript_example_works_as_printed(served, script, tmp_path):
     (tmp_path / "example.mjs").write_text(script.replace("localhost:3000", served.url.removeprefix("http://")))
-    node, _ = compute_driver_executable()
-    assert run(f"{node} {tmp_path / 'example.mjs'}") == "7\n"
+    assert run(f"{playwright_node()} {tmp_path / 'example.mjs'}") == "7\n"
 
 
 @pytest.mark.parametrize("script", blocks("train", "sh"))
@@ -148,7 +147,7 @@ def test_the_pictures_are_a_table(script):
 @pytest.mark.parametrize("script", blocks("speed", "sh"))
 def test_the_speed_of_training_is_printed_with_its_profile(script):
     printed = run(f"{script.strip()} --steps 1 --model mnist")
-    assert re.search(r"^[\d,]+ images/s over 1 steps of 512 images$", printed, re.MULTILINE)
+    assert re.search(r"^[\d,]+ images/s over 1 step of 512 images$", printed, re.MULTILINE)
     assert re.search(r"^convolutions and matrix products: \d+% of the time on the", printed, re.MULTILINE)
 
 
@@ -174,15 +173,15 @@ def test_reference_pages_are_up_to_date(name):
 
 def test_the_servers_table_is_what_was_measured():
     measured = json.loads((ROOT / "docs" / "serving.json").read_text())
-    costs = [Cost(**cost) for cost in measured["costs"]]
-    assert render_costs(costs) in (ROOT / "docs" / "serving.md").read_text()
+    servers = [ServerSummary(**server) for server in measured["servers"]]
+    assert render_servers(servers) in (ROOT / "docs" / "serving.md").read_text()
     rows = re.findall(
         r"^\| (.+), (raw|form)(?: body)? \| (\d+) µs \| ([\d,]+) \| ([\d.]+) ms \|$", README, re.MULTILINE
     )
     found = {(name, body, int(us), rate, ms) for name, body, us, rate, ms in rows}
     expected = {
-        (cost.server.split(",")[0], cost.body, round(cost.cpu_us), f"{cost.rate:,.0f}", f"{cost.p99_ms:.1f}")
-        for cost in costs
+        (server.server.split(",")[0], server.body, round(server.cpu_us), f"{server.rate:,.0f}", f"{server.p99_ms:.1f}")
+        for server in servers
     }
     assert len(found) == 4
     assert found <= expected

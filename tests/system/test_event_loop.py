@@ -9,7 +9,7 @@ from contextlib import ExitStack
 import uvicorn
 
 from service.http.connection import HttpProtocol
-from service.http.server import ACCEPTED_AT_ONCE, EventLoop, serve_for
+from service.http.event_loop import ACCEPTED_AT_ONCE, EventLoop, configure_uvicorn
 
 
 class Greeter(asyncio.Protocol):
@@ -21,10 +21,11 @@ class Greeter(asyncio.Protocol):
         self._connected.append(transport)
 
 
-def test_serve_for_registers_the_loop_and_the_connection(service, monkeypatch):
+def test_configure_uvicorn_registers_the_loop_and_the_connection(service, monkeypatch):
     for registry in (uvicorn.config.LOOP_FACTORIES, uvicorn.config.HTTP_PROTOCOLS):
         monkeypatch.setitem(registry, "auto", registry["auto"])
-    serve_for(service.worker)
+    monkeypatch.setattr(HttpProtocol, "worker", None, raising=False)
+    configure_uvicorn(service.worker)
     config = uvicorn.Config(service.app)
     config.load()
     assert (config.get_loop_factory(), config.http_protocol_class) == (EventLoop, HttpProtocol)

@@ -31,7 +31,7 @@ function fillFigures({ test, parameters }) {
     );
   }
   if (parameters) {
-    figures.push([compact(parameters), "parameters", "weights that training sets"]);
+    figures.push([compact(parameters), "parameters", "learned weights"]);
   }
   element("figures").replaceChildren(
     ...figures.map(([value, name, note]) => {
@@ -53,7 +53,7 @@ function details(card) {
     ["Numbers stored as", card.precision],
     ["Runs on", card.device && card.device.toUpperCase()],
     ["Operations per image", card.multiply_adds && `${compact(card.multiply_adds)} multiply-adds`],
-    ["Temperature", card.temperature && card.temperature.toFixed(3)],
+    ["Calibration temperature", card.temperature && card.temperature.toFixed(3)],
     ["Test loss", card.test?.nll && `${card.test.nll.toFixed(4)} nats per image`],
     ["Licence", card.license ?? card.licence],
     ["Dataset files", Object.keys(card.dataset ?? {}).join(", ")],

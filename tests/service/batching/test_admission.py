@@ -1,9 +1,7 @@
 """Admission of requests to a queue."""
 
 import asyncio
-import time
 from contextlib import nullcontext
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,6 +9,24 @@ from support.batches import image, one_running, one_waiting, stays
 
 from service.batching.job import ModelFailed
 from service.problems import Overloaded
+
+
+class Clock:
+    """A clock that a test advances, in seconds."""
+
+    def __init__(self):
+        self.now = 100.0
+
+    def __call__(self):
+        return self.now
+
+    def advance(self, seconds):
+        self.now += seconds
+
+
+@pytest.fixture
+def clock():
+    return Clock()
 
 
 def test_request_with_more_images_than_room_is_refused(make_batcher, model):
@@ -56,13 +72,11 @@ def test_failed_batch_does_not_change_the_time_per_image(make_batcher, model):
 
 
 @pytest.mark.parametrize(("first", "refuses"), [(0, True), (255, False)])  # a failed batch is no measurement
-def test_time_between_batches_counts_while_requests_wait(make_batcher, monkeypatch, first, refuses):
+def test_time_between_batches_counts_while_requests_wait(make_batcher, clock, first, refuses):
     async def main():
-        batcher = make_batcher(concurrency=0, max_wait_s=0.5, seconds_per_image=0.0)
+        batcher = make_batcher(concurrency=0, max_wait_s=0.5, seconds_per_image=0.0, clock=clock)
         jobs = [batcher.submit([image(value)], client_left=stays) for value in [first] + [0] * 11]
-        later = time.perf_counter() + 40  # 10 s per image, weight 0.1; later batches take 0 s
-        clock = "service.batching.batcher.time.perf_counter"
-        jobs[0].done.add_done_callback(lambda _: monkeypatch.setattr(clock, lambda: later))
+        jobs[0].done.add_done_callback(lambda _: clock.advance(40))  # 10 s per image, weight 0.1; later ones take 0 s
         await asyncio.gather(*(job.done for job in jobs), return_exceptions=True)
         waiting = batcher.submit([image(0)], client_left=stays)
         with pytest.raises(Overloaded, match=r"expected wait 8\d\d ms") if refuses else nullcontext():
@@ -88,17 +102,16 @@ def test_request_is_refused_when_the_expected_wait_is_too_long(make_batcher, mod
     asyncio.run(main())
 
 
-def test_idle_time_after_all_clients_left_does_not_count(make_batcher, model, monkeypatch):
+def test_idle_time_after_all_clients_left_does_not_count(make_batcher, model, clock):
     async def main():
-        batcher, left = make_batcher(max_wait_s=1.0, seconds_per_image=0.01), False
+        batcher, left = make_batcher(max_wait_s=1.0, seconds_per_image=0.01, clock=clock), False
         model.gate.clear()
         gone = [batcher.submit([image(i)], client_left=lambda: left) for i in range(8)]
         await asyncio.sleep(0)  # four run, four wait
         left = True
         model.gate.set()
         await asyncio.gather(*(job.done for job in gone), return_exceptions=True)
-        later = time.perf_counter() + 3600
-        monkeypatch.setattr("service.batching.batcher.time.perf_counter", lambda: later)
+        clock.advance(3600)
         await batcher.submit([image(2)], client_left=stays).done
         async with one_waiting(batcher, model):
             batcher.check_room()
@@ -119,14 +132,6 @@ def test_decoded_request_is_not_behind_later_headers(make_batcher, model):
     asyncio.run(main())
 
 
-@pytest.fixture
-def clock(monkeypatch):
-    """Settable clock of the admission, in seconds."""
-    clock = SimpleNamespace(now=100.0)
-    monkeypatch.setattr("service.batching.admission.monotonic", lambda: clock.now)
-    return clock
-
-
 async def admitted_in_one_turn(batcher):
     """Return how many new requests an empty queue admits."""
     loop = asyncio.get_running_loop()
@@ -141,7 +146,9 @@ async def admitted_in_one_turn(batcher):
 @pytest.mark.parametrize("full", [{"max_queue": 20, "max_wait_s": 100.0}, {"max_wait_s": 19.5}])
 def test_full_queue_is_kept_short_while_requests_are_refused(make_batcher, clock, concurrency, full):
     async def main():
-        batcher = make_batcher(max_batch_size=2, concurrency=concurrency, seconds_per_image=float(concurrency), **full)
+        batcher = make_batcher(
+            max_batch_size=2, concurrency=concurrency, seconds_per_image=float(concurrency), clock=clock, **full
+        )
         short = 2 * 2 * concurrency
         assert await admitted_in_one_turn(batcher) == 20
         clock.now = 100.04
@@ -160,7 +167,7 @@ def test_full_queue_is_kept_short_while_requests_are_refused(make_batcher, clock
 
 def test_request_admitted_before_the_queue_is_short_is_queued(make_batcher, model, clock):
     async def main():
-        batcher, loop = make_batcher(max_batch_size=2, max_queue=10), asyncio.get_running_loop()
+        batcher, loop = make_batcher(max_batch_size=2, max_queue=10, clock=clock), asyncio.get_running_loop()
         jobs = [await one_running(batcher, model)]
         jobs += [batcher.submit([image(i)], client_left=stays) for i in range(8)]
         assert [batcher.expect(loop) is None for _ in range(3)] == [True, True, False]

@@ -5,41 +5,38 @@ import asyncio
 import pytest
 from support.connections import MNIST, running, wait_until
 
-from service.http import connection as connection_module
 from service.http.connection import MAX_HEADER_BYTES
 
 
 @pytest.mark.parametrize("name", ["one", "many"])
-def test_too_large_headers_are_431_and_others_are_unaffected(service, digit_png, name, monkeypatch):
-    monkeypatch.setattr(connection_module, "LINGER_S", 0.05)
+def test_too_large_headers_are_431_and_others_are_unaffected(service, digit_png, name):
     line = b"x: " + b"y" * 1000 + b"\r\n" if name == "many" else b"y" * 1000
 
     async def main():
-        async with running(service) as connect:
+        async with running(service, linger_s=0.05) as connect:
             client, other = await connect(), await connect()
             client.send(b"POST / HTTP/1.1\r\nx: ")
             for _ in range(3 * MAX_HEADER_BYTES // len(line)):
                 client.send(line)
                 await asyncio.sleep(0)
             other.post(digit_png)
-            return await client.answer(), await client.answer(), await other.status()
+            return await client.response(), await client.response(), await other.status()
 
     (status, headers, body), end, other = asyncio.run(main())
     assert (status, headers["connection"], end, other) == (431, "close", None, 200)
     assert b'"code":"head_too_large"' in body
 
 
-def test_trailers_have_the_same_limit(service, monkeypatch):
-    monkeypatch.setattr(connection_module, "LINGER_S", 0.05)
+def test_trailers_have_the_same_limit(service):
 
     async def main():
-        async with running(service) as connect:
+        async with running(service, linger_s=0.05) as connect:
             client = await connect()
             client.send(b"POST %b HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n" % MNIST.encode())
             for _ in range(200):
                 client.send(b"x: " + b"y" * 1000 + b"\r\n")
                 await asyncio.sleep(0)
-            return await client.answer()
+            return await client.response()
 
     assert asyncio.run(main()) is None  # another response is pending, so the connection only closes
 
@@ -62,7 +59,7 @@ def test_slow_headers_are_408(start):
         async with running(service, keep_alive=0.05) as connect:
             client = await connect()
             client.send(b"POST / HTTP/1.1\r\n")
-            response = asyncio.create_task(client.answer())
+            response = asyncio.create_task(client.response())
             while not response.done():
                 client.send(b"x: y\r\n")  # received bytes do not extend the limit
                 await asyncio.sleep(0.02)
@@ -81,7 +78,7 @@ def test_an_idle_connection_is_closed_without_a_response(service, digit_png, sen
             if sends_request:
                 client.post(digit_png)
                 assert await client.status() == 200
-            return await client.answer()
+            return await client.response()
 
     assert asyncio.run(main()) is None
 
@@ -92,23 +89,11 @@ def test_a_connection_stays_open_during_a_request(full, gate, digit_png):
             client = await connect()
             client.post(digit_png)
             with pytest.raises(TimeoutError):
-                await asyncio.wait_for(client.answer(), 0.2)
+                await asyncio.wait_for(client.response(), 0.2)
             gate.set()
             return await client.status()
 
     assert asyncio.run(main()) == 200
-
-
-def test_connections_share_their_dictionary_keys(service, digit_png):
-    async def main():
-        async with running(service) as connect:
-            client = await connect()
-            client.post(digit_png)
-            assert await client.status() == 200
-            (connection,) = connect.connections
-            return len(vars(connection))
-
-    assert asyncio.run(main()) <= 30  # with more, instances do not share the keys of their dictionaries
 
 
 def test_a_websocket_upgrade_is_ignored(service):

@@ -13,16 +13,8 @@ CLASSIFY = "/v1/models/zoo/classify"
 NOISE = np.random.default_rng(0).integers(256, size=(400, 300, 3), dtype=np.uint8)
 PHOTO = encode(NOISE, "JPEG")  # large enough to be decoded on a thread
 SMALL = encode(NOISE[:60, :60], "JPEG")
+PIXELS = np.zeros((16, 24, 3), np.uint8)  # prepared for the model
 BATCH = form("images", [SMALL, SMALL[:500], b"not an image", PHOTO, PHOTO[:9000], NOISE.tobytes()])
-
-
-@pytest.fixture
-def full(start):
-    """A service whose queue stays full."""
-    service = start(max_queue=1)
-    service.worker.models.find("zoo").batcher._queue.append(None)
-    yield service
-    service.worker.models.find("zoo").batcher._queue.clear()
 
 
 async def call(service, path, body, content_type):
@@ -61,18 +53,30 @@ def test_a_request_leaves_no_cycle(service, path, body, content_type, status):
 
 
 @pytest.mark.parametrize("path", [CLASSIFY, f"{CLASSIFY}-batch", "/v2/models/zoo/infer"])
-def test_a_refused_request_leaves_no_cycle(full, path):
-    assert find_garbage(full, path, PHOTO, "image/jpeg", 503) == []
+def test_a_refused_request_leaves_no_cycle(start, gate, path):
+    service = start(max_queue=1)
+    service.gate("zoo", lambda images, classify: gate.wait(60) and classify(images))
+
+    async def main():
+        batcher = service.worker.models.find("zoo").batcher
+        jobs = []
+        for _ in range(2):  # one runs, one waits
+            jobs.append(batcher.submit([PIXELS], client_left=lambda: False))
+            await asyncio.sleep(0)
+        garbage = await collect_garbage(service, path, PHOTO, "image/jpeg", 503)
+        gate.set()
+        await asyncio.gather(*(job.done for job in jobs))
+        return garbage
+
+    assert asyncio.run(main()) == []
 
 
 def test_a_request_refused_after_decoding_leaves_no_cycle(start):
     service = start(max_queue=1)
     model = service.worker.models.find("zoo")
-    queue = model.batcher._queue
 
     def prepare(picture):
-        queue.append(None)  # another request arrived during decoding
-        asyncio.get_running_loop().call_soon(queue.clear)
+        model.batcher.submit([PIXELS], client_left=lambda: False)  # another request arrives during decoding
         return model.prepare(picture)
 
     service.replace("zoo", prepare=prepare)
@@ -80,25 +84,26 @@ def test_a_request_refused_after_decoding_leaves_no_cycle(start):
 
 
 def find_garbage(service, path, body, content_type, status):
-    """Return the types of the objects that only the garbage collector frees."""
+    return asyncio.run(collect_garbage(service, path, body, content_type, status))
+
+
+async def collect_garbage(service, path, body, content_type, status):
+    """Return the types of the objects of a request that only the garbage collector frees."""
 
     async def call_once():
         assert await call(service, path, body, content_type) == status
         await asyncio.sleep(0)
 
-    async def main():
-        for _ in range(3):  # the first requests may fill caches
-            await call_once()
+    for _ in range(3):  # the first requests may fill caches
+        await call_once()
+    gc.collect()
+    gc.disable()
+    gc.set_debug(gc.DEBUG_SAVEALL)
+    try:
+        await call_once()
         gc.collect()
-        gc.disable()
-        gc.set_debug(gc.DEBUG_SAVEALL)
-        try:
-            await call_once()
-            gc.collect()
-            return [type(item).__name__ for item in gc.garbage]
-        finally:
-            gc.set_debug(0)
-            gc.garbage.clear()
-            gc.enable()
-
-    return asyncio.run(main())
+        return [type(item).__name__ for item in gc.garbage]
+    finally:
+        gc.set_debug(0)
+        gc.garbage.clear()
+        gc.enable()

@@ -6,7 +6,7 @@ from support.exported_models import DIGITS
 from support.service import MNIST, MNIST_BATCH, ZOO, encode, images, problem
 from support.tiny_models import ANIMALS
 
-from service.http.request import read_headers
+from service.http.request import parse_headers
 from service.runtime.session import OnnxClassifier
 
 
@@ -60,8 +60,10 @@ def test_an_invalid_top_is_a_bad_request(service, digit_png, top):
     assert problem(service.post(f"{MNIST}?top={top}", content=digit_png)) == (400, "bad_request")
 
 
-def test_an_unknown_query_parameter_is_ignored(service, digit_png):
-    assert service.post(f"{MNIST}?cache=1", content=digit_png).status_code == 200
+def test_an_unknown_query_parameter_is_400_with_the_known_ones(service, digit_png):
+    response = service.post(f"{MNIST}?topp=3", content=digit_png)
+    assert problem(response) == (400, "bad_request")
+    assert response.json()["detail"] == "unknown query parameter 'topp', expected explain, pixels, top"
 
 
 def test_a_batch_has_its_predictions_in_order(service):
@@ -128,7 +130,7 @@ def test_a_valid_request_id_is_returned_and_others_replaced(service, digit_png):
 
 def test_the_first_valid_request_id_is_returned():
     headers = [(b"x-request-id", value) for value in (b"not valid!", b"one", b"two")]
-    assert read_headers({"headers": headers}).request_id == b"one"
+    assert parse_headers({"headers": headers}).request_id == b"one"
 
 
 # Models.

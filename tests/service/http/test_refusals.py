@@ -5,21 +5,17 @@ import asyncio
 import pytest
 from support.connections import MNIST, running, wait_until
 
-from service.http.connection import HttpProtocol
-from service.http.responses import _held, write_soon
-from service.http.server import EventLoop
+from service.http.event_loop import EventLoop
 
 
 async def fill_queue(connect, body):
     """Send three requests, and return their connections once one runs and two wait."""
-    clients = []
+    clients, batcher = [], connect.worker.models.find("mnist").batcher
     for waiting in (0, 1, 2):
         client = await connect()
         client.post(body)
         clients.append(client)
-        await wait_until(
-            lambda waiting=waiting: len(HttpProtocol.worker.models.find("mnist").batcher._queue) == waiting
-        )
+        await wait_until(lambda waiting=waiting: batcher.queued_requests == waiting)
     return clients
 
 
@@ -35,7 +31,7 @@ def test_a_refusal_precedes_the_body_and_keeps_the_connection(full, gate, digit_
             admitted = await fill_queue(connect, digit_png)
             client = await connect()
             client.post(None, headers="x-request-id: mine\r\n")  # the refusal does not wait for the body
-            status, headers, body = await client.answer()
+            status, headers, body = await client.response()
             client.send(b"x" * 40)
             client.send(b"x" * 60)
             gate.set()
@@ -72,23 +68,6 @@ def test_requests_of_one_loop_iteration_count_each_other(full, gate, digit_png):
     assert asyncio.run(main()).count(200) == len(started)  # the application never sees a refused request
 
 
-def test_refusals_of_one_loop_iteration_are_written_together(full, gate, digit_png):
-    async def main():
-        async with running(full) as connect:
-            await fill_queue(connect, digit_png)
-            busy = set(connect.connections)
-            clients = [await connect() for _ in range(2)]
-            await wait_until(lambda: len(connect.connections) == len(busy) + 2)
-            for connection in connect.connections - busy:
-                connection.data_received(f"POST {MNIST} HTTP/1.1\r\ncontent-length: 0\r\n\r\n".encode())
-            held = len(_held)
-            statuses = [await client.status() for client in clients]
-            gate.set()
-            return held, statuses, len(_held)
-
-    assert asyncio.run(main()) == (2, [503, 503], 0)
-
-
 @pytest.mark.parametrize("loop_factory", [asyncio.new_event_loop, EventLoop])
 def test_responses_of_the_application_follow_earlier_refusals(full, gate, digit_png, loop_factory):
     async def main():
@@ -105,29 +84,6 @@ def test_responses_of_the_application_follow_earlier_refusals(full, gate, digit_
         assert runner.run(main()) == [503, 200, 503]
 
 
-def test_a_failed_write_does_not_stop_other_responses():
-    class Broken(asyncio.Transport):
-        def write(self, _):
-            raise RuntimeError("boom")
-
-    class Recorder(asyncio.Transport):
-        written = b""
-
-        def write(self, data):
-            self.written += data
-
-    async def main():
-        loop, recorder = asyncio.get_running_loop(), Recorder()
-        loop.set_exception_handler(lambda _loop, _context: None)
-        for transport in (Broken(), recorder):
-            transport.is_closing = lambda: False
-            write_soon(loop, transport, b"response")
-            await asyncio.sleep(0)
-        return recorder.written
-
-    assert asyncio.run(main()) == b"response"
-
-
 @pytest.mark.parametrize(
     ("last", "connection_headers"),
     [
@@ -141,7 +97,7 @@ def test_the_last_response_follows_earlier_refusals(full, gate, digit_png, last,
             await fill_queue(connect, digit_png)
             client = await connect()
             client.send(f"POST {MNIST} HTTP/1.1\r\ncontent-length: 0\r\n\r\n{last}".encode())
-            responses = [await client.answer() for _ in connection_headers]
+            responses = [await client.response() for _ in connection_headers]
             gate.set()
             return responses
 
@@ -165,7 +121,7 @@ def test_the_application_handles_all_other_requests(full, gate, digit_png, reque
             await fill_queue(connect, digit_png)
             client = await connect()
             client.post(b"", **request_)
-            response = await client.answer()
+            response = await client.response()
             gate.set()
             return response
 
@@ -180,7 +136,7 @@ def test_expect_100_continue_gets_the_refusal_and_a_close(full, gate, digit_png)
             await fill_queue(connect, digit_png)
             client = await connect()
             client.post(None, headers="expect: 100-continue\r\n")
-            response = await client.answer()
+            response = await client.response()
             gate.set()
             return response
 
@@ -195,10 +151,10 @@ def test_a_refused_connection_closes_when_requested(full, gate, digit_png, reque
             await fill_queue(connect, digit_png)
             client = await connect()
             client.post(digit_png, whole=False, **request_)
-            await wait_until(lambda: any(connection._closes_after_body for connection in connect.connections))
+            refusal = await client.response()
             client.send(digit_png[10:])
             client.post(digit_png)  # gets no response
-            responses = await client.answer(), await client.answer()
+            responses = refusal, await client.response()
             gate.set()
             return responses
 
@@ -226,7 +182,7 @@ def test_a_pipelined_request_waits_for_the_previous_response(full, gate, digit_p
             first, *_ = await fill_queue(connect, digit_png)
             first.post(digit_png)
             with pytest.raises(TimeoutError):
-                await asyncio.wait_for(first.answer(), 0.05)
+                await asyncio.wait_for(first.response(), 0.05)
             gate.set()
             return await first.status(), await first.status()
 

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from service.images.decoder import open_image, read_picture
-from service.images.png import read_plain_png
+from service.images.decoder import decode_picture, open_image
+from service.images.png import decode_plain_png
 from service.problems import Problem
 
 pytestmark = pytest.mark.filterwarnings("ignore:::PIL")
@@ -37,11 +37,11 @@ def png(width, height, *, depth=8, color=0, interlaced=0, runs):
 
 
 def read(body, *, max_pixels=1000):
-    return read_plain_png(body, max_pixels=max_pixels)
+    return decode_plain_png(body, max_pixels=max_pixels)
 
 
 def read_by_plugin(body):
-    return read_picture(open_image(body, max_pixels=1000))
+    return decode_picture(open_image(body, max_pixels=1000))
 
 
 @pytest.mark.parametrize("picture", PICTURES)

@@ -11,7 +11,7 @@ ROW = [0.25, 0.7, 0.05]
 
 def render(top=None, familiarity=None):
     renderer = PredictionRenderer("mo%del", "1", NAMES)
-    return json.loads(renderer.one(renderer.prediction(Prediction(ROW, familiarity), top)))
+    return json.loads(renderer.render(renderer.to_dict(Prediction(ROW, familiarity), top)))
 
 
 def test_response_has_unrounded_probabilities_in_class_order():
@@ -41,5 +41,5 @@ def test_top_of_at_least_all_classes_keeps_all(top):
 def test_batch_response_is_a_list_in_order():
     renderer = PredictionRenderer("m", "1", ["a", "b"])
     predictions = [Prediction([1.0, 0.0]), Prediction([0.0, 1.0])]
-    response = json.loads(renderer.many([renderer.prediction(one) for one in predictions]))
+    response = json.loads(renderer.render_batch([renderer.to_dict(one) for one in predictions]))
     assert [prediction["label"] for prediction in response["predictions"]] == ["a", "b"]

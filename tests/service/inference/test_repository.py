@@ -17,7 +17,7 @@ def settings(tmp_path):
 
 @pytest.fixture
 def repository(settings):
-    repository = load_repository(make_plans(settings, threads=1), settings)
+    repository = load_repository(settings, make_plans(settings, threads=1))
     yield repository
     repository.close()
 

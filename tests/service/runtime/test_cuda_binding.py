@@ -7,10 +7,7 @@ import onnxruntime as ort
 import pytest
 from support.tiny_models import write_model
 
-from service.runtime import cuda_binding
-from service.runtime import session as session_module
-from service.runtime.cuda_binding import BoundBatch, page_locked
-from service.runtime.session import DeviceError, OnnxClassifier
+from service.runtime.cuda_binding import BatchSessions, BoundBatch, batch_bucket, page_locked
 
 
 def noise(count, seed=0):
@@ -33,36 +30,31 @@ def test_outputs_equal_those_of_the_session_in_requested_order(session):
             np.testing.assert_allclose(output, expected, atol=1e-5)
 
 
-def test_gpu_classifier_has_one_session_per_warmed_up_size(tmp_path, monkeypatch):
-    made, sessions = [], set()
+def test_each_batch_size_has_its_own_session(session, tmp_path):
+    opened = [session]
 
-    def on_the_cpu(session, size, *, outputs, device, gpu):
-        made.append((size, device, gpu))
-        sessions.add(session)
-        return BoundBatch(session, size, outputs=outputs, device="cpu")
+    def open_another():
+        opened.append(ort.InferenceSession(tmp_path / "one" / "1" / "model.onnx", providers=["CPUExecutionProvider"]))
+        return opened[-1]
 
-    monkeypatch.setattr(session_module, "BoundBatch", on_the_cpu)
-    path = write_model(tmp_path, "one") / "model.onnx"
-    cpu, gpu = (OnnxClassifier(path, device="cpu", threads=1, gpu=3) for _ in range(2))
-    gpu.device, open_on_cpu = "cuda", gpu._open
-    monkeypatch.setattr(gpu, "_open", lambda threads: (open_on_cpu(threads)[0], "cuda"))
-    gpu.warm_up(6)
-    assert made == [(1, "cuda", 3), (2, "cuda", 3), (4, "cuda", 3), (8, "cuda", 3)]
-    for count in range(1, 9):
-        np.testing.assert_allclose(gpu.predict(noise(count)), cpu.predict(noise(count)), atol=1e-5)
-    assert len(made) == len(sessions) == 4
+    batches = BatchSessions(session, open_another, outputs=["probabilities"], device="cpu")
+    for _ in range(2):
+        for count in range(1, 9):
+            images = noise(count)
+            (expected,) = session.run(["probabilities"], {"images": images})
+            np.testing.assert_allclose(batches.run(images)[0], expected, atol=1e-5)
+    assert len(opened) == 4  # 1, 2, 4 and 8 images
 
 
-def test_device_error_is_raised_when_gpu_memory_is_exhausted(tmp_path):
-    gpu = OnnxClassifier(write_model(tmp_path, "one") / "model.onnx", device="cpu", threads=1)
-    gpu.device, gpu._bound = "cuda", {1: None}
-    with pytest.raises(DeviceError, match="not enough GPU memory for another batch size"):
-        gpu.predict(noise(2))
+def test_batch_buckets_are_powers_of_two():
+    assert [batch_bucket(count) for count in (1, 2, 3, 4, 5, 64, 65)] == [1, 2, 4, 4, 8, 64, 128]
 
 
-def test_memory_is_ordinary_with_a_warning_when_cuda_is_missing(monkeypatch, caplog):
-    monkeypatch.setattr(cuda_binding.build_and_package_info, "cuda_version", "0.0")
-    assert (page_locked((3, 4)) == np.zeros((3, 4), np.uint8)).all()
+def test_memory_is_ordinary_with_a_warning_without_cuda(caplog):
+    def load_library(name):
+        raise OSError(f"{name}: cannot open shared object file")
+
+    assert (page_locked((3, 4), load_library=load_library) == np.zeros((3, 4), np.uint8)).all()
     assert "not in page-locked memory" in caplog.text
 
 
@@ -82,10 +74,9 @@ class Runtime:
         self.freed.append(address.value)
 
 
-def test_page_locked_memory_is_freed_with_its_last_view(monkeypatch):
+def test_page_locked_memory_is_freed_with_its_last_view():
     runtime = Runtime(code=0)
-    monkeypatch.setattr(cuda_binding.ctypes, "CDLL", lambda name: runtime)
-    images = page_locked((3, 4))
+    images = page_locked((3, 4), load_library=lambda _name: runtime)
     assert images.ctypes.data == ctypes.addressof(runtime.allocated[0])
     assert not images.any()
     last = images[2]
@@ -95,7 +86,6 @@ def test_page_locked_memory_is_freed_with_its_last_view(monkeypatch):
     assert runtime.freed == [ctypes.addressof(runtime.allocated[0])]
 
 
-def test_memory_is_ordinary_when_cuda_refuses_to_allocate(monkeypatch, caplog):
-    monkeypatch.setattr(cuda_binding.ctypes, "CDLL", lambda name: Runtime(code=2))
-    assert not page_locked((3, 4)).any()
+def test_memory_is_ordinary_when_cuda_refuses_to_allocate(caplog):
+    assert not page_locked((3, 4), load_library=lambda _name: Runtime(code=2)).any()
     assert "2" in caplog.text

@@ -1,10 +1,28 @@
-"""Access to uvicorn's connection from ASGI: disconnects and single writes."""
+"""Everything that the service uses of uvicorn's internals; docs/dependencies.md lists them.
+
+uvicorn has no setting for single writes, for disconnects without a task, or for an event loop and a connection class
+when another program starts it.
+"""
 
 from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from uvicorn.config import HTTP_PROTOCOLS, LOOP_FACTORIES
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
 from service.http.request import Message, Receive, Send
+
+__all__ = ["STATUS_LINE", "HttpToolsProtocol", "client_left", "register", "send_at_once"]
+
+
+def register(*, protocol: str, loop_factory: str) -> None:
+    """Make uvicorn use a connection class and an event loop, each given as ``module:name``.
+
+    Call it before uvicorn starts in this process.
+    """
+    HTTP_PROTOCOLS["auto"] = protocol
+    LOOP_FACTORIES["auto"] = loop_factory  # on Windows, BentoML requests asyncio's
 
 
 def client_left(receive: Receive) -> Callable[[], bool]:

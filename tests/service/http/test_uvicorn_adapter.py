@@ -6,7 +6,7 @@ import pytest
 from uvicorn.config import Config
 from uvicorn.server import ServerState
 
-from service.http.asgi_bridge import client_left, send_at_once
+from service.http.uvicorn_adapter import client_left, send_at_once
 
 START, BODY = {"type": "http.response.start"}, {"type": "http.response.body"}
 

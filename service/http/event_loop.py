@@ -1,4 +1,4 @@
-"""The event loop and the connection class that uvicorn uses in this process."""
+"""The event loop of a worker, which accepts several connections at once."""
 
 import asyncio
 import logging
@@ -8,9 +8,9 @@ from ssl import SSLContext
 from typing import Any
 
 import uvloop
-from uvicorn.config import HTTP_PROTOCOLS, LOOP_FACTORIES
 
 from service.http.connection import HttpProtocol
+from service.http.uvicorn_adapter import register
 from service.inference.worker import Worker
 
 logger = logging.getLogger("classifier")
@@ -39,11 +39,13 @@ def choose_loop(use_subprocess: bool = False) -> type[asyncio.AbstractEventLoop]
     return EventLoop
 
 
-def serve_for(worker: Worker) -> None:
+def configure_uvicorn(worker: Worker) -> None:
     """Register the connection class and the event loop before uvicorn starts."""
     HttpProtocol.worker = worker
-    HTTP_PROTOCOLS["auto"] = f"{HttpProtocol.__module__}:{HttpProtocol.__name__}"
-    LOOP_FACTORIES["auto"] = f"{__name__}:{choose_loop.__name__}"  # on Windows, BentoML requests asyncio's
+    register(
+        protocol=f"{HttpProtocol.__module__}:{HttpProtocol.__name__}",
+        loop_factory=f"{__name__}:{choose_loop.__name__}",
+    )
 
 
 class _Acceptor:
