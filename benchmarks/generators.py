@@ -14,8 +14,7 @@ from pathlib import Path
 PACKAGES = {"wrk": "wrk", "h2load": "nghttp2-client"}  # command -> Debian package
 BOUNDARY = "benchmark-boundary"
 GROUPS = 32  # maximum number of groups in which connections are opened
-RAMP_S = 3.0  # until all connections are open
-SETTLING_S = 5  # after the first request; not measured
+RAMP_S, SETTLING_S = 3.0, 5.0  # see load_open
 SCRIPT = """
 wrk.method = "POST"
 local file = io.open("{path}", "rb")
@@ -42,7 +41,7 @@ class Body:
 class ClosedLoop:
     """Measurement of wrk: a connection sends its next request after a response."""
 
-    answers: int  # responses with status 200
+    successes: int  # responses with status 200
     errors: int  # all other requests
     seconds: float
     p50_ms: float
@@ -52,7 +51,7 @@ class ClosedLoop:
     @property
     def rate(self) -> float:
         """Return the responses with status 200 per second."""
-        return self.answers / self.seconds
+        return self.successes / self.seconds
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,11 +98,11 @@ def load_closed(url: str, body: Body, *, connections: int, seconds: int) -> Clos
         command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", f"{max(2, seconds // 2)}s"]
         command += ["--latency", "-s", script.name]
         before = _children_cpu_s()
-        printed = run([*command, url])
-        return replace(read_wrk(printed), own_cpu_s=_children_cpu_s() - before)
+        printed = run_generator([*command, url])
+        return replace(parse_wrk(printed), own_cpu_s=_children_cpu_s() - before)
 
 
-def read_wrk(printed: str) -> ClosedLoop:
+def parse_wrk(printed: str) -> ClosedLoop:
     """Parse the output of wrk.
 
     Raises:
@@ -116,7 +115,7 @@ def read_wrk(printed: str) -> ClosedLoop:
     non_2xx = sum(int(found) for found in re.findall(r"Non-2xx.*: (\d+)", printed))
     socket_errors = sum(int(found) for found in re.findall(r"(?:connect|read|write|timeout) (\d+)", printed))
     return ClosedLoop(
-        answers=int(requests[1]) - non_2xx,
+        successes=int(requests[1]) - non_2xx,
         errors=non_2xx + socket_errors,
         seconds=_seconds(requests, 2),
         p50_ms=percentiles["50"] * 1e3,
@@ -134,26 +133,44 @@ def _seconds(found: re.Match[str], group: int) -> float:
     return float(found[group]) * SECONDS[found[group + 1]]
 
 
-def load_open(url: str, body: Body, *, rate: float, connections: int, seconds: int) -> OpenLoop:
+def load_open(
+    url: str,
+    body: Body,
+    *,
+    rate: float,
+    connections: int,
+    seconds: int,
+    ramp_s: float = RAMP_S,
+    settling_s: float = SETTLING_S,
+) -> OpenLoop:
     """Run h2load over HTTP/1.1 at ``rate`` requests per second.
 
     Each connection keeps its own schedule. They open in groups, because connections opened at once would send at once.
+
+    Args:
+        url: receives the requests.
+        body: of every request.
+        rate: requests per second over all connections.
+        connections: open at the same time.
+        seconds: of the measurement.
+        ramp_s: seconds until all connections are open.
+        settling_s: seconds after the first request that are not measured.
     """
-    groups, count = min(GROUPS, connections), round(rate * (SETTLING_S + seconds))
+    groups, count = min(GROUPS, connections), round(rate * (settling_s + seconds))
     with as_file(body) as path, tempfile.NamedTemporaryFile("r") as log:
         command = ["h2load", "--h1", "-t1", f"-c{connections}", f"-n{count}"]
         command += [f"--rps={rate / connections:.3f}"]
-        command += [f"-r{connections // groups}", f"--rate-period={round(1e3 * RAMP_S / groups)}ms"]
+        command += [f"-r{connections // groups}", f"--rate-period={round(1e3 * ramp_s / groups)}ms"]
         command += [f"-d{path}", f"-Hcontent-type: {body.content_type}", f"--log-file={log.name}", url]
-        run(command)
+        run_generator(command)
         rows = [line.split("\t") for line in Path(log.name).read_text().splitlines()]
-    return read_h2load(rows, seconds=seconds)
+    return parse_h2load(rows, seconds=seconds, settling_s=settling_s)
 
 
-def read_h2load(rows: Sequence[Sequence[str]], *, seconds: float) -> OpenLoop:
+def parse_h2load(rows: Sequence[Sequence[str]], *, seconds: float, settling_s: float = SETTLING_S) -> OpenLoop:
     """Parse the log of h2load: start in µs, status and duration in µs per request.
 
-    Only requests sent within ``seconds`` after settling count. Latency starts when a request is sent.
+    Only requests sent within ``seconds`` after ``settling_s`` count. Latency starts when a request is sent.
 
     Raises:
         GeneratorError: the log is empty.
@@ -163,7 +180,7 @@ def read_h2load(rows: Sequence[Sequence[str]], *, seconds: float) -> OpenLoop:
     first = min(int(start) for start, _, _ in rows)
     times: dict[int, list[float]] = {}
     for start, status, microseconds in rows:
-        if SETTLING_S <= (int(start) - first) / 1e6 < SETTLING_S + seconds:
+        if settling_s <= (int(start) - first) / 1e6 < settling_s + seconds:
             times.setdefault(int(status), []).append(int(microseconds) / 1e3)
     return OpenLoop(seconds=seconds, milliseconds={status: sorted(found) for status, found in times.items()})
 
@@ -188,7 +205,7 @@ def check_installed() -> None:
             raise GeneratorError(f"{name} is not installed; on Debian: apt-get install {package}")
 
 
-def run(command: list[str]) -> str:
+def run_generator(command: list[str]) -> str:
     """Run a generator and return its standard output.
 
     Raises:

@@ -3,15 +3,15 @@
 uv run --extra cuda --group train python -m benchmarks.gpu             # every model
 uv run --group train python -m benchmarks.gpu --device cpu --batch-sizes 1 8    # without a GPU
 
-A method whose probabilities differ from the CPU's by more than the tolerance is not timed.
+A method is not timed if its probabilities differ from the CPU's by more than the tolerance.
 """
 
 import argparse
 import statistics
 import sys
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from itertools import product
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -19,52 +19,34 @@ import numpy as np
 import onnxruntime as ort
 import torch
 
-from benchmarks.gpu_ways import WAYS, Images, Run
+from benchmarks.gpu_methods import METHODS, Images, Run
 from models.contract import FLOAT16_MODEL_FILE, GOLDEN_FILES, MODEL_FILE, newest_version
 from training.device import describe_hardware
-from training.export.float16 import halve
+from training.export.float16 import convert_to_float16
 from training.provenance import MODELS_DIR
 from training.reporting.report import read_card
 
 TOLERANCE = {"float32": 1e-3, "float16": 1e-2}  # of a probability
 REPEATS = 5
-COPY_BYTES, MATRIX_SIDE = 64 * 1024 * 1024, {"cuda": 8192, "cpu": 1024}  # to measure bus and peak
+COPY_BYTES, MATRIX_SIDE = 64 * 1024 * 1024, {"cuda": 8192, "cpu": 1024}  # to measure the limits
 
 
-@dataclass(frozen=True, kw_only=True)
-class Speed:
-    """Images per second of one execution method."""
-
-    model: str
-    precision: str
-    way: str
-    batch_size: int
-    values: list[float]  # one per repeat
-    floor: float  # limit of the bus or the multiply-adds
-
-    def row(self) -> str:
-        """Return a row of a Markdown table."""
-        median, low, high = statistics.median(self.values), min(self.values), max(self.values)
-        spread = f"{median:,.0f} ({low:,.0f} to {high:,.0f}, n = {len(self.values)})"
-        cells = (self.model, self.precision, self.way, str(self.batch_size), spread, f"{median / self.floor:.1%}")
-        return f"| {' | '.join(cells)} |"
-
-
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Measure and print the table."""
-    options = parse_arguments()
+    options = make_parser().parse_args(arguments)
     if options.device == "cuda":
         ort.preload_dlls()
     print(f"ONNX Runtime {ort.__version__} on {options.device}, {describe_hardware(torch.device(options.device))}\n")
-    print("| model | precision | way | batch | images/s | of the floor |\n|---|---|---|---|---|---|")
+    print("| model | precision | method | batch size | images per second | share of the limit |")
+    print("|---|---|---|---|---|---|")
     bus, peak = bytes_per_s(options.device), multiply_adds_per_s(options.device)
     for name in options.models or sorted(path.name for path in MODELS_DIR.iterdir() if newest_version(path)):
         measure_model(name, options, bus=bus, peak=peak)
-    print(f"\nThe floor: {bus / 1e9:.1f} GB/s to the device and {peak / 1e12:.1f} T multiply-adds/s, as measured here.")
+    print(f"\nMeasured limits: {bus / 1e9:.1f} GB/s to the device, {peak / 1e12:.1f} T multiply-adds/s.")
 
 
-def parse_arguments() -> argparse.Namespace:
-    """Parse the command line."""
+def make_parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.gpu", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -72,8 +54,8 @@ def parse_arguments() -> argparse.Namespace:
     add("--models", nargs="+", help="default: every published model")
     add("--device", choices=("cuda", "cpu"), default="cuda")
     add("--batch-sizes", type=int, nargs="+", default=[1, 4, 16, 64, 256])
-    add("--seconds", type=float, default=1.0, help="per repeat, of 5 repeats (default 1)")
-    return parser.parse_args()
+    add("--seconds", type=float, default=1.0, help=f"per repeat, of {REPEATS} repeats (default 1)")
+    return parser
 
 
 def measure_model(name: str, options: argparse.Namespace, *, bus: float, peak: float) -> None:
@@ -84,31 +66,39 @@ def measure_model(name: str, options: argparse.Namespace, *, bus: float, peak: f
         images, expected = golden["images"], golden["probabilities"]
     with TemporaryDirectory() as folder:
         half = Path(folder) / FLOAT16_MODEL_FILE
-        halve(version / MODEL_FILE, half)
+        convert_to_float16(version / MODEL_FILE, half)
         for precision, path in (("float32", version / MODEL_FILE), ("float16", half)):
-            floor = 1 / max(images[0].nbytes / bus, read_card(path).multiply_adds / peak)
-            for way, make in WAYS.items():
-                for batch_size in options.batch_sizes:
-                    batch = np.resize(images, (batch_size, *images.shape[1:]))
-                    try:
-                        run = make(path, batch.shape, options.device)
-                        found = run(batch)
-                    except Exception as error:  # no narrower base class in ONNX Runtime; other methods still run
-                        print(f"{name}, {precision}, {way}, {batch_size}: failed: {error}", file=sys.stderr)
-                        continue
-                    repeated = np.resize(expected, (batch_size, expected.shape[1]))
-                    difference = np.abs(found - np.resize(repeated, found.shape)).max()
-                    if not difference <= TOLERANCE[precision]:
-                        print(
-                            f"{name}, {precision}, {way}: not timed: probabilities differ by {difference:.1e}",
-                            file=sys.stderr,
-                        )
-                        continue
-                    values = [images_per_s(run, batch, options.seconds) for _ in range(REPEATS)]
-                    speed = Speed(
-                        model=name, precision=precision, way=way, batch_size=batch_size, values=values, floor=floor
-                    )
-                    print(speed.row(), flush=True)
+            limit = 1 / max(images[0].nbytes / bus, read_card(path).multiply_adds / peak)
+            for method, batch_size in product(METHODS, options.batch_sizes):
+                batch = np.resize(images, (batch_size, *images.shape[1:]))
+                label = f"{name}, {precision}, {method}, batch size {batch_size}"
+                try:
+                    run = METHODS[method](path, batch.shape, options.device)
+                    found = run(batch)
+                except Exception as error:  # no narrower base class in ONNX Runtime; other methods still run
+                    print(f"{label}: failed: {error}", file=sys.stderr)
+                    continue
+                repeated = np.resize(expected, (batch_size, expected.shape[1]))
+                difference = np.abs(found - np.resize(repeated, found.shape)).max()
+                if not difference <= TOLERANCE[precision]:
+                    allowed = f"at most {TOLERANCE[precision]} is allowed"
+                    print(f"{label}: not timed: probabilities differ by {difference:.1e}, {allowed}", file=sys.stderr)
+                    continue
+                values = [images_per_s(run, batch, options.seconds) for _ in range(REPEATS)]
+                print(render_row((name, precision, method, batch_size), values, limit=limit), flush=True)
+
+
+def render_row(row: tuple[str, str, str, int], values: Sequence[float], *, limit: float) -> str:
+    """Return a row of a Markdown table.
+
+    Args:
+        row: model, precision, execution method and batch size.
+        values: images per second, one per repeat.
+        limit: images per second that the bus or the multiply-adds allow.
+    """
+    median = statistics.median(values)
+    spread = f"{median:,.0f} ({min(values):,.0f} to {max(values):,.0f}, n = {len(values)})"
+    return f"| {' | '.join(map(str, row))} | {spread} | {median / limit:.1%} |"
 
 
 def images_per_s(run: Run, batch: Images, seconds: float) -> float:

@@ -5,30 +5,31 @@ import shutil
 import statistics
 from contextlib import ExitStack
 
-from benchmarks.cost import PHOTO, Effort, measure
-from benchmarks.figures import Figure
 from benchmarks.generators import Body
+from benchmarks.images import PHOTO
+from benchmarks.load import measure_load
+from benchmarks.measurements import Measurement, RunOptions
 from benchmarks.servers import BASELINE, OURS, served
 
 TURNS = 4  # each measures both servers
 TARGET_US = 60
 
 
-def compare_large_model(effort: Effort) -> list[Figure]:
+def compare_large_model(options: RunOptions) -> list[Measurement]:
     """Post a photograph to cifar10 on one core and on all cores.
 
     One core is a worker's default. With two cores, two batches run at once and share the caches, so that row has no
     target.
     """
-    figures = []
+    measurements = []
     for cores, suffix, target in (one_core(), "on one core", TARGET_US), ("", "on all cores", None):
-        values = [beyond_floor_us(cores, effort) for _ in range(effort.repeats)]
-        name = f"CPU a cifar10 request beyond the bare handler's, {suffix}"
-        figures.append(Figure(name=name, values=values, target=target, unit="µs"))
-    return figures
+        values = [overhead_us(cores, options) for _ in range(options.repeats)]
+        name = f"CPU per cifar10 request, {suffix}: {OURS.name} minus the {BASELINE.name}"
+        measurements.append(Measurement(name=name, values=values, target=target, unit="µs"))
+    return measurements
 
 
-def beyond_floor_us(cores: str, effort: Effort) -> float:
+def overhead_us(cores: str, options: RunOptions) -> float:
     """Return our CPU per request minus the baseline's: median over turns, in µs.
 
     The servers take turns, because other work on the machine changes the cost by more than the difference. The order
@@ -41,11 +42,11 @@ def beyond_floor_us(cores: str, effort: Effort) -> float:
             for server in (BASELINE, OURS)
         ]
         for turn in range(TURNS):
-            costs = {}
+            cpu_us = {}
             for running in both if turn % 2 else reversed(both):
                 url = running.url(running.server.classify.format(model="cifar10"))
-                costs[running.server.name] = measure(running, url, body, effort.seconds)[1]
-            differences.append(costs[OURS.name] - costs[BASELINE.name])
+                cpu_us[running.server.name] = measure_load(running, url, body, options.seconds)[1]
+            differences.append(cpu_us[OURS.name] - cpu_us[BASELINE.name])
     return statistics.median(differences)
 
 

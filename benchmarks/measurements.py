@@ -14,7 +14,15 @@ from matplotlib import pyplot as plt
 
 
 @dataclass(frozen=True, kw_only=True)
-class Figure:
+class RunOptions:
+    """Duration and repeats of every measurement."""
+
+    seconds: int = 10  # per run
+    repeats: int = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measurement:
     """A repeated measurement and its target."""
 
     name: str
@@ -37,71 +45,84 @@ class Figure:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Cost:
-    """Cost of a request to one server: medians over the repeats."""
+class ServerSummary:
+    """Medians over the runs of one server."""
 
     server: str
     body: str  # "raw" or "form"
-    cpu_us: float
+    cpu_us: float  # per request
     rate: float  # responses per second
     p50_ms: float
     p99_ms: float
-    errors: int
+    errors: int  # in all runs
     memory_mib: float
     ready_s: float
 
 
-def render_figures(figures: Sequence[Figure]) -> str:
+def render_measurements(measurements: Sequence[Measurement]) -> str:
     """Return a Markdown table of measurements and targets."""
-    lines = ["| figure | measured | n, range | target | |", "|---|---|---|---|---|"]
-    for figure in figures:
-        unit = f" {figure.unit}" if figure.unit else ""
-        spread = f"{len(figure.values)}, {_number(min(figure.values))} to {_number(max(figure.values))}"
+    lines = ["| measurement | median | n, range | target | result |", "|---|---|---|---|---|"]
+    for measurement in measurements:
+        unit = f" {measurement.unit}" if measurement.unit else ""
+        values = measurement.values
+        spread = f"{len(values)}, {_number(min(values))} to {_number(max(values))}"
         target, met = "", ""
-        if figure.target is not None:
-            target = f"{'≥' if figure.at_least else '≤'} {_number(figure.target)}{unit}"
-            met = "met" if figure.is_met else "MISSED"
-        lines.append(f"| {figure.name} | {_number(figure.median)}{unit} | {spread} | {target} | {met} |")
+        if measurement.target is not None:
+            target = f"{'≥' if measurement.at_least else '≤'} {_number(measurement.target)}{unit}"
+            met = "met" if measurement.is_met else "MISSED"
+        lines.append(f"| {measurement.name} | {_number(measurement.median)}{unit} | {spread} | {target} | {met} |")
     return "\n".join(lines)
 
 
-def render_costs(costs: Sequence[Cost]) -> str:
+def render_servers(servers: Sequence[ServerSummary]) -> str:
     """Return a Markdown table of servers, lowest CPU first."""
     lines = [
-        "| server | body | CPU a request | requests/s | p50 | p99 | errors | memory | ready after |",
+        "| server | body | CPU per request | responses per second | p50 | p99 | errors | memory | ready after |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
     lines += [
-        f"| {cost.server} | {cost.body} | {cost.cpu_us:.0f} µs | {cost.rate:,.0f} | {cost.p50_ms:.1f} ms "
-        f"| {cost.p99_ms:.1f} ms | {cost.errors} | {cost.memory_mib:.0f} MiB | {cost.ready_s:.1f} s |"
-        for cost in sorted(costs, key=lambda cost: cost.cpu_us)
+        f"| {server.server} | {server.body} | {server.cpu_us:.0f} µs | {server.rate:,.0f} | {server.p50_ms:.1f} ms "
+        f"| {server.p99_ms:.1f} ms | {server.errors} | {server.memory_mib:.0f} MiB | {server.ready_s:.1f} s |"
+        for server in sorted(servers, key=lambda server: server.cpu_us)
     ]
     return "\n".join(lines)
 
 
-def draw_costs(path: Path, costs: Sequence[Cost], *, title: str) -> None:
+def render_report(machine: str, servers: Sequence[ServerSummary], measurements: Sequence[Measurement]) -> str:
+    """Return the text of docs/serving.md; the table of servers is left out if empty."""
+    tables = [render_servers(servers)] if servers else []
+    return "\n\n".join([f"Measured on {machine}.", *tables, render_measurements(measurements)])
+
+
+def draw_servers(path: Path, machine: str, servers: Sequence[ServerSummary]) -> None:
     """Plot CPU time and latency per server, lowest CPU on top."""
-    costs = sorted(costs, key=lambda cost: -cost.cpu_us)
-    names = [f"{cost.server} ({cost.body})" for cost in costs]
-    colors = ["tab:orange" if cost.server == OURS.name else "tab:gray" for cost in costs]
-    figure, (left, right) = plt.subplots(1, 2, figsize=(11, 0.5 * len(costs) + 1.4), layout="constrained", sharey=True)
-    bars = left.barh(names, [cost.cpu_us for cost in costs], color=colors)
+    servers = sorted(servers, key=lambda server: -server.cpu_us)
+    names = [f"{server.server} ({server.body})" for server in servers]
+    colors = ["tab:orange" if server.server == OURS.name else "tab:gray" for server in servers]
+    figure, (left, right) = plt.subplots(
+        1, 2, figsize=(11, 0.5 * len(servers) + 1.4), layout="constrained", sharey=True
+    )
+    bars = left.barh(names, [server.cpu_us for server in servers], color=colors)
     left.bar_label(bars, fmt="{:,.0f}", padding=3)
-    left.set(xlabel="CPU a request, µs", xlim=(0, 1.15 * max(cost.cpu_us for cost in costs)))
-    for row, (cost, color) in enumerate(zip(costs, colors, strict=True)):
-        right.plot([cost.p50_ms, cost.p99_ms], [row, row], color=color, linewidth=2)
-        right.plot([cost.p50_ms], [row], "o", color=color)
-        right.plot([cost.p99_ms], [row], "|", color=color, markersize=14, markeredgewidth=2)
+    left.set(xlabel="CPU per request, µs", xlim=(0, 1.15 * max(server.cpu_us for server in servers)))
+    for row, (server, color) in enumerate(zip(servers, colors, strict=True)):
+        right.plot([server.p50_ms, server.p99_ms], [row, row], color=color, linewidth=2)
+        right.plot([server.p50_ms], [row], "o", color=color)
+        right.plot([server.p99_ms], [row], "|", color=color, markersize=14, markeredgewidth=2)
     right.set(xlabel="latency, ms: median (dot) to 99th percentile (bar)", xscale="log")
     right.grid(axis="x", alpha=0.3)
-    figure.suptitle(title)
+    figure.suptitle(f"One digit per request, 16 connections; {machine}")
     figure.savefig(path, dpi=110)
     plt.close(figure)
 
 
-def as_json(costs: Sequence[Cost], figures: Sequence[Figure]) -> dict[str, object]:
-    """Return the measurements as JSON values."""
-    return {"costs": [asdict(cost) for cost in costs], "figures": [asdict(figure) for figure in figures]}
+def as_json(machine: str, servers: Sequence[ServerSummary], measurements: Sequence[Measurement]) -> dict[str, object]:
+    """Return the results as JSON values."""
+    return {
+        "machine": machine,
+        "servers": [asdict(server) for server in servers],
+        "measurements": [asdict(measurement) for measurement in measurements],
+    }
 
 
 def _number(value: float) -> str:

@@ -3,8 +3,8 @@
 uv run --group train python -m benchmarks.processors                         # this processor
 uv run --group train python -m benchmarks.processors --emulate max Nehalem   # also emulated; needs qemu-user
 
-Speed is the median time per image on one core; the files of a model take turns. Emulated processors are not timed:
-`max` runs ONNX Runtime's AVX2 kernels, without VNNI, and `Nehalem` the SSE4.1 ones.
+Speed is the median time per image on one core. The files of a model take turns. Emulated processors are not timed:
+`max` runs ONNX Runtime's AVX2 kernels, without VNNI, and `Nehalem` runs its SSE4.1 kernels.
 """
 
 import argparse
@@ -21,11 +21,13 @@ import torch
 
 from models.contract import graphs_of, newest_version
 from models.hardware import read_processor_flags
+from service.runtime.golden_check import golden_difference
 from service.runtime.session import OnnxClassifier
 from training.device import describe_hardware
 from training.export.onnx_file import predict_onnx
-from training.export.timing import BATCH_SIZES, milliseconds_per_image
+from training.export.timing import BATCH_SIZES, measure_ms_per_image
 from training.metrics import measure
+from training.plurals import describe_count
 from training.provenance import MODELS_DIR, REPOSITORY
 from training.recipes.zoo import ZOO
 
@@ -47,7 +49,7 @@ class Row:
     num_images: int
     golden_difference: float
     us_per_image: dict[int, float]  # by batch size
-    speedup: dict[int, float]  # against the float32 file of the model, by batch size
+    speedup: dict[int, float]  # relative to the float32 file of the model, by batch size
 
     def render(self) -> str:
         """Return a row of a Markdown table."""
@@ -56,13 +58,13 @@ class Row:
         return f"| {self.file} | {accuracy} | {self.golden_difference:.1e} | {' | '.join(times)} |"
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Print the tables."""
-    options = parse_arguments()
+    options = make_parser().parse_args(arguments)
     print(f"{describe_hardware(torch.device('cpu'))}, ONNX Runtime {ort.__version__}")
     flags = read_processor_flags()
     print("int8 instructions:", ", ".join(flag for flag in RELEVANT_FLAGS if flag in flags) or "unknown", end="\n\n")
-    times = " | ".join(f"µs per image, batch {size} | speed against float32" for size in BATCH_SIZES)
+    times = " | ".join(f"µs per image, batch size {size} | speed relative to float32" for size in BATCH_SIZES)
     print(f"| file | accuracy | n | golden difference | {times} |")
     print(f"|---|---|---|---|{'---|---|' * len(BATCH_SIZES)}")
     for name in options.models:
@@ -77,8 +79,8 @@ def main() -> int:
     return 0
 
 
-def parse_arguments() -> argparse.Namespace:
-    """Parse the command line."""
+def make_parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.processors",
         description=__doc__,
@@ -88,15 +90,15 @@ def parse_arguments() -> argparse.Namespace:
     add("--models", nargs="+", choices=ZOO, default=list(ZOO), metavar="MODEL", help="default: every published model")
     add("--data-dir", type=Path, default=REPOSITORY / "data", help="folder of the data sets (default data/)")
     add("--emulate", nargs="+", default=[], metavar="CPU", help="QEMU's processor names, e.g. max Nehalem")
-    add("--images", type=int, default=EMULATED_IMAGES, help=f"images per emulated file (default {EMULATED_IMAGES})")
-    return parser.parse_args()
+    add("--images", type=int, default=EMULATED_IMAGES, help="golden images per emulated file (default %(default)s)")
+    return parser
 
 
 def measure_model(name: str, data_dir: Path) -> list[Row]:
     """Measure every CPU file of a model's newest version on the native processor."""
     graphs, test = find_graphs(name), ZOO[name].load(data_dir).test
     images, labels = test.images.numpy(), test.labels.numpy()
-    milliseconds = milliseconds_per_image(graphs, images)
+    milliseconds = measure_ms_per_image(graphs, images)
     rows = []
     for precision, path in graphs.items():
         times = {size: milliseconds[precision][str(size)] * 1e3 for size in BATCH_SIZES}
@@ -105,7 +107,7 @@ def measure_model(name: str, data_dir: Path) -> list[Row]:
                 file=str(path.relative_to(MODELS_DIR)),
                 accuracy=measure(predict_onnx(path, images), labels).accuracy,
                 num_images=len(labels),
-                golden_difference=OnnxClassifier(path, device="cpu", threads=1).golden_difference(),
+                golden_difference=golden_difference(OnnxClassifier(path, device="cpu", threads=1)),
                 us_per_image=times,
                 speedup={size: milliseconds["float32"][str(size)] * 1e3 / times[size] for size in BATCH_SIZES},
             )
@@ -120,7 +122,8 @@ def print_emulated(processors: Sequence[str], names: Sequence[str], num_images: 
         EmulatorError: QEMU is missing or failed.
     """
     paths = [path for name in names for path in find_graphs(name).values()]
-    print(f"\n| file, {num_images} golden images | {' | '.join(processors)} |\n|---|{'---|' * len(processors)}")
+    print(f"\n| file, {describe_count(num_images, 'golden image')} | {' | '.join(processors)} |")
+    print(f"|---|{'---|' * len(processors)}")
     columns = [emulate(processor, paths, num_images) for processor in processors]
     for path in paths:
         differences = " | ".join(f"{column[str(path)]:.1e}" for column in columns)

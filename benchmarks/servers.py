@@ -19,7 +19,6 @@ from benchmarks.peers.onnx_model import MODEL
 from models.contract import INT8_MODEL_FILE, MODEL_FILE, newest_version
 
 ROOT = Path(__file__).parents[1]
-READY_WITHIN_S = 120
 PYTHON, BENTOML = [sys.executable, "-m"], [sys.executable, "-m", "bentoml", "serve"]
 UVICORN = [*PYTHON, "uvicorn", "--loop", "uvloop", "--http", "httptools", "--port", "{port}"]
 
@@ -38,7 +37,7 @@ class Server:
     ready: str  # path that responds with 200 once ready
     field: str = "image"  # form field of the image
     raw: bool = False  # also accepts the image as the request body
-    target: float | None = None  # minimum ratio of its CPU per request to ours
+    min_cpu_ratio: float | None = None  # target: its CPU per request relative to ours
 
 
 OURS = Server(
@@ -50,7 +49,7 @@ OURS = Server(
 )
 BASELINE = Server(
     name="bare ASGI handler",
-    command=[*UVICORN, "--no-access-log", "benchmarks.peers.floor:app"],
+    command=[*UVICORN, "--no-access-log", "benchmarks.peers.bare_asgi:app"],
     classify="/",
     ready="/",
     raw=True,
@@ -61,21 +60,21 @@ PEERS = [
         command=[*UVICORN, "benchmarks.peers.with_fastapi:app"],
         classify="/classify",
         ready="/ready",
-        target=2.2,
+        min_cpu_ratio=2.2,
     ),
     Server(
         name="LitServe, batching",
         command=[*PYTHON, "benchmarks.peers.with_litserve", "--port", "{port}"],
         classify="/classify",
         ready="/health",
-        target=6.5,
+        min_cpu_ratio=6.5,
     ),
     Server(
         name="BentoML, typed image",
         command=[*BENTOML, "benchmarks.peers.with_bentoml:TypedClassifier", "--port", "{port}"],
         classify="/classify",
         ready="/readyz",
-        target=12.0,
+        min_cpu_ratio=12.0,
     ),
     Server(
         name="BentoML, batchable",
@@ -87,7 +86,7 @@ PEERS = [
 ]
 
 
-class Served:
+class RunningServer:
     """A running server."""
 
     def __init__(self, server: Server, process: subprocess.Popen[bytes], port: int) -> None:
@@ -117,8 +116,14 @@ class Served:
 
 @contextmanager
 def served(
-    server: Server, *, model: str = "mnist", precision: str = "int8", workers: int = 1, cores: str = ""
-) -> Iterator[Served]:
+    server: Server,
+    *,
+    model: str = "mnist",
+    precision: str = "int8",
+    workers: int = 1,
+    cores: str = "",
+    ready_within_s: float = 120,
+) -> Iterator[RunningServer]:
     """Run a server during the block, which starts once the server is ready.
 
     Args:
@@ -127,6 +132,7 @@ def served(
         precision: of the file; int8 is our service's default on current CPUs.
         workers: of our service; the peers have one.
         cores: allowed CPU cores in taskset's format; empty for all.
+        ready_within_s: seconds until a server that is not ready is stopped.
 
     Raises:
         ServerError: the server exited before it was ready, or was not ready in time.
@@ -145,13 +151,13 @@ def served(
     started = time.perf_counter()
     with tempfile.TemporaryFile() as log:
         process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log)
-        running = Served(server, process, port)
+        running = RunningServer(server, process, port)
         try:
             while not is_ready(running.url(server.ready)):
                 if process.poll() is not None:
                     raise ServerError(f"{server.name} exited with status {process.returncode}:\n{_tail(log)}")
-                if time.perf_counter() > started + READY_WITHIN_S:
-                    raise ServerError(f"{server.name} was not ready within {READY_WITHIN_S} s:\n{_tail(log)}")
+                if time.perf_counter() > started + ready_within_s:
+                    raise ServerError(f"{server.name} was not ready within {ready_within_s:g} s:\n{_tail(log)}")
                 time.sleep(0.01)
             running.ready_s = time.perf_counter() - started
             yield running

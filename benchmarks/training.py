@@ -16,10 +16,11 @@ from torch.profiler import ProfilerActivity, profile
 
 from training.data.datasets import DataSet, Split
 from training.device import choose_device, describe_hardware, keep_freed_memory
-from training.fitting.loop import Fitting
-from training.pipeline.building import make_fitting
+from training.fitting.loop import Trainer
+from training.pipeline.building import make_trainer
+from training.plurals import describe_count
 from training.provenance import LEDGER, REPOSITORY
-from training.recipes.recipe import read_recipe
+from training.recipes.recipe import recipe_from_settings
 from training.recipes.zoo import ZOO, TrainableModel
 from training.reporting.ledger import read_runs
 
@@ -29,12 +30,12 @@ PRODUCTS = ("conv", "mm", "gemm", "cudnn", "cutlass")
 WAITS = ("aten::item", "cudaStreamSynchronize", "cudaDeviceSynchronize")
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Print the requested measurements."""
-    options = parse_arguments()
+    options = make_parser().parse_args(arguments)
     keep_freed_memory()
     device, model = choose_device(options.device), ZOO[options.model]
-    print(f"{model.name}, recipe published, on {describe_hardware(device)}, torch {torch.__version__}")
+    print(f"{model.name}, recipe `published`, on {describe_hardware(device)}, torch {torch.__version__}")
     if options.recorded:
         print_recorded(model, options.until or DEFAULT_UNTIL)
     elif options.until:
@@ -43,8 +44,8 @@ def main() -> None:
         measure_speed(model, steps=options.steps, device=device)
 
 
-def parse_arguments() -> argparse.Namespace:
-    """Parse the command line."""
+def make_parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.training", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -56,28 +57,28 @@ def parse_arguments() -> argparse.Namespace:
     add("--seeds", type=int, nargs="+", default=[0])
     add("--recorded", action="store_true", help="use the runs in docs/runs.jsonl instead of training")
     add("--data-dir", type=Path, default=REPOSITORY / "data", help="folder of the data sets, for --until")
-    return parser.parse_args()
+    return parser
 
 
 def measure_speed(model: TrainableModel, *, steps: int, device: torch.device) -> None:
     """Time and profile epochs of ``steps`` steps on random images.
 
-    Random images cost as much as real ones.
+    A step takes as long with random images as with real ones.
     """
     recipe = replace(model.recipes["published"], epochs=2, patience=2)
     data = random_data(model, num_images=steps * recipe.batch_size)
-    fit = make_fitting(model, recipe, data, seed=0, device=device).run(stopped=never, after_epoch=nothing)
+    fit = make_trainer(model, recipe, data, seed=0, device=device).run(stopped=never, after_epoch=nothing)
     assert fit is not None
     speed = fit.history[-1].images_per_s  # the first epoch is the warm-up
-    print(f"{speed:,.0f} images/s over {steps} steps of {recipe.batch_size} images")
+    print(f"{speed:,.0f} images/s over {describe_count(steps, 'step')} of {recipe.batch_size} images")
     activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if device.type == "cuda" else [])]
     with profile(activities=activities) as profiler:
-        make_fitting(model, recipe, data, seed=0, device=device).run(stopped=never, after_epoch=nothing)
+        make_trainer(model, recipe, data, seed=0, device=device).run(stopped=never, after_epoch=nothing)
     print_profile(profiler, device)
 
 
 def print_profile(profiler: profile, device: torch.device) -> None:
-    """Print the operations with the most device time, and the waits for a GPU."""
+    """Print the operations with the most device time, and the calls that wait for a GPU."""
     events = profiler.key_averages()
     kind = "device" if device.type == "cuda" else "cpu"
     times = {event.key: getattr(event, f"self_{kind}_time_total") for event in events}
@@ -88,7 +89,7 @@ def print_profile(profiler: profile, device: torch.device) -> None:
         print(f"  {microseconds / total:6.1%}  {name[:90]}")
     if device.type == "cuda":
         waits = {event.key: event.count for event in events if event.key in WAITS}
-        print(f"the host waited for the GPU: {waits or 'never'}")
+        print(f"calls that wait for the GPU: {waits or 'none'}")
 
 
 def measure_time_to(
@@ -98,14 +99,14 @@ def measure_time_to(
     data = model.load(data_dir)
     found: list[float] = []
     for seed in seeds:
-        fitting = make_fitting(model, model.recipes["published"], data, seed=seed, device=device)
+        trainer = make_trainer(model, model.recipes["published"], data, seed=seed, device=device)
 
-        def reached(fitting: Fitting = fitting) -> bool:
-            return bool(fitting.history) and fitting.history[-1].val_accuracy >= accuracy
+        def reached(trainer: Trainer = trainer) -> bool:
+            return bool(trainer.history) and trainer.history[-1].val_accuracy >= accuracy
 
-        fit = fitting.run(stopped=reached, after_epoch=nothing)
+        fit = trainer.run(stopped=reached, after_epoch=nothing)
         assert fit is not None
-        after = f"on the validation images after {len(fit.history)} epochs, {fit.seconds:.1f} s"
+        after = f"on the validation images after {describe_count(len(fit.history), 'epoch')}, {fit.seconds:.1f} s"
         print(f"seed {seed}: {fit.best.val_accuracy:.2%} {after}", flush=True)
         if reached():
             found.append(fit.seconds)
@@ -118,7 +119,7 @@ def print_recorded(model: TrainableModel, accuracy: float) -> None:
     """Print the minutes that recorded runs took to a validation accuracy."""
     recipe = model.recipes["published"]
     for run in read_runs(LEDGER):
-        is_this = (run.model, run.ablation) == (model.name, "") and read_recipe(run.settings) == recipe
+        is_this = (run.model, run.ablation) == (model.name, "") and recipe_from_settings(run.settings) == recipe
         if is_this and run.val_accuracies:
             minutes = run.minutes_to(accuracy)
             found = f"after {minutes:.1f} of {run.minutes:.1f} minutes" if minutes else "never"

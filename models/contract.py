@@ -8,7 +8,7 @@ FLOAT16_MODEL_FILE = "model.float16.onnx"  # the same model in half precision fo
 MODEL_FILES = {"float32": MODEL_FILE, "int8": INT8_MODEL_FILE, "float16": FLOAT16_MODEL_FILE}
 FAMILIARITY = "familiarity"  # optional graph output, float32 (N,), 0..1
 FAMILIARITY_DECIMALS = 3  # decimal places in responses
-FAMILIAR = 0.05  # images with a lower familiarity are unfamiliar
+FAMILIARITY_THRESHOLD = 0.05  # images with a lower familiarity are unfamiliar
 GOLDEN_FILE = (
     "golden.npz"  # `images`, and `probabilities` (N, K) of PyTorch or, after `requantize`, of the float32 graph
 )

@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from models.contract import FAMILIAR
+from models.contract import FAMILIARITY_THRESHOLD
 
 
 class Prediction(NamedTuple):
@@ -17,4 +17,4 @@ class Prediction(NamedTuple):
 
         None if the model has no such output.
         """
-        return None if self.familiarity is None else self.familiarity >= FAMILIAR
+        return None if self.familiarity is None else self.familiarity >= FAMILIARITY_THRESHOLD

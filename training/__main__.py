@@ -11,14 +11,15 @@ from typing import NoReturn
 
 from training.cli.filters import add_filters
 from training.cli.interruption import Interruption
-from training.cli.options import Commands, Models, add_command, add_data_dir, add_run_options, seed, share
+from training.cli.options import Commands, Models, add_command, add_data_dir, add_run_options, fraction, seed
 from training.cli.study import add_study
 from training.device import choose_device, keep_freed_memory
 from training.errors import TrainingError
 from training.pipeline.experiments import Report, ablate, rewrite_card, train_seeds
 from training.pipeline.requantization import requantize
-from training.pipeline.retraining import Published, Retraining, retrain
-from training.provenance import MODELS_DIR
+from training.pipeline.retraining import RetrainingOptions, RetrainingResult, retrain
+from training.plurals import describe_count
+from training.provenance import LEDGER, MODELS_DIR
 from training.recipes.zoo import DEFAULT_RECIPE, ZOO, TrainableModel
 from training.reporting.ledger import Run
 
@@ -34,10 +35,23 @@ already in this file are skipped. Ctrl-C ends the command; run it again to conti
 """
 
 
-def main(arguments: Sequence[str] | None = None, *, models: Models = ZOO) -> int:
-    """Run a command on one of ``models`` and return the exit code."""
+def main(
+    arguments: Sequence[str] | None = None,
+    *,
+    models: Models = ZOO,
+    models_dir: Path = MODELS_DIR,
+    ledger: Path = LEDGER,
+) -> int:
+    """Run a command and return the exit code.
+
+    Args:
+        arguments: of the command line; None for those of the process.
+        models: that the commands can train, by name.
+        models_dir: folder of the published versions.
+        ledger: of the training runs.
+    """
     parser = make_parser(models)
-    options = parser.parse_args(arguments)
+    options = parser.parse_args(arguments, argparse.Namespace(models_dir=models_dir, ledger=ledger))
     keep_freed_memory()
     try:
         return int(options.run(parser, options))
@@ -76,7 +90,9 @@ def _add_retrain(commands: Commands, models: Models) -> None:
     add_run_options(add, models)
     add("--seed", type=seed, default=0, help="seed of initialization, image order and augmentation (default 0)")
     add("--out", type=Path, help="folder to publish to (default models/, which accepts only the recipe published)")
-    add("--min-accuracy", type=share, metavar="0..1", help="test accuracy required to publish (default: the model's)")
+    add(
+        "--min-accuracy", type=fraction, metavar="0..1", help="test accuracy required to publish (default: the model's)"
+    )
     add("--resume", action="store_true", help="continue an interrupted run with the same settings")
 
 
@@ -133,46 +149,50 @@ def _add_requantize(commands: Commands, models: Models) -> None:
 
 
 def _retrain(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
-    out = options.out or MODELS_DIR
-    retraining = _make_retraining(parser, options)
-    if out.resolve() == MODELS_DIR and options.recipe != DEFAULT_RECIPE:
+    out = options.out or options.models_dir
+    run_options = _make_retraining_options(parser, options)
+    if out.resolve() == options.models_dir.resolve() and options.recipe != DEFAULT_RECIPE:
         parser.error(f"--recipe {options.recipe}: --out is required; models/ accepts only the recipe {DEFAULT_RECIPE}")
-    floor = options.min_accuracy
-    retraining = replace(
-        retraining,
+    min_accuracy = run_options.model.min_accuracy[options.recipe]
+    run_options = replace(
+        run_options,
         seed=options.seed,
         out=out,
         resume=options.resume,
-        min_accuracy=retraining.model.min_accuracy[options.recipe] if floor is None else floor,
+        min_accuracy=min_accuracy if options.min_accuracy is None else options.min_accuracy,
     )
     try:
         with Interruption() as interruption:
             print(
-                f"training {retraining.model.name} with recipe {retraining.recipe_name} on {retraining.device}",
+                f"training {run_options.model.name} with recipe {run_options.recipe_name} on {run_options.device}",
                 file=sys.stderr,
             )
-            published = retrain(retraining, stopped=lambda: interruption.requested)
+            result = retrain(run_options, stopped=lambda: interruption.requested)
     except KeyboardInterrupt:
-        path = retraining.checkpoint_path
+        path = run_options.checkpoint_path
         kept = f"checkpoint kept at {path}" if path.exists() else "no checkpoint kept"
         print(f"interrupted: nothing published; {kept}", file=sys.stderr)
         return 130
-    stopped = " (best epoch so far; stopped by Ctrl-C)" if published.fit.stopped else ""
-    print(f"published {published.folder}{stopped}: {_describe(published.run)}")
+    stopped = " (best epoch so far; stopped by Ctrl-C)" if result.fit.stopped else ""
+    print(f"published {result.folder}{stopped}: {_describe(result.run)}")
     return 0
 
 
 def _train_seeds(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
-    return _experiment(lambda report: train_seeds(_make_retraining(parser, options), options.seeds, report=report))
+    return _experiment(
+        lambda report: train_seeds(_make_retraining_options(parser, options), options.seeds, report=report)
+    )
 
 
 def _ablate(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
-    return _experiment(lambda report: ablate(_make_retraining(parser, options), epochs=options.epochs, report=report))
+    return _experiment(
+        lambda report: ablate(_make_retraining_options(parser, options), epochs=options.epochs, report=report)
+    )
 
 
 def _experiment(run: Callable[[Report], None]) -> int:
-    def report(name: str, published: Published | None) -> None:
-        print(f"{name}: {_describe(published.run) if published else 'skipped, already in docs/runs.jsonl'}", flush=True)
+    def report(name: str, result: RetrainingResult | None) -> None:
+        print(f"{name}: {_describe(result.run) if result else 'skipped, already in docs/runs.jsonl'}", flush=True)
 
     try:
         run(report)
@@ -183,13 +203,16 @@ def _experiment(run: Callable[[Report], None]) -> int:
 
 
 def _card(_parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
-    print(f"wrote {rewrite_card(options.models[options.model], options.data_dir) / 'README.md'} and its plots")
+    model = options.models[options.model]
+    version = rewrite_card(model, options.data_dir, models_dir=options.models_dir, ledger=options.ledger)
+    print(f"wrote {version / 'README.md'} and its plots")
     return 0
 
 
 def _requantize(_parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
-    published = requantize(options.models[options.model], options.data_dir)
-    print(f"published {published.folder}: {_describe(published.run)}")
+    model = options.models[options.model]
+    result = requantize(model, options.data_dir, models_dir=options.models_dir, ledger=options.ledger)
+    print(f"published {result.folder}: {_describe(result.run)}")
     return 0
 
 
@@ -197,28 +220,30 @@ def _describe(run: Run) -> str:
     test, int8 = run.test, run.int8
     int8_accuracy = f"; int8 accuracy {int8.accuracy:.2%}" if int8 else ""
     return (
-        f"accuracy {test.accuracy:.2%}, nll {test.nll:.4f}, ece {test.ece:.2%} on {test.num_images:,} test images"
-        f"{int8_accuracy}"
+        f"accuracy {test.accuracy:.2%}, nll {test.nll:.4f}, ece {test.ece:.2%} on "
+        f"{describe_count(test.num_images, 'test image')}{int8_accuracy}"
     )
 
 
-def _make_retraining(parser: argparse.ArgumentParser, options: argparse.Namespace) -> Retraining:
+def _make_retraining_options(parser: argparse.ArgumentParser, options: argparse.Namespace) -> RetrainingOptions:
     """Create the settings common to all runs; the caller sets the others."""
     model: TrainableModel = options.models[options.model]
     if options.recipe not in model.recipes:
         parser.error(f"--recipe: {model.name} has {', '.join(model.recipes)}; got {options.recipe!r}")
     recipe = model.recipes[options.recipe]
-    return Retraining(
+    return RetrainingOptions(
         model=model,
         recipe_name=options.recipe,
         recipe=replace(recipe, epochs=options.epochs or recipe.epochs),
         seed=0,
         device=choose_device(options.device),
         data_dir=options.data_dir,
-        out=MODELS_DIR,
+        out=options.models_dir,
         checkpoint_dir=options.checkpoint_dir,
         resume=False,
         min_accuracy=0.0,
+        models_dir=options.models_dir,
+        ledger=options.ledger,
     )
 
 

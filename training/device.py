@@ -11,6 +11,7 @@ import torch
 
 from models.hardware import available_cores, describe_processor
 from training.errors import TrainingError
+from training.plurals import describe_count
 
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # of mallopt(3)
 
@@ -33,7 +34,7 @@ def choose_device(choice: DeviceChoice) -> torch.device:
     return torch.device("cuda" if available and choice != "cpu" else "cpu")
 
 
-def has_bfloat16(device: torch.device) -> bool:
+def supports_bfloat16(device: torch.device) -> bool:
     """Tell whether the hardware multiplies bfloat16.
 
     Emulated bfloat16 is slower than float32.
@@ -45,7 +46,7 @@ def has_bfloat16(device: torch.device) -> bool:
 
 def mixed_precision(device: torch.device, *, enabled: bool = True) -> AbstractContextManager[None]:
     """Compute convolutions and matrix products in bfloat16 if supported."""
-    return torch.autocast(device.type, torch.bfloat16, enabled=enabled and has_bfloat16(device))
+    return torch.autocast(device.type, torch.bfloat16, enabled=enabled and supports_bfloat16(device))
 
 
 def keep_freed_memory() -> None:
@@ -68,7 +69,7 @@ def half_of_threads() -> int:
 
 
 @contextmanager
-def threads(count: int) -> Iterator[None]:
+def limit_threads(count: int) -> Iterator[None]:
     """Limit torch to ``count`` threads within the block."""
     before = torch.get_num_threads()
     torch.set_num_threads(count)
@@ -82,4 +83,4 @@ def describe_hardware(device: torch.device) -> str:
     """Return the name of the GPU, or the core count and name of the processor."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    return f"{available_cores()} cores of {describe_processor()}"
+    return f"{describe_count(available_cores(), 'core')} of {describe_processor()}"

@@ -47,8 +47,8 @@ def accuracy(probabilities: NDArray[np.floating], labels: NDArray[np.integer]) -
 
 def negative_log_likelihood(probabilities: NDArray[np.floating], labels: NDArray[np.integer]) -> float:
     """Return the mean of -log p(label), in nats; p >= the smallest normal float32."""
-    of_labels = probabilities[np.arange(len(labels)), labels].astype(np.float64)
-    return float(-np.log(np.maximum(of_labels, np.finfo(np.float32).tiny)).mean())
+    label_probabilities = probabilities[np.arange(len(labels)), labels].astype(np.float64)
+    return float(-np.log(np.maximum(label_probabilities, np.finfo(np.float32).tiny)).mean())
 
 
 def expected_calibration_error(probabilities: NDArray[np.floating], labels: NDArray[np.integer]) -> float:

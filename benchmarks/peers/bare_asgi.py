@@ -1,7 +1,7 @@
 """Baseline: a bare ASGI handler that decodes, batches, predicts and responds.
 
-It has no limits, error handling, metrics or multipart forms: the lowest practical cost. Run by uvicorn with uvloop and
-httptools.
+It has no limits, error handling, metrics or multipart forms. Its CPU time is the lowest practical one. uvicorn runs it
+with uvloop and httptools.
 """
 
 import asyncio
@@ -24,16 +24,16 @@ async def app(
 ) -> None:
     """Respond with a prediction, or with `{}` to a request without a body."""
     if scope["type"] == "lifespan":
-        await answer_lifespan(receive, send)
+        await handle_lifespan(receive, send)
         return
     body, more = b"", True
     while more:
         message = await receive()
         body, more = body + message.get("body", b""), message.get("more_body", False)
-    answer = model.answer_json(await classify(model.decode(body))) if body else b"{}"
-    headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(answer))]
+    content = model.render_json(await classify(model.decode(body))) if body else b"{}"
+    headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(content))]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
-    await send({"type": "http.response.body", "body": answer})
+    await send({"type": "http.response.body", "body": content})
 
 
 def classify(image: NDArray[np.uint8]) -> "asyncio.Future[NDArray[np.float32]]":
@@ -56,7 +56,7 @@ def run_queue() -> None:
                 done.set_result(row)
 
 
-async def answer_lifespan(
+async def handle_lifespan(
     receive: Callable[[], Awaitable[Any]], send: Callable[[dict[str, Any]], Awaitable[None]]
 ) -> None:
     """Complete the ASGI lifespan events."""

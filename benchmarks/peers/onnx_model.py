@@ -42,16 +42,16 @@ class OnnxModel:
         probabilities: NDArray[np.float32] = self.session.run(["probabilities"], {"images": images})[0]
         return probabilities
 
-    def answer(self, probabilities: NDArray[np.float32]) -> dict[str, object]:
+    def render(self, probabilities: NDArray[np.float32]) -> dict[str, object]:
         """Return the response for one image's probabilities, (K,)."""
         values = probabilities.tolist()
         confidence = max(values)
         label = self.labels[values.index(confidence)]
         return {"label": label, "confidence": confidence, "probabilities": dict(zip(self.labels, values, strict=True))}
 
-    def answer_json(self, probabilities: NDArray[np.float32]) -> bytes:
-        """Return the response of :meth:`answer` as JSON."""
-        return orjson.dumps(self.answer(probabilities))
+    def render_json(self, probabilities: NDArray[np.float32]) -> bytes:
+        """Return the response of :meth:`render` as JSON."""
+        return orjson.dumps(self.render(probabilities))
 
 
 def load_model() -> OnnxModel:

@@ -16,4 +16,4 @@ class TypedClassifier:
     @bentoml.api
     def classify(self, image: Image) -> dict[str, object]:
         """Classify one image."""
-        return self.model.answer(self.model.run(self.model.prepare(image)[None])[0])
+        return self.model.render(self.model.run(self.model.prepare(image)[None])[0])

@@ -18,4 +18,4 @@ class BatchableClassifier:
     def classify(self, images: list[Image]) -> list[dict[str, object]]:
         """Classify a batch."""
         batch = np.stack([self.model.prepare(image) for image in images])
-        return [self.model.answer(row) for row in self.model.run(batch)]
+        return [self.model.render(row) for row in self.model.run(batch)]

@@ -17,4 +17,4 @@ async def ready() -> str:
 @app.post("/classify")
 async def classify(image: UploadFile) -> dict[str, object]:
     """Classify one image."""
-    return model.answer(model.run(model.decode(await image.read())[None])[0])
+    return model.render(model.run(model.decode(await image.read())[None])[0])

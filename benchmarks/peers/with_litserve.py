@@ -18,7 +18,7 @@ class ClassifierAPI(litserve.LitAPI):
         self.model = load_model()
 
     def decode_request(self, request: Request) -> NDArray[np.uint8]:
-        """Decode the upload; LitServe has parsed the form already."""
+        """Decode the upload, whose form LitServe has parsed."""
         return self.model.decode(request["image"].file.read())
 
     def predict(self, x: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -31,7 +31,7 @@ class ClassifierAPI(litserve.LitAPI):
 
     def encode_response(self, output: NDArray[np.float32]) -> dict[str, object]:
         """Build the response of one request."""
-        return self.model.answer(output)
+        return self.model.render(output)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-from models.contract import FAMILIAR
+from models.contract import FAMILIARITY_THRESHOLD
 from service import problems as p
 from service.settings import API_VERSION, MAX_IMAGES, MIB, Settings
 
@@ -38,7 +38,7 @@ _FAMILIARITY: Json = {
         "maximum": 1,
         "description": "the share of validation images whose in-distribution score is no higher than this image's",
     },
-    "familiar": {"type": "boolean", "description": f"whether `familiarity` is at least {FAMILIAR}"},
+    "familiar": {"type": "boolean", "description": f"whether `familiarity` is at least {FAMILIARITY_THRESHOLD}"},
 }
 _SUMMARY: Json = {
     "name": {"type": "string"},

@@ -82,7 +82,7 @@ def _summary(name: str, models: ModelRepository) -> dict[str, Any]:
 
 def _describe(model: ServedModel) -> dict[str, Any]:
     outputs = {"probabilities": {"dtype": "float32", "shape": ["batch", len(model.card.class_names)]}}
-    if model.classifier.tells_familiarity:
+    if model.classifier.has_familiarity:
         outputs[FAMILIARITY] = {"dtype": "float32", "shape": ["batch"]}
     return model.card.to_dict() | {
         "device": model.classifier.device,

@@ -30,7 +30,7 @@ def render_infer(
     tensors: dict[str, NDArray[np.float32]] = {
         PROBABILITIES: np.array([prediction.probabilities for prediction in predictions], np.float32)
     }
-    if model.classifier.tells_familiarity:
+    if model.classifier.has_familiarity:
         tensors[FAMILIARITY] = np.array([prediction.familiarity for prediction in predictions], np.float32)
     if len(request.outputs) > len(tensors):
         raise BadRequest(f"outputs: {len(request.outputs)} requested, the model has {len(tensors)}")

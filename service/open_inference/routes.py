@@ -55,7 +55,7 @@ def _state(name: str, value: bool) -> Response:
 
 def _describe(model: ServedModel, versions: list[str]) -> dict[str, Any]:
     outputs = [{"name": PROBABILITIES, "datatype": OUTPUT_TYPE, "shape": [-1, len(model.card.class_names)]}]
-    if model.classifier.tells_familiarity:
+    if model.classifier.has_familiarity:
         outputs.append({"name": FAMILIARITY, "datatype": OUTPUT_TYPE, "shape": [-1]})
     return {
         "name": model.card.name,

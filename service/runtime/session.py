@@ -54,8 +54,8 @@ class OnnxClassifier:
                 "(`uv run --extra cuda bentoml serve`) and check that `nvidia-smi` shows the GPU"
             )
         self.image_shape = self._read_image_shape()
-        self.tells_familiarity = FAMILIARITY in {output.name for output in self._session.get_outputs()}
-        self._outputs = ["probabilities", FAMILIARITY] if self.tells_familiarity else ["probabilities"]
+        self.has_familiarity = FAMILIARITY in {output.name for output in self._session.get_outputs()}
+        self._outputs = ["probabilities", FAMILIARITY] if self.has_familiarity else ["probabilities"]
         self._gpu_sessions: BatchSessions | None = None
         if self.device == "cuda":
             self._gpu_sessions = BatchSessions(
@@ -66,7 +66,7 @@ class OnnxClassifier:
         """Return one prediction per image: (N, ...) uint8 -> N predictions."""
         outputs = self._run(images)
         probabilities = outputs[0].tolist()
-        if not self.tells_familiarity:
+        if not self.has_familiarity:
             return [Prediction(row) for row in probabilities]
         return [
             Prediction(row, round(value, FAMILIARITY_DECIMALS))

@@ -12,7 +12,7 @@ import pytest
 from support.paths import ROOT
 
 from models.contract import INT8_MODEL_FILE, MODEL_FILE
-from training.evaluation.robustness import read_robustness
+from training.evaluation.robustness.measurement import read_robustness
 from training.export.onnx_file import predict_onnx
 from training.metrics import measure
 from training.recipes.zoo import ZOO

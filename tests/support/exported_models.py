@@ -39,6 +39,7 @@ def publish_tiny_model(
     seed=0,
     classifier=None,
     min_accuracy=0.0,
+    max_accuracy_loss=1.0,
     calibration=None,
     describe=lambda _staged: None,
 ):
@@ -70,11 +71,12 @@ def publish_tiny_model(
             classifier,
             test=test,
             min_accuracy=min_accuracy,
+            max_accuracy_loss=max_accuracy_loss,
             make_card=make_card,
             calibration=calibration,
         )
         describe(staged)
-    return staged.published
+    return staged.published_folder
 
 
 class Drifting(nn.Module):

@@ -2,9 +2,9 @@
 
 from training.recipes.recipe import Recipe
 
-QUICK = Recipe(epochs=6, batch_size=32, lr=1e-3)
+SHORT_RECIPE = Recipe(epochs=6, batch_size=32, lr=1e-3)
 
 
-def run(fitting, *, epochs=None, after_epoch=lambda: None):
+def run(trainer, *, epochs=None, after_epoch=lambda: None):
     """Run all epochs, or stop after ``epochs``."""
-    return fitting.run(stopped=lambda: epochs is not None and len(fitting.history) >= epochs, after_epoch=after_epoch)
+    return trainer.run(stopped=lambda: epochs is not None and len(trainer.history) >= epochs, after_epoch=after_epoch)

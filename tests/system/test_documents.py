@@ -12,7 +12,6 @@ import subprocess
 import sys
 
 import pytest
-from playwright._impl._driver import compute_driver_executable
 from support.paths import ROOT
 from support.served import environment, serve
 from support.tools import needs, playwright_node
@@ -125,7 +124,7 @@ def test_a_command_for_experiments_is_one(script):
 @needs("wrk", "h2load")
 @pytest.mark.parametrize("script", blocks("bench", "sh"))
 def test_a_benchmark_prints_its_table(script):
-    assert "| errors at 16 connections | 0 |" in run(
+    assert "| errors from 16 connections | 0 |" in run(
         f"{script.strip()} --only errors --seconds 1 --repeats 1", env=environment()
     )
 

@@ -1,6 +1,5 @@
 """Tests of int8 files on processors without VNNI, emulated by QEMU."""
 
-import sys
 from dataclasses import replace
 
 import numpy as np
@@ -16,10 +15,11 @@ from torch import nn
 from benchmarks import processors
 from benchmarks.processors import QEMU, EmulatorError, emulate, find_graphs
 from models.contract import INT8_GOLDEN_FILE, INT8_GOLDEN_TOLERANCE, INT8_MODEL_FILE
+from service.runtime.golden_check import golden_difference
 from service.runtime.session import OnnxClassifier
 from training.evaluation.gate import write_golden
 from training.export.onnx_file import ExportError, write_card
-from training.export.quantization import _Batches, check_weight_range, quantize
+from training.export.quantization import CalibrationBatches, check_weight_range, quantize
 from training.networks.architectures import PixelNormalizer
 from training.reporting.report import read_card
 
@@ -54,7 +54,7 @@ def saturating(tmp_path):
     classifier.network = nn.Sequential(PixelNormalizer([0.0], [255.0]), nn.Flatten(), linear)
     folder = publish_tiny_model(tmp_path, classifier=classifier)
     path = folder / INT8_MODEL_FILE
-    calibration = _Batches(np.concatenate([random_split(count=64).images.numpy(), BRIGHT.numpy()]))
+    calibration = CalibrationBatches(np.concatenate([random_split(count=64).images.numpy(), BRIGHT.numpy()]))
     quantize_static(
         folder / "model.onnx",
         path,
@@ -101,12 +101,11 @@ def test_all_golden_images_pass_on_this_processor():
         path = find_graphs(name)["int8"]
         with np.load(path.with_name(INT8_GOLDEN_FILE)) as golden:
             assert len(golden["images"]) == 256
-        assert OnnxClassifier(path, device="cpu", threads=2).golden_difference() <= INT8_GOLDEN_TOLERANCE
+        assert golden_difference(OnnxClassifier(path, device="cpu", threads=2)) <= INT8_GOLDEN_TOLERANCE
 
 
-def test_benchmark_prints_every_file(monkeypatch, capsys):
-    monkeypatch.setattr(sys, "argv", ["processors", "--models", "mnist", "--data-dir", "tests/data"])
-    assert processors.main() == 0
+def test_benchmark_prints_every_file(capsys):
+    assert processors.main(["--models", "mnist", "--data-dir", "tests/data"]) == 0
     rows = [line for line in capsys.readouterr().out.splitlines() if line.startswith("| mnist/")]
     assert [row.split("|")[1].strip().rsplit("/", 1)[1] for row in rows] == ["model.onnx", "model.int8.onnx"]
 

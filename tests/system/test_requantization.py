@@ -6,7 +6,7 @@ import numpy as np
 import onnx
 import pytest
 from support.paths import DATA
-from support.retraining import ask, read_card
+from support.retraining import make_retraining_options, read_card
 
 from models.contract import FAMILIARITY
 from training.evaluation.gate import GateError
@@ -14,18 +14,18 @@ from training.export.quantization import check_weight_range
 from training.pipeline.requantization import requantize
 from training.pipeline.retraining import retrain
 from training.recipes.zoo import MNIST
-from training.reporting.ledger import NotPublishedError, append_run, read_runs
+from training.reporting.ledger import NotPublishedError, read_runs
+
+MODEL = replace(MNIST, max_accuracy_loss=1.0)  # 60 images are too few for this gate
 
 
 @pytest.fixture
-def requantized(tmp_path, monkeypatch):
+def requantized(tmp_path):
     """Publish and requantize a model; return both folders and the ledger."""
-    monkeypatch.setattr("training.evaluation.gate.MAX_LOSS", 1.0)  # 60 images are too few for this gate
-    ledger = tmp_path / "runs.jsonl"
-    published = retrain(ask(tmp_path, epochs=1), stopped=lambda: False)
-    append_run(ledger, published.run)
-    second = requantize(MNIST, DATA, models_dir=tmp_path / "models", ledger=ledger)
-    return published.folder, second.folder, ledger
+    options = make_retraining_options(tmp_path, model=MODEL, epochs=1)
+    first = retrain(options, stopped=lambda: False)
+    second = requantize(MODEL, DATA, models_dir=options.models_dir, ledger=options.ledger)
+    return first.folder, second.folder, options.ledger
 
 
 def weights(folder):

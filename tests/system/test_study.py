@@ -14,10 +14,9 @@ from support.paths import DATA, ROOT
 
 from training.__main__ import main
 from training.data.augmentation import Augmentation
-from training.study import runs as module
 from training.study.questions import QUESTIONS
-from training.study.report import combinations, render_table, select, write_study
-from training.study.runs import Study, StudyRun, read_runs, write_runs
+from training.study.report import combinations, render_table, select, write_if_complete, write_study
+from training.study.runs import Study, StudyRun, queue_again, read_runs, requeue_failed, run_worker, write_runs
 
 SMALL = replace(QUESTIONS["mlp"], grid={"lr": [1e-3], "batch_size": [32], "drop_rate": [0.3], "seed": [0, 1]})
 
@@ -61,54 +60,59 @@ def small_study(storage, epochs=1):
     return Study(question=SMALL, storage=storage, data_dir=DATA, device=torch.device("cpu"), epochs=epochs)
 
 
+def suggest(trial):
+    return {name: trial.suggest_categorical(name, values) for name, values in SMALL.grid.items()}
+
+
 def claim(trials):
     """Claim a combination as a worker does, and return its settings."""
-    trial = trials.ask()
-    return {name: module._suggest(SMALL, trial, name) for name in SMALL.grid}
+    return suggest(trials.ask())
 
 
 def test_runs_are_reproducible_per_combination(tmp_path):
     found = []
     for name in ("first", "second"):
         study = small_study(tmp_path / name, epochs=2)
-        module._run_worker(study, 1, datetime.now())
-        found.append([[epoch["val_loss"] for epoch in run.history] for run in study.finished(study.open())])
+        run_worker(study, datetime.now(), jobs=1)
+        found.append([[epoch["val_loss"] for epoch in run.history] for run in study.complete_runs(study.open())])
     assert found[0] == found[1]
     assert found[0][0] != found[0][1]
 
 
 @pytest.mark.parametrize("error", [ValueError, optuna.TrialPruned])
-def test_failed_or_pruned_run_is_queued_again(tmp_path, error):
+@pytest.mark.parametrize("count", [1, 2])
+def test_failed_or_pruned_run_is_queued_again(tmp_path, error, count):
     def end(trial):
-        for name in SMALL.grid:
-            module._suggest(SMALL, trial, name)
+        suggest(trial)
         raise error
 
     study = small_study(tmp_path / "study.journal")
-    study.open().optimize(end, n_trials=2, catch=ValueError)
-    module._requeue_failed(study.open())
-    module._run_worker(study, 1, datetime.now())
-    assert len(study.finished(study.open())) == 2
+    study.open().optimize(end, n_trials=count, catch=ValueError)
+    for _ in range(2):  # the second call finds the queued runs
+        requeue_failed(study.open())
+    assert len(study.open().get_trials(states=(TrialState.WAITING,))) == count
+    run_worker(study, datetime.now(), jobs=1)
+    assert len(study.complete_runs(study.open())) == 2
 
 
 def test_worker_skips_running_and_retries_abandoned_runs(tmp_path):
     study, started = small_study(tmp_path / "study.journal"), datetime.now()
     claimed = claim(study.open())
-    module._run_worker(study, 1, started)
-    (run,) = study.finished(study.open())
+    run_worker(study, started, jobs=1)
+    (run,) = study.complete_runs(study.open())
     assert run.seed != claimed["seed"]
-    module._run_worker(study, 1, datetime.now())  # a later command retries the unfinished run
-    assert len(study.finished(study.open())) == 2
+    run_worker(study, datetime.now(), jobs=1)  # a later command retries the unfinished run
+    assert len(study.complete_runs(study.open())) == 2
     assert len(study.open().get_trials()) == 3
 
 
 def test_storage_separates_studies_of_different_epochs(tmp_path):
     short, longer = small_study(tmp_path / "study.journal"), small_study(tmp_path / "study.journal", epochs=2)
-    module._run_worker(short, 1, datetime.now())
-    assert longer.finished(longer.open()) == []
-    module._run_worker(longer, 1, datetime.now())
-    assert [len(run.history) for run in longer.finished(longer.open())] == [2, 2]
-    assert [len(run.history) for run in short.finished(short.open())] == [1, 1]
+    run_worker(short, datetime.now(), jobs=1)
+    assert longer.complete_runs(longer.open()) == []
+    run_worker(longer, datetime.now(), jobs=1)
+    assert [len(run.history) for run in longer.complete_runs(longer.open())] == [2, 2]
+    assert [len(run.history) for run in short.complete_runs(short.open())] == [1, 1]
 
 
 def test_epochs_needs_out(capsys):
@@ -117,24 +121,17 @@ def test_epochs_needs_out(capsys):
     assert "--epochs: --out is required" in capsys.readouterr().err
 
 
-def test_no_report_is_written_while_runs_are_missing(tmp_path, capsys, monkeypatch):
-    study = small_study(tmp_path / "study.journal")
-    monkeypatch.setattr("training.cli.study.QUESTIONS", {"mlp": SMALL})
-    monkeypatch.setattr("training.study.runs.run_study", lambda study, *, jobs: study.finished(study.open()))
-    claim(study.open())
-    module._run_worker(study, 1, datetime(2000, 1, 1))
-    arguments = ["study", "--epochs", "1", "--device", "cpu", "--data-dir", str(DATA), "--out", str(tmp_path / "out")]
-    assert main([*arguments, "--storage", str(tmp_path / "study.journal")]) == 0
-    assert "1 of 2 runs are done" in capsys.readouterr().out
+def test_no_report_is_written_while_runs_are_missing(tmp_path):
+    study, runs = small_study(tmp_path / "study.journal"), [example_run({}, 0)]
+    assert write_if_complete(tmp_path / "out", study, runs).startswith("1 of 2 runs are complete")
     assert not (tmp_path / "out").exists()
 
 
 def test_second_trial_of_a_running_combination_is_pruned(tmp_path):
     study, started = small_study(tmp_path / "study.journal"), datetime.now()
     claimed = claim(study.open())
-    attributes = {**study.open().get_trials()[0].system_attrs, "fixed_params": claimed}
-    study.open().add_trial(optuna.trial.create_trial(state=TrialState.WAITING, system_attrs=attributes))
-    module._run_worker(study, 1, started)
+    queue_again(study.open(), study.open().get_trials()[0])
+    run_worker(study, started, jobs=1)
     states = [trial.state for trial in study.open().get_trials() if trial.params == claimed]
     assert states == [TrialState.RUNNING, TrialState.PRUNED]
 

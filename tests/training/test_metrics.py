@@ -92,9 +92,11 @@ def test_floor_corrects_label_smoothing():
     assert calibration.floor == pytest.approx(0.02, abs=0.003)
     assert calibration.temperature == pytest.approx(1, abs=0.05)
     assert (calibration(logits) - truth).abs().max() < 0.05
-    alone = fit_calibration(logits, labels, smoothed=False)
-    nll_alone, nll = (negative_log_likelihood(fit(logits).numpy(), labels.numpy()) for fit in (alone, calibration))
-    assert nll < nll_alone - 0.01
+    without_floor = fit_calibration(logits, labels, smoothed=False)
+    nll_without_floor, nll = (
+        negative_log_likelihood(fit(logits).numpy(), labels.numpy()) for fit in (without_floor, calibration)
+    )
+    assert nll < nll_without_floor - 0.01
 
 
 def test_floor_is_0_without_label_smoothing():

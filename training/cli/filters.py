@@ -5,7 +5,7 @@ from pathlib import Path
 
 from models.contract import MODEL_FILE, newest_version
 from training.cli.options import Commands, Models, add_command, add_data_dir
-from training.provenance import MODELS_DIR, REPOSITORY
+from training.provenance import REPOSITORY
 from training.reporting.ledger import NotPublishedError
 from training.study.filters import draw_feature_maps, draw_filters, read_filters
 
@@ -29,9 +29,9 @@ def add_filters(commands: Commands, models: Models) -> None:
 
 def _draw(_parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
     model = options.models[options.model]
-    version = newest_version(MODELS_DIR / model.name)
+    version = newest_version(options.models_dir / model.name)
     if version is None:
-        raise NotPublishedError(f"no version in {MODELS_DIR / model.name}; run `retrain` first")
+        raise NotPublishedError(f"no version in {options.models_dir / model.name}; run `retrain` first")
     graph, test = version / MODEL_FILE, model.load(options.data_dir).test
     filters = read_filters(graph)
     options.out.mkdir(parents=True, exist_ok=True)

@@ -66,7 +66,7 @@ def whole_number(low: int, high: int) -> Callable[[str], int]:
 seed = whole_number(0, MAX_SEED)
 
 
-def share(text: str) -> float:
+def fraction(text: str) -> float:
     """Parse a number from 0 to 1."""
     try:
         number = float(text)

@@ -17,7 +17,7 @@ def add_study(commands: Commands) -> None:
         help="train every combination of some settings, with several seeds, and plot the results",
         description="Train every combination of some settings with three seeds each (training/study/questions.py), and "
         "plot the results.\nCtrl-C ends the command; run it again to continue.\n\n"
-        + "\n".join(f"{question.name}: {question.asks}" for question in QUESTIONS.values()),
+        + "\n".join(f"{question.name}: {question.description}" for question in QUESTIONS.values()),
     )
     parser.set_defaults(run=_study)
     add = parser.add_argument
@@ -30,8 +30,8 @@ def add_study(commands: Commands) -> None:
 
 
 def _study(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
-    from training.study.report import RUNS_FILE, write_study  # noqa: PLC0415
-    from training.study.runs import Study, run_study, write_runs  # noqa: PLC0415  # Optuna takes a second to load
+    from training.study.report import write_if_complete  # noqa: PLC0415
+    from training.study.runs import Study, run_study  # noqa: PLC0415  # Optuna takes a second to load
 
     question, device = QUESTIONS[options.model], choose_device(options.device)
     if options.epochs and not options.out:
@@ -40,12 +40,5 @@ def _study(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
     study = Study(
         question=question, storage=options.storage, data_dir=options.data_dir, device=device, epochs=options.epochs
     )
-    runs = run_study(study, jobs=options.jobs)
-    if len(runs) < study.size:
-        print(f"{len(runs)} of {study.size} runs are done; other processes train the rest; run again when they end")
-        return 0
-    out.mkdir(parents=True, exist_ok=True)
-    write_runs(out / RUNS_FILE, runs)
-    write_study(out, question, runs)
-    print(f"wrote {len(runs)} runs, their curves and their table to {out}")
+    print(write_if_complete(out, study, run_study(study, jobs=options.jobs)))
     return 0

@@ -55,8 +55,8 @@ def flip_and_shift(images: Tensor, *, mirrored: Tensor, shift: int) -> Tensor:
     n, height, width = images.shape[:3]
     device = images.device
     moves = torch.randint(-shift, shift + 1, (2, n, 1), device=device)
-    rows = _reflect(torch.arange(height, device=device) + moves[0], height)  # (N, H)
-    columns = _reflect(torch.arange(width, device=device) + moves[1], width)  # (N, W)
+    rows = _reflect_index(torch.arange(height, device=device) + moves[0], height)  # (N, H)
+    columns = _reflect_index(torch.arange(width, device=device) + moves[1], width)  # (N, W)
     columns = torch.where(mirrored[:, None], width - 1 - columns, columns)
     return images[torch.arange(n, device=device)[:, None, None], rows[:, :, None], columns[:, None, :]]
 
@@ -67,8 +67,8 @@ def cut_out(images: Tensor, *, size: int) -> Tensor:
     Part of the square may be outside the image.
     """
     n, height, width = images.shape[:3]
-    rows = _within(torch.randint(height, (n, 1), device=images.device), height, size)  # (N, H)
-    columns = _within(torch.randint(width, (n, 1), device=images.device), width, size)  # (N, W)
+    rows = _is_within(torch.randint(height, (n, 1), device=images.device), height, size)  # (N, H)
+    columns = _is_within(torch.randint(width, (n, 1), device=images.device), width, size)  # (N, W)
     square = rows[:, :, None] & columns[:, None, :]  # (N, H, W)
     return images.masked_fill(square if images.ndim == 3 else square[..., None], 128)
 
@@ -115,13 +115,13 @@ def smooth_field(images: Tensor, *, sigma: float = 4.0) -> Tensor:
     Only the principal components are drawn, which is four times as fast; the rest has 0.01 % of the variance.
     """
     n, height, width = images.shape
-    down, across = (_components(size, sigma).to(images.device) for size in (height, width))
+    down, across = (_principal_components(size, sigma).to(images.device) for size in (height, width))
     noise = torch.randn((n, 2, down.shape[1], across.shape[1]), device=images.device)
     return (down @ noise @ across.T).permute(0, 2, 3, 1)
 
 
 @functools.cache
-def _components(size: int, sigma: float) -> Tensor:
+def _principal_components(size: int, sigma: float) -> Tensor:
     """Return a (size, R) matrix from R independent numbers to a smooth vector.
 
     Each value of the vector has unit variance.
@@ -138,10 +138,10 @@ def _uniform(images: Tensor, limit: float) -> Tensor:
     return (torch.rand(len(images), device=images.device) * 2 - 1) * limit
 
 
-def _reflect(index: Tensor, size: int) -> Tensor:
+def _reflect_index(index: Tensor, size: int) -> Tensor:
     return (size - 1) - ((size - 1) - index.abs()).abs()
 
 
-def _within(centre: Tensor, length: int, size: int) -> Tensor:
+def _is_within(centre: Tensor, length: int, size: int) -> Tensor:
     offset = torch.arange(length, device=centre.device) - centre + size // 2
     return (offset >= 0) & (offset < size)

@@ -11,10 +11,11 @@ from torch import Tensor
 from torchvision import datasets
 
 from training.errors import TrainingError
+from training.plurals import describe_count
 
 MNIST_FOLDER, CIFAR10_FOLDER = Path("MNIST", "raw"), Path("cifar-10-batches-py")  # under --data-dir
 VAL_FRACTION = 0.05  # of the training images
-UNREADABLE = (  # raised by torchvision for missing files, failed downloads and corrupt files
+READ_ERRORS = (  # raised by torchvision for missing files, failed downloads and corrupt files
     OSError,
     RuntimeError,
     ValueError,
@@ -77,17 +78,15 @@ class DataSet:
 
 
 class _Cifar10(datasets.CIFAR10):  # type: ignore[misc]  # torchvision is untyped
-    """CIFAR-10 without torchvision's MD5 check, so that samples load too.
+    """CIFAR-10 without torchvision's MD5 check of its files, so that samples load too.
 
     The card records the MD5s.
     """
 
-    def _check_integrity(self) -> bool:
-        folder = Path(self.root, self.base_folder)
-        return all((folder / name).is_file() for name, _ in self.train_list + self.test_list)
-
-    def _load_meta(self) -> None:
-        """Skip the class names, which are in training/recipes/zoo.py."""
+    train_list, test_list = (
+        [(name, None) for name, _ in files] for files in (datasets.CIFAR10.train_list, datasets.CIFAR10.test_list)
+    )
+    meta = datasets.CIFAR10.meta | {"md5": None}
 
 
 def load_mnist(data_dir: Path, *, download: bool = True) -> DataSet:
@@ -119,8 +118,8 @@ def _load(
     dataset: Callable[..., datasets.VisionDataset], data_dir: Path, folder: Path, pattern: str, *, download: bool
 ) -> DataSet:
     try:
-        labelled, test = (_read(dataset(data_dir, train=train, download=download)) for train in (True, False))
-    except UNREADABLE as error:
+        labelled, test = (_to_split(dataset(data_dir, train=train, download=download)) for train in (True, False))
+    except READ_ERRORS as error:
         cause = " ".join(str(error).split()) or type(error).__name__
         raise DataError(
             f"cannot read {folder}: {cause}; set --data-dir to the folder of the data sets, "
@@ -131,9 +130,9 @@ def _load(
     return DataSet(train=train, val=val, test=test, md5s=md5s)
 
 
-def _read(dataset: datasets.VisionDataset) -> Split:
+def _to_split(dataset: datasets.VisionDataset) -> Split:
     images = torch.as_tensor(dataset.data).contiguous()  # torchvision's CIFAR-10 is a view, which is slower
     labels = torch.as_tensor(dataset.targets, dtype=torch.int64)
     if len(images) != len(labels):
-        raise ValueError(f"{len(images)} images and {len(labels)} labels")
+        raise ValueError(f"{describe_count(len(images), 'image')} and {describe_count(len(labels), 'label')}")
     return Split(images=images, labels=labels)

@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from models.preparation.photo import photo
 from models.preparation.preparer import draft_side
-from training.data.datasets import UNREADABLE, DataError, DataSet, Split, split_train_val
+from training.data.datasets import READ_ERRORS, DataError, DataSet, Split, split_train_val
 from training.data.pictures import open_picture
 
 TEST_FRACTION = 0.2
@@ -33,7 +33,7 @@ def load_image_folder(folder: Path, *, class_names: Sequence[str], side: int) ->
     """
     try:
         found = ImageFolder(str(folder), loader=Path)
-    except UNREADABLE as error:
+    except READ_ERRORS as error:
         raise DataError(
             f"cannot read {folder}: {error}; expected a folder for each of {', '.join(class_names)}"
         ) from error
@@ -44,7 +44,7 @@ def load_image_folder(folder: Path, *, class_names: Sequence[str], side: int) ->
         path = Path(name)
         try:
             picture = open_picture(path, draft_side=draft_side("photo", (side, side, 3)))
-        except UNREADABLE as error:
+        except READ_ERRORS as error:
             raise DataError(f"cannot read {path}: {error}; repair or remove it") from error
         images.append(photo(picture, (side, side)))
         digest.update(str(path.relative_to(folder)).encode() + path.read_bytes())

@@ -9,8 +9,7 @@ from models.card import Metrics
 from models.contract import GOLDEN_FILES, golden_tolerance
 from training.errors import TrainingError
 from training.export.onnx_file import predict_onnx
-
-MAX_LOSS = 0.002  # of accuracy on the test split, against float32; 0..1
+from training.plurals import describe_count
 
 
 class GateError(TrainingError):
@@ -36,15 +35,15 @@ def check_golden(path: Path, precision: str = "float32") -> None:
         raise GateError(f"golden images: probabilities differ by {difference:.1e} (limit {tolerance:.0e})")
 
 
-def check_loss(lossy: Metrics, float32: Metrics) -> None:
+def check_loss(lossy: Metrics, float32: Metrics, *, max_loss: float) -> None:
     """Reject a graph of a lower precision that loses too much accuracy.
 
     Raises:
-        GateError: the loss exceeds ``MAX_LOSS``.
+        GateError: the loss exceeds ``max_loss``, 0..1.
     """
     lost = float32.accuracy - lossy.accuracy
-    if lost > MAX_LOSS + 1e-9:  # tolerance for rounding of the difference
-        raise GateError(f"accuracy is {lost:.2%} below float32 (limit {MAX_LOSS:.2%})")
+    if lost > max_loss + 1e-9:  # tolerance for rounding of the difference
+        raise GateError(f"accuracy is {lost:.2%} below float32 (limit {max_loss:.2%})")
 
 
 def check_accuracy(metrics: Metrics, min_accuracy: float) -> None:
@@ -54,7 +53,8 @@ def check_accuracy(metrics: Metrics, min_accuracy: float) -> None:
         GateError: the accuracy is below ``min_accuracy``.
     """
     if metrics.accuracy < min_accuracy:
+        images = describe_count(metrics.num_images, "test image")
         raise GateError(
-            f"accuracy {metrics.accuracy:.2%} on {metrics.num_images:,} test images is below {min_accuracy:.2%}; "
+            f"accuracy {metrics.accuracy:.2%} on {images} is below {min_accuracy:.2%}; "
             "nothing published; train longer, or publish this run with --resume and a lower --min-accuracy"
         )

@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-BOUNDS = (0.05, 20.0)  # if every image is classified correctly, the best temperature would be 0
-RATIO = (math.sqrt(5) - 1) / 2
-FLOORS = [thousandths / 1000 for thousandths in range(100)]  # below 1/K, so that the most likely class is above
-KEPT = 0.01  # minimum fraction of softmax, so that no class becomes impossible and the order is kept
+TEMPERATURE_BOUNDS = (0.05, 20.0)  # if every image is classified correctly, the best temperature would be 0
+INVERSE_GOLDEN_RATIO = (math.sqrt(5) - 1) / 2
+FLOOR_CANDIDATES = [number / 1000 for number in range(100)]  # below 1/K, so that the most likely class is above
+MIN_SOFTMAX_FRACTION = 0.01  # above 0, so that no class becomes impossible and the order is kept
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +30,7 @@ class Calibration:
         softmax = torch.softmax(logits / self.temperature, dim=1)
         if not self.floor:
             return softmax
-        shares = torch.maximum(softmax - self.floor, KEPT * softmax)
+        shares = torch.maximum(softmax - self.floor, MIN_SOFTMAX_FRACTION * softmax)
         return shares / shares.sum(dim=1, keepdim=True)
 
 
@@ -49,10 +49,11 @@ def fit_calibration(logits: Tensor, labels: Tensor, *, smoothed: bool) -> Calibr
         return float(functional.nll_loss(probabilities.clamp_min(1e-300).log(), labels))
 
     def fit(floor: float) -> tuple[float, float, float]:
-        temperature = math.exp(_minimize(lambda logarithm: loss(math.exp(logarithm), floor), *map(math.log, BOUNDS)))
+        low, high = map(math.log, TEMPERATURE_BOUNDS)
+        temperature = math.exp(_minimize(lambda logarithm: loss(math.exp(logarithm), floor), low, high))
         return loss(temperature, floor), temperature, floor
 
-    _loss, temperature, floor = min(fit(floor) for floor in (FLOORS if smoothed else [0.0]))
+    _loss, temperature, floor = min(fit(floor) for floor in (FLOOR_CANDIDATES if smoothed else [0.0]))
     return Calibration(temperature=temperature, floor=floor)
 
 
@@ -62,6 +63,6 @@ def _minimize(function: Callable[[float], float], low: float, high: float) -> fl
     Without a floor, the loss has one minimum: it is convex in the inverse temperature.
     """
     while high - low > 1e-4:
-        left, right = high - RATIO * (high - low), low + RATIO * (high - low)
+        left, right = high - INVERSE_GOLDEN_RATIO * (high - low), low + INVERSE_GOLDEN_RATIO * (high - low)
         low, high = (low, right) if function(left) <= function(right) else (left, high)
     return (low + high) / 2

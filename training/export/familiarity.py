@@ -7,14 +7,14 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from models.contract import FAMILIAR, FAMILIARITY, FAMILIARITY_DECIMALS
+from models.contract import FAMILIARITY, FAMILIARITY_DECIMALS, FAMILIARITY_THRESHOLD
 from training.data.datasets import Split
 from training.export.onnx_file import ExportError, check_onnx, run_onnx
 
 LEVELS = np.concatenate([np.arange(10) / 1000, np.arange(1, 101) / 100])  # values of the output
-TREES = "ai.onnx.ml"  # ONNX domain of the tree operators
+TREE_DOMAIN = "ai.onnx.ml"  # ONNX domain of the tree operators
 _AXIS, _MEANS, _PROJECTIONS = "familiarity_axis", "familiarity_means", "familiarity_reach"
-_EACH, _THRESHOLDS, _STEPS = "familiarity_each", "familiarity_thresholds", "familiarity_steps"
+_ONES, _THRESHOLDS, _STEPS = "familiarity_each", "familiarity_thresholds", "familiarity_steps"
 
 
 def add_familiarity(path: Path, val: Split, *, smoothed: bool) -> None:
@@ -44,13 +44,13 @@ def add_familiarity(path: Path, val: Split, *, smoothed: bool) -> None:
     images, batch = val.images.cpu().numpy(), graph.input[0].type.tensor_type.shape.dim[0].dim_param
     if smoothed:
         _add_projections(model, _find_features(graph, path), images, val.labels.cpu().numpy())
-    scored = _PROJECTIONS if smoothed else "logits"
-    scores = _run(model, scored, images)  # (N, K); the score is the largest
+    score_tensor = _PROJECTIONS if smoothed else "logits"
+    scores = _compute_tensor(model, score_tensor, images)  # (N, K); the score is the largest
     thresholds = np.quantile(scores.max(axis=1), LEVELS[1:]).astype(np.float32)
     if any(node.op_type == "QuantizeLinear" for node in graph.node):
-        _count_by_trees(model, scored, thresholds, scores.shape[1])
+        _count_by_trees(model, score_tensor, thresholds, scores.shape[1])
     else:
-        _count_by_layer(graph, scored, thresholds)
+        _count_by_layer(graph, score_tensor, thresholds)
     graph.output.append(helper.make_tensor_value_info(FAMILIARITY, TensorProto.FLOAT, [batch]))
     onnx.save(model, path)
     check_onnx(path)
@@ -72,30 +72,32 @@ def predict_familiarity(path: Path, images: NDArray[np.uint8]) -> NDArray[np.flo
 
 def share_familiar(values: NDArray[np.float32]) -> float:
     """Return the fraction of values, (N,), that the service calls familiar, 0..1."""
-    return round(float((values.round(FAMILIARITY_DECIMALS) >= FAMILIAR).mean()), 4)
+    return round(float((values.round(FAMILIARITY_DECIMALS) >= FAMILIARITY_THRESHOLD).mean()), 4)
 
 
-def _count_by_layer(graph: onnx.GraphProto, scored: str, thresholds: NDArray[np.float32]) -> None:
+def _count_by_layer(graph: onnx.GraphProto, score_tensor: str, thresholds: NDArray[np.float32]) -> None:
     """Output the level of the highest threshold that the largest score reaches.
 
     This variant runs on any device.
     """
-    _add(graph, _AXIS, np.array([1]))
-    _add(graph, _THRESHOLDS, -thresholds)
-    _add(graph, _EACH, np.ones((1, len(thresholds)), np.float32))
-    _add(graph, _STEPS, np.diff(LEVELS).astype(np.float32))
+    _add_constant(graph, _AXIS, np.array([1]))
+    _add_constant(graph, _THRESHOLDS, -thresholds)
+    _add_constant(graph, _ONES, np.ones((1, len(thresholds)), np.float32))
+    _add_constant(graph, _STEPS, np.diff(LEVELS).astype(np.float32))
     largest, above, reached = (f"{FAMILIARITY}_{part}" for part in ("score", "above", "reached"))
     graph.node.extend(  # 1 if the score reaches a threshold, else 0; the layer and its activation run as one kernel
         [
-            helper.make_node("ReduceMax", [scored, _AXIS], [largest], name=largest, keepdims=1),
-            helper.make_node("Gemm", [largest, _EACH, _THRESHOLDS], [above], name=above),
+            helper.make_node("ReduceMax", [score_tensor, _AXIS], [largest], name=largest, keepdims=1),
+            helper.make_node("Gemm", [largest, _ONES, _THRESHOLDS], [above], name=above),
             helper.make_node("HardSigmoid", [above], [reached], name=reached, alpha=1e6, beta=1.0),
             helper.make_node("MatMul", [reached, _STEPS], [FAMILIARITY], name=FAMILIARITY),
         ]
     )
 
 
-def _count_by_trees(model: onnx.ModelProto, scored: str, thresholds: NDArray[np.float32], num_classes: int) -> None:
+def _count_by_trees(
+    model: onnx.ModelProto, score_tensor: str, thresholds: NDArray[np.float32], num_classes: int
+) -> None:
     """Output the same level with two nodes instead of four, for CPUs only.
 
     The tree operator has no GPU kernel.
@@ -111,10 +113,10 @@ def _count_by_trees(model: onnx.ModelProto, scored: str, thresholds: NDArray[np.
     leaves = [node for node, leaf in zip(nodes, is_leaf, strict=True) if leaf]
     trees = helper.make_node(
         "TreeEnsembleRegressor",
-        [scored],
+        [score_tensor],
         [counted],
         name=counted,
-        domain=TREES,
+        domain=TREE_DOMAIN,
         n_targets=1,
         aggregate_function="MAX",
         nodes_treeids=class_ids,
@@ -129,9 +131,9 @@ def _count_by_trees(model: onnx.ModelProto, scored: str, thresholds: NDArray[np.
         target_ids=[0] * len(leaves),
         target_weights=[float(LEVELS[leaf[2]]) for leaf in leaves],
     )
-    _add(graph, shape, np.array([-1]))
+    _add_constant(graph, shape, np.array([-1]))
     graph.node.extend([trees, helper.make_node("Reshape", [counted, shape], [FAMILIARITY], name=FAMILIARITY)])
-    model.opset_import.append(helper.make_opsetid(TREES, 3))
+    model.opset_import.append(helper.make_opsetid(TREE_DOMAIN, 3))
 
 
 def _bisect(low: int, high: int, first: int = 0) -> list[tuple[int, int, int]]:
@@ -154,7 +156,7 @@ def _add_projections(
 ) -> None:
     """Add a node that projects a tensor on the direction of each class mean."""
     graph = model.graph
-    _add(graph, _MEANS, _class_directions(_run(model, features, images), labels))
+    _add_constant(graph, _MEANS, _class_directions(_compute_tensor(model, features, images), labels))
     graph.node.append(helper.make_node("MatMul", [features, _MEANS], [_PROJECTIONS], name=_PROJECTIONS))
 
 
@@ -172,11 +174,11 @@ def _class_directions(features: NDArray[np.float32], labels: NDArray[np.int64]) 
     return np.asarray(means / np.linalg.norm(means, axis=0), np.float32)
 
 
-def _add(graph: onnx.GraphProto, name: str, values: NDArray[np.generic]) -> None:
+def _add_constant(graph: onnx.GraphProto, name: str, values: NDArray[np.generic]) -> None:
     graph.initializer.append(numpy_helper.from_array(values, name))
 
 
-def _run(model: onnx.ModelProto, tensor: str, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+def _compute_tensor(model: onnx.ModelProto, tensor: str, images: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Compute a tensor of a graph in a copy that has it as an output."""
     copy = onnx.ModelProto()
     copy.CopyFrom(model)

@@ -48,12 +48,12 @@ def discount_strength(network: nn.Module, train: Tensor, val: Tensor, *, discoun
     features before the last layer, so this layer can subtract it from all logits at no cost. Softmax does not change.
 
     Args:
-        network: see strength_parts; is switched to evaluation mode.
+        network: see split_at_first_relu; is switched to evaluation mode.
         train: images for the regression, (N, ...).
         val: other images, for the standard deviations of largest logits and strengths.
         discount: standard deviations of the largest logit to subtract per standard deviation of strength.
     """
-    early, late, last = strength_parts(network)
+    early, late, last = split_at_first_relu(network)
     hidden = predict_logits(early, train)
     strengths = _strength(hidden).double()
     features = functional.pad(predict_logits(late, hidden), (0, 1), value=1.0).double()
@@ -65,7 +65,7 @@ def discount_strength(network: nn.Module, train: Tensor, val: Tensor, *, discoun
     last.bias.sub_(correction[-1])
 
 
-def strength_parts(network: nn.Module) -> tuple[nn.Sequential, nn.Sequential, nn.Linear]:
+def split_at_first_relu(network: nn.Module) -> tuple[nn.Sequential, nn.Sequential, nn.Linear]:
     """Split a network after its first ReLU and before its last layer.
 
     Strength is measured after the ReLU.

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-import onnxruntime as ort
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
@@ -14,10 +13,11 @@ from models.card import ModelCard
 from training.errors import TrainingError
 from training.export.calibration import Calibration
 from training.export.folding import fold_batch_norms
+from training.onnx_session import open_session
 
 PARITY_BATCHES = (1, 2, 3, 7, 64)
 PARITY_TOLERANCE = 1e-5
-BATCH = 256  # largest number of images per run
+BATCH_SIZE = 256  # largest number of images per run
 
 
 class ExportError(TrainingError):
@@ -56,7 +56,7 @@ def export_onnx(classifier: CalibratedClassifier, path: Path, images: Tensor) ->
     images = images.cpu()
     torch.onnx.export(
         fold_batch_norms(classifier),
-        (_cycle(images, 2),),  # an example of one image would fix the batch size to 1
+        (_repeat_images(images, 2),),  # an example of one image would fix the batch size to 1
         path,
         dynamo=True,
         input_names=["images"],
@@ -65,7 +65,7 @@ def export_onnx(classifier: CalibratedClassifier, path: Path, images: Tensor) ->
         external_data=False,
         verbose=False,
     )
-    _remove_traces(path)
+    _remove_stack_traces(path)
     check_onnx(path)
     check_parity(path, classifier, images)
 
@@ -103,7 +103,7 @@ def check_parity(path: Path, classifier: CalibratedClassifier, images: Tensor) -
     """
     session = open_session(path)
     for batch_size in PARITY_BATCHES:
-        batch = _cycle(images, batch_size)
+        batch = _repeat_images(images, batch_size)
         with torch.inference_mode():
             expected = classifier(batch)[0].numpy()
         found = session.run(["probabilities"], {"images": batch.numpy()})[0]
@@ -115,26 +115,23 @@ def check_parity(path: Path, classifier: CalibratedClassifier, images: Tensor) -
             )
 
 
-def predict_onnx(path: Path, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+def predict_onnx(path: Path, images: NDArray[np.uint8], *, batch_size: int = BATCH_SIZE) -> NDArray[np.float32]:
     """Compute the probabilities of N images: (N, ...) uint8 -> (N, K)."""
-    (probabilities,) = run_onnx(path, ["probabilities"], images)
+    (probabilities,) = run_onnx(path, ["probabilities"], images, batch_size=batch_size)
     return probabilities
 
 
-def run_onnx(model: Path | bytes, outputs: Sequence[str], images: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
+def run_onnx(
+    model: Path | bytes, outputs: Sequence[str], images: NDArray[np.uint8], *, batch_size: int = BATCH_SIZE
+) -> list[NDArray[np.float32]]:
     """Compute outputs of a file, or of its content: (N, ...) -> (N, ...) each."""
     session = open_session(model)
-    batches = (images[start : start + BATCH] for start in range(0, len(images), BATCH))
+    batches = (images[start : start + batch_size] for start in range(0, len(images), batch_size))
     found = [session.run(list(outputs), {"images": batch}) for batch in batches]
     return [np.concatenate(parts) for parts in zip(*found, strict=True)]
 
 
-def open_session(model: Path | bytes) -> ort.InferenceSession:
-    """Open a file, or its content, on the CPU, the reference of all comparisons."""
-    return ort.InferenceSession(model, providers=["CPUExecutionProvider"])
-
-
-def _remove_traces(path: Path) -> None:
+def _remove_stack_traces(path: Path) -> None:
     """Remove the exporter's stack traces, which contain paths of this machine."""
     model = onnx.load(path)
     graph = model.graph
@@ -143,5 +140,5 @@ def _remove_traces(path: Path) -> None:
     onnx.save(model, path)
 
 
-def _cycle(images: Tensor, count: int) -> Tensor:
+def _repeat_images(images: Tensor, count: int) -> Tensor:
     return images[torch.arange(count) % len(images)]

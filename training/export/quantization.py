@@ -14,15 +14,18 @@ from training.export.familiarity import remove_familiarity
 from training.export.onnx_file import ExportError
 
 NUM_CALIBRATION_IMAGES = 512
-LAYERS = {"Conv", "Gemm", "MatMul"}
-QUANTIZED = ["Conv", "Gemm", "MatMul", "MaxPool", "Add"]  # Add of a residual block; the rest of the graph stays float32
+WEIGHTED_OPERATORS = ["Conv", "Gemm", "MatMul"]
+QUANTIZED_OPERATORS = [*WEIGHTED_OPERATORS, "MaxPool", "Add"]  # Add of a residual block; the rest stays float32
 
 
-class _Batches(CalibrationDataReader):  # type: ignore[misc]  # untyped
+class CalibrationBatches(CalibrationDataReader):  # type: ignore[misc]  # untyped
+    """Images for ONNX Runtime's quantizer, in batches of about 64."""
+
     def __init__(self, images: NDArray[np.uint8]) -> None:
         self.batches: Iterator[NDArray[np.uint8]] = iter(np.array_split(images, max(1, len(images) // 64)))
 
     def get_next(self) -> dict[str, NDArray[np.uint8]] | None:
+        """Return the next batch, or None after the last."""
         batch = next(self.batches, None)
         return None if batch is None else {"images": batch}
 
@@ -53,9 +56,9 @@ def quantize(source: Path, target: Path, images: NDArray[np.uint8]) -> None:
         quantize_static(
             prepared,
             target,
-            _Batches(images[:NUM_CALIBRATION_IMAGES]),
+            CalibrationBatches(images[:NUM_CALIBRATION_IMAGES]),
             quant_format=QuantFormat.QDQ,
-            op_types_to_quantize=QUANTIZED,
+            op_types_to_quantize=QUANTIZED_OPERATORS,
             per_channel=True,
             reduce_range=True,
             activation_type=QuantType.QUInt8,  # its minimum is 0, so ReLU costs nothing more
@@ -78,7 +81,9 @@ def check_weight_range(path: Path) -> None:
     graph = onnx.load(path).graph
     tensors = {tensor.name: tensor for tensor in graph.initializer if tensor.data_type == TensorProto.INT8}
     dequantized = {node.output[0]: node.input[0] for node in graph.node if node.op_type == "DequantizeLinear"}
-    layers = [node for node in graph.node if node.op_type in LAYERS and dequantized.get(node.input[1]) in tensors]
+    layers = [
+        node for node in graph.node if node.op_type in WEIGHTED_OPERATORS and dequantized.get(node.input[1]) in tensors
+    ]
     if not layers:
         raise ExportError(f"{path.name}: expected layers with int8 weights, found none")
     for layer in layers:

@@ -6,14 +6,15 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-import onnxruntime as ort
 from numpy.typing import NDArray
+
+from training.onnx_session import open_session
 
 BATCH_SIZES = (1, 64)
 SECONDS = 1.0  # per graph and batch size
 
 
-def milliseconds_per_image(graphs: Mapping[str, Path], images: NDArray[np.uint8]) -> dict[str, dict[str, float]]:
+def measure_ms_per_image(graphs: Mapping[str, Path], images: NDArray[np.uint8]) -> dict[str, dict[str, float]]:
     """Measure the median time by graph name and batch size.
 
     The graphs are timed in turn, so that other load on the machine affects all of them.
@@ -22,7 +23,7 @@ def milliseconds_per_image(graphs: Mapping[str, Path], images: NDArray[np.uint8]
         graphs: ONNX files by name.
         images: (N, ...), in the input shape of the graphs.
     """
-    sessions = {name: open_on_one_core(path) for name, path in graphs.items()}
+    sessions = {name: open_session(path, threads=1) for name, path in graphs.items()}
     found: dict[str, dict[str, float]] = {name: {} for name in graphs}
     for batch_size in BATCH_SIZES:
         batch = {"images": images[np.arange(batch_size) % len(images)]}
@@ -36,10 +37,3 @@ def milliseconds_per_image(graphs: Mapping[str, Path], images: NDArray[np.uint8]
         for name, seconds in times.items():
             found[name][str(batch_size)] = round(statistics.median(seconds) / batch_size * 1e3, 4)
     return found
-
-
-def open_on_one_core(model: Path | bytes) -> ort.InferenceSession:
-    """Open a file, or its content, on one thread."""
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = 1
-    return ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])

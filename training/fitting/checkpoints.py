@@ -74,7 +74,7 @@ def load_checkpoint(path: Path, *, run: dict[str, Any], device: torch.device) ->
 
 
 @contextmanager
-def own_checkpoint(path: Path, *, resume: bool) -> Iterator[None]:
+def discard_checkpoint_on_interrupt(path: Path, *, resume: bool) -> Iterator[None]:
     """Delete the checkpoint on KeyboardInterrupt if this run created it."""
     found = _identify(path)
     try:

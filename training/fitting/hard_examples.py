@@ -10,10 +10,10 @@ from training.device import mixed_precision
 from training.fitting.optimizers import make_optimizer, set_learning_rate
 from training.recipes.recipe import Recipe
 
-TRAINED_EVERY = 4  # batches; fewer steps of the small network are enough
+TRAINING_INTERVAL = 4  # batches; fewer steps of the small network are enough
 
 
-class HardestImages:
+class HardExampleSelector:
     """Selector by the loss of a small network, as in airbench96 (Jordan 2024).
 
     Half of the images give nearly all of the benefit.
@@ -24,7 +24,7 @@ class HardestImages:
         self.optimizer = make_optimizer(network, recipe)
         self.network.train()
 
-    def choose(self, images: Tensor, labels: Tensor, *, step: int, lr: float) -> Tensor:
+    def select(self, images: Tensor, labels: Tensor, *, step: int, lr: float) -> Tensor:
         """Return the indices of the hardest images of a batch.
 
         At every fourth step, the small network is trained on them.
@@ -35,14 +35,14 @@ class HardestImages:
             step: number of the step in its epoch.
             lr: learning rate of this step.
         """
-        learns = step % TRAINED_EVERY == 0
-        with torch.set_grad_enabled(learns):
+        trains = step % TRAINING_INTERVAL == 0
+        with torch.set_grad_enabled(trains):
             with mixed_precision(self.device, enabled=self.recipe.mixed_precision):
                 logits = self.network(images).float()
             smoothing = self.recipe.label_smoothing
             losses = functional.cross_entropy(logits, labels, label_smoothing=smoothing, reduction="none")
             rows = losses.detach().topk(max(1, round(len(labels) * self.recipe.hardest))).indices
-            if learns:
+            if trains:
                 set_learning_rate(self.optimizer, lr)
                 self.optimizer.zero_grad()
                 torch.autograd.backward(losses[rows].mean())

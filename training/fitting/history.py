@@ -4,7 +4,7 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-JUDGED_BY = 5  # epochs in the running mean of the validation accuracy
+MEAN_EPOCHS = 5  # epochs in the running mean of the validation accuracy
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,7 +24,7 @@ class Epoch:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Fit:
+class FitResult:
     """Result of a run; the network has the weights of its best epoch."""
 
     history: list[Epoch]
@@ -43,7 +43,7 @@ def best_epoch(history: Sequence[Epoch]) -> Epoch:
     """
 
     def rank(index: int) -> tuple[float, float]:
-        epoch, latest = history[index], history[max(0, index + 1 - JUDGED_BY) : index + 1]
+        epoch, latest = history[index], history[max(0, index + 1 - MEAN_EPOCHS) : index + 1]
         mean = statistics.mean(each.val_accuracy for each in latest)
         return min(mean, epoch.val_accuracy), -epoch.val_loss
 

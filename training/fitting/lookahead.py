@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor, nn
 
-MEETING_STEPS = 5  # steps between two synchronizations of the network and its average
-MAX_DECAY = 0.95**MEETING_STEPS  # at the end; grows with the cube of progress, so that early weights are forgotten
+SYNC_INTERVAL = 5  # steps between two synchronizations of the network and its average
+MAX_DECAY = 0.95**SYNC_INTERVAL  # at the end; grows with the cube of progress, so that early weights are forgotten
 
 
 class Lookahead:
@@ -18,7 +18,7 @@ class Lookahead:
         self.slow = {name: value.clone() for name, value in _floats(network).items()}
 
     @torch.no_grad()
-    def meet(self, progress: float) -> None:
+    def synchronize(self, progress: float) -> None:
         """Update the average from the network and copy it back.
 
         ``progress`` of the run is 0..1.

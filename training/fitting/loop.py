@@ -14,20 +14,20 @@ from torch.nn import functional
 from tqdm import tqdm
 
 from training.data.datasets import DataSet, Split
-from training.device import half_of_threads, mixed_precision, threads
+from training.device import half_of_threads, limit_threads, mixed_precision
 from training.fitting.checkpoints import Checkpoint
 from training.fitting.distillation import Teacher
-from training.fitting.hard_examples import HardestImages
-from training.fitting.history import Epoch, Fit, best_epoch, describe_epoch
-from training.fitting.lookahead import MEETING_STEPS, Lookahead
+from training.fitting.hard_examples import HardExampleSelector
+from training.fitting.history import Epoch, FitResult, best_epoch, describe_epoch
+from training.fitting.lookahead import SYNC_INTERVAL, Lookahead
 from training.fitting.loss import training_loss
 from training.fitting.optimizers import learning_rate, make_optimizer, set_learning_rate
-from training.fitting.prediction import predict_logits, share_correct
+from training.fitting.prediction import compute_accuracy, predict_logits
 from training.fitting.training_batch import TrainingBatch
 from training.recipes.recipe import Recipe
 
 
-class Fitting:
+class Trainer:
     """Training run that can be observed, stopped and resumed.
 
     The run's seed and the epoch's number determine an epoch's seed, so a resumed run gives the same result.
@@ -41,7 +41,7 @@ class Fitting:
         *,
         seed: int,
         device: torch.device,
-        selector: HardestImages | None = None,
+        selector: HardExampleSelector | None = None,
         teacher: Teacher | None = None,
     ) -> None:
         self.network, self.data, self.recipe, self.seed, self.device = network, data, recipe, seed, device
@@ -54,7 +54,7 @@ class Fitting:
         self.best_weights = copy.deepcopy(network.state_dict())
         self.seconds = 0.0
 
-    def run(self, *, stopped: Callable[[], bool], after_epoch: Callable[[], None]) -> Fit | None:
+    def run(self, *, stopped: Callable[[], bool], after_epoch: Callable[[], None]) -> FitResult | None:
         """Train until the last epoch, the end of patience, or ``stopped()``.
 
         Return None if no epoch finished.
@@ -76,7 +76,7 @@ class Fitting:
         self.network.load_state_dict(self.best_weights)
         self.network.eval()
         best = self._best_epoch()
-        return Fit(history=self.history, best=best, seconds=self.seconds, stopped=not self._is_over())
+        return FitResult(history=self.history, best=best, seconds=self.seconds, stopped=not self._is_over())
 
     def checkpoint(self, run: dict[str, object]) -> Checkpoint:
         """Return the state for :meth:`restore`."""
@@ -105,14 +105,14 @@ class Fitting:
 
     def _student_threads(self) -> AbstractContextManager[None]:
         """Reserve half of the threads for the teacher if the student uses the CPU."""
-        return threads(half_of_threads()) if self.teacher and self.device.type == "cpu" else nullcontext()
+        return limit_threads(half_of_threads()) if self.teacher and self.device.type == "cpu" else nullcontext()
 
     def _best_epoch(self) -> Epoch:
         """Return the epoch to keep: the last one if the learning rate is nearly 0.
 
         On few validation images, an earlier epoch may equal it by chance.
         """
-        has_fallen = self.recipe.rate_falls and len(self.history) == self.recipe.epochs
+        has_fallen = self.recipe.decays_to_zero and len(self.history) == self.recipe.epochs
         return self.history[-1] if has_fallen else best_epoch(self.history)
 
     def _is_over(self) -> bool:
@@ -140,16 +140,16 @@ class Fitting:
             lr = learning_rate(self.recipe, progress, val_losses)
             bar.update(len(batch.labels))
             if self.selector:
-                batch = batch[self.selector.choose(batch.images, batch.labels, step=step, lr=lr)]  # noqa: PLW2901
+                batch = batch[self.selector.select(batch.images, batch.labels, step=step, lr=lr)]  # noqa: PLW2901
             labels = batch.labels
             loss, logits = self._step(batch, lr)
-            if self.lookahead and (step % MEETING_STEPS == MEETING_STEPS - 1 or step == steps - 1):
-                self.lookahead.meet(progress)
+            if self.lookahead and (step % SYNC_INTERVAL == SYNC_INTERVAL - 1 or step == steps - 1):
+                self.lookahead.synchronize(progress)
             loss_sum += loss * len(labels)
             num_correct += (logits.argmax(dim=1) == labels).sum()
             num_trained += len(labels)
             if step % 10 == 0 and not bar.disable:  # reading a value synchronizes with the GPU
-                bar.set_postfix(epoch=number, loss=f"{float(loss):.3f}", acc=f"{share_correct(logits, labels):.3f}")
+                bar.set_postfix(epoch=number, loss=f"{float(loss):.3f}", acc=f"{compute_accuracy(logits, labels):.3f}")
         train_loss, train_accuracy = float(loss_sum) / num_trained, float(num_correct) / num_trained
         seconds = time.perf_counter() - started  # measured after the line above, which waits for the GPU
         val_loss, val_accuracy = self._validate()
@@ -170,7 +170,9 @@ class Fitting:
         """Yield every training image once, shuffled and augmented, with targets."""
         batches, recipe = self._augmented(mirrored), self.recipe
         if self.teacher:
-            return self.teacher.label(batches, share=recipe.teacher_share, outliers=recipe.outlier_exposure)
+            return self.teacher.add_targets(
+                batches, teacher_share=recipe.teacher_share, outliers=recipe.outlier_exposure
+            )
         return (TrainingBatch(images=batch.images, targets=batch.labels, labels=batch.labels) for batch in batches)
 
     def _augmented(self, mirrored: Tensor) -> Iterator[Split]:
@@ -193,9 +195,8 @@ class Fitting:
     def _validate(self) -> tuple[float, float]:
         with mixed_precision(self.device, enabled=self.recipe.mixed_precision):
             logits = predict_logits(self.network, self.data.val.images)
-        return float(functional.cross_entropy(logits, self.data.val.labels)), share_correct(
-            logits, self.data.val.labels
-        )
+        labels = self.data.val.labels
+        return float(functional.cross_entropy(logits, labels)), compute_accuracy(logits, labels)
 
     def _record(self, epoch: Epoch) -> Epoch:
         self.history.append(epoch)

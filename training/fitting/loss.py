@@ -8,17 +8,17 @@ from training.fitting.training_batch import TrainingBatch
 from training.recipes.recipe import Recipe
 
 
-def training_loss(logits: Tensor, lesson: TrainingBatch, recipe: Recipe) -> Tensor:
+def training_loss(logits: Tensor, batch: TrainingBatch, recipe: Recipe) -> Tensor:
     """Return the loss of a batch, a scalar.
 
     Args:
         logits: (M, K) float32, of all images of the batch.
-        lesson: the batch, with its targets.
+        batch: the batch, with its targets.
         recipe: sets label smoothing and the weight of logit matching (Ba and Caruana 2014).
     """
-    loss = functional.cross_entropy(logits, lesson.targets, label_smoothing=recipe.label_smoothing)
-    if lesson.teacher_logits is not None and recipe.logit_matching:
-        loss = loss + recipe.logit_matching * functional.mse_loss(logits, lesson.teacher_logits)
-    if len(lesson.images) > len(lesson.labels):  # the rest are outliers
-        loss = loss + exposure_loss(logits, known=len(lesson.labels))
+    loss = functional.cross_entropy(logits, batch.targets, label_smoothing=recipe.label_smoothing)
+    if batch.teacher_logits is not None and recipe.logit_matching:
+        loss = loss + recipe.logit_matching * functional.mse_loss(logits, batch.teacher_logits)
+    if len(batch.images) > len(batch.labels):  # the rest are outliers
+        loss = loss + exposure_loss(logits, num_inliers=len(batch.labels))
     return loss

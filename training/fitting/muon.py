@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-ROUNDS, FACTORS = 5, (3.4445, -4.7750, 2.0315)  # of Jordan's Newton-Schulz iteration, which is steep at 0
-LIKE_ADAMS = 0.2  # root mean square of an update, for learning rates tuned for Adam (Liu et al. 2025)
+ITERATIONS, COEFFICIENTS = 5, (3.4445, -4.7750, 2.0315)  # of Jordan's Newton-Schulz iteration, which is steep at 0
+UPDATE_RMS = 0.2  # root mean square of an update, for learning rates tuned for Adam (Liu et al. 2025)
 
 
 class Muon(torch.optim.AdamW):
@@ -45,7 +45,7 @@ class Muon(torch.optim.AdamW):
         average: Tensor = state["momentum_buffer"].lerp_(gradient, 1 - self._momentum)
         nesterov = gradient.lerp(average, self._momentum)
         matrix = orthogonalize(nesterov.flatten(1))
-        return matrix.reshape(weight.shape) * (LIKE_ADAMS * math.sqrt(max(matrix.shape)))
+        return matrix.reshape(weight.shape) * (UPDATE_RMS * math.sqrt(max(matrix.shape)))
 
 
 def hidden_weights(network: nn.Module) -> list[nn.Parameter]:
@@ -56,10 +56,10 @@ def hidden_weights(network: nn.Module) -> list[nn.Parameter]:
 
 def orthogonalize(matrix: Tensor) -> Tensor:
     """Map the singular values of an (M, N) matrix to 0.7..1.2, computing in bfloat16."""
-    a, b, c = FACTORS
+    a, b, c = COEFFICIENTS
     wide = matrix.bfloat16() if matrix.shape[0] <= matrix.shape[1] else matrix.bfloat16().T
     wide = wide / (wide.norm() + 1e-7)
-    for _ in range(ROUNDS):
+    for _ in range(ITERATIONS):
         gram = wide @ wide.T
         wide = a * wide + (b * gram + c * gram @ gram) @ wide
     result: Tensor = wide if matrix.shape[0] <= matrix.shape[1] else wide.T

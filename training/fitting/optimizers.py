@@ -13,8 +13,8 @@ from torch import nn
 from training.fitting.muon import Muon, hidden_weights
 from training.recipes.recipe import Recipe
 
-CYCLE_START, CYCLE_END = 25, 25e4  # divisors of the peak rate, as in torch's OneCycleLR
-PLATEAU = 2  # epochs without a lower loss before the rate is reduced
+INITIAL_DIVISOR, FINAL_DIVISOR = 25, 25e4  # divisors of the peak rate, as in torch's OneCycleLR
+PLATEAU_PATIENCE = 2  # epochs without a lower loss before the rate is reduced
 
 
 def make_optimizer(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
@@ -59,22 +59,22 @@ def learning_rate(recipe: Recipe, progress: float, val_losses: tuple[float, ...]
         case "constant":
             return recipe.lr
         case "plateau":
-            return _rate_on_plateaus(recipe.lr, val_losses)
+            return _plateau_rate(recipe.lr, val_losses)
         case "one-cycle":
             rises = progress < recipe.warmup
-            share = progress / recipe.warmup if rises else (progress - recipe.warmup) / (1 - recipe.warmup)
-            start, end = (recipe.lr / CYCLE_START, recipe.lr) if rises else (recipe.lr, recipe.lr / CYCLE_END)
-            return end + (start - end) * (1 + math.cos(math.pi * share)) / 2
+            fraction = progress / recipe.warmup if rises else (progress - recipe.warmup) / (1 - recipe.warmup)
+            start, end = (recipe.lr / INITIAL_DIVISOR, recipe.lr) if rises else (recipe.lr, recipe.lr / FINAL_DIVISOR)
+            return end + (start - end) * (1 + math.cos(math.pi * fraction)) / 2
         case "triangular":
             rising = (progress + 1e-3) / (recipe.warmup + 1e-3)  # the first step has a rate above 0
             return recipe.lr * min(rising, (1 - progress) / (1 - recipe.warmup))
 
 
 @lru_cache(maxsize=1)  # the steps of an epoch have equal arguments
-def _rate_on_plateaus(lr: float, val_losses: tuple[float, ...]) -> float:
+def _plateau_rate(lr: float, val_losses: tuple[float, ...]) -> float:
     """Replay all epochs in torch's scheduler; no scheduler state must be saved."""
     optimizer = torch.optim.SGD([torch.zeros(1)], lr=lr)
-    scheduler = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, factor=0.1, patience=PLATEAU)
+    scheduler = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, factor=0.1, patience=PLATEAU_PATIENCE)
     for loss in val_losses:
         scheduler.step(loss)
     return float(optimizer.param_groups[0]["lr"])

@@ -13,14 +13,14 @@ from torch.nn import functional
 
 from training.data.augmentation import Augmentation
 
-BORDER = 5.0  # energy of logits that separates outliers from training images
-CUTS = 0.4, 0.6  # range of the position where the quarters meet, as fractions of the side
+ENERGY_THRESHOLD = 5.0  # energy of logits that separates outliers from training images
+CUT_RANGE = 0.4, 0.6  # range of the position where the quarters meet, as fractions of the side
 DISTORTION = Augmentation(degrees=180, scale=0.5, shear=0.4, translate=3, elastic=4)  # no digit stays recognizable
-OVERLAP = 8  # largest move of an overlaid image, in pixels
-OFF_CENTRE = 5  # largest distance between the centre and the cutting line, in pixels
+MAX_OVERLAY_SHIFT = 8  # largest move of an overlaid image, in pixels
+MAX_CUT_OFFSET = 5  # largest distance between the centre and the cutting line, in pixels
 
 
-def exposure_loss(logits: Tensor, *, known: int) -> Tensor:
+def exposure_loss(logits: Tensor, *, num_inliers: int) -> Tensor:
     """Return the cross-entropy of the energy (Liu et al. 2020) as outlier detector.
 
     Softmax does not depend on a constant added to all logits of an image. This loss determines the constant, so that a
@@ -28,14 +28,14 @@ def exposure_loss(logits: Tensor, *, known: int) -> Tensor:
 
     Args:
         logits: (M, K) float32, the training images first.
-        known: number of training images.
+        num_inliers: number of training images.
     """
-    energies = logits.logsumexp(dim=1) - BORDER
-    belongs = (torch.arange(len(logits), device=logits.device) < known).float()
-    return functional.binary_cross_entropy_with_logits(energies, belongs)
+    energies = logits.logsumexp(dim=1) - ENERGY_THRESHOLD
+    is_inlier = (torch.arange(len(logits), device=logits.device) < num_inliers).float()
+    return functional.binary_cross_entropy_with_logits(energies, is_inlier)
 
 
-def outliers_of(images: Tensor) -> Tensor:
+def make_outliers(images: Tensor) -> Tensor:
     """Return N outliers made of the images.
 
     60 % are rotated or mirrored, 10 % each are composed, distorted, overlaid and cut off.
@@ -61,7 +61,7 @@ def _reorient(images: Tensor, _all: Tensor) -> Tensor:
 def _compose(images: Tensor, others: Tensor) -> Tensor:
     """Compose each image of quarters of four random images, at their positions."""
     count, side, device = len(images), images.shape[-1], images.device
-    first, last = (round(cut * side) for cut in CUTS)
+    first, last = (round(cut * side) for cut in CUT_RANGE)
     down, across = torch.randint(first, last + 1, (2, count, 1, 1), device=device)
     top = torch.arange(side, device=device)[:, None] < down
     left = torch.arange(side, device=device) < across
@@ -76,7 +76,7 @@ def _distort(images: Tensor, _all: Tensor) -> Tensor:
 
 def _overlay(images: Tensor, others: Tensor) -> Tensor:
     """Overlay each image with a random one, moved."""
-    down, across = torch.randint(-OVERLAP, OVERLAP + 1, (2,)).tolist()
+    down, across = torch.randint(-MAX_OVERLAY_SHIFT, MAX_OVERLAY_SHIFT + 1, (2,)).tolist()
     return torch.maximum(images, _sample(others, len(images)).roll((down, across), (1, 2)))
 
 
@@ -84,7 +84,7 @@ def _cut_off(images: Tensor, _all: Tensor) -> Tensor:
     """Erase one side of a line near the centre, at a random angle."""
     count, side, device = len(images), images.shape[-1], images.device
     angles = torch.rand(count, 1, 1, device=device) * 2 * math.pi
-    offsets = (torch.rand(count, 1, 1, device=device) * 2 - 1) * OFF_CENTRE
+    offsets = (torch.rand(count, 1, 1, device=device) * 2 - 1) * MAX_CUT_OFFSET
     places = torch.arange(side, device=device) - (side - 1) / 2
     distances = places * angles.cos() + places[:, None] * angles.sin()  # (N, S, S)
     return images * (distances < offsets)

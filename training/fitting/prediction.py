@@ -11,6 +11,6 @@ def predict_logits(network: nn.Module, images: Tensor, *, batch_size: int = 1024
     return torch.cat([network(batch).float() for batch in torch.split(images, batch_size)])
 
 
-def share_correct(logits: Tensor, labels: Tensor) -> float:
+def compute_accuracy(logits: Tensor, labels: Tensor) -> float:
     """Return the accuracy of (N, K) logits, 0..1."""
     return float((logits.argmax(dim=1) == labels).float().mean())

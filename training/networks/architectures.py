@@ -69,10 +69,10 @@ def mnist_mlp(
     """Multilayer perceptron: (N, 28, 28) uint8 -> (N, 10) logits."""
     layers: list[nn.Module] = [PixelNormalizer(mean, std), nn.Flatten()]
     widths = [28 * 28, *hidden]
-    for narrow, wide in pairwise(widths):
-        layers.append(nn.Linear(narrow, wide))
+    for width_in, width_out in pairwise(widths):
+        layers.append(nn.Linear(width_in, width_out))
         if batch_norm:
-            layers.append(nn.BatchNorm1d(wide))
+            layers.append(nn.BatchNorm1d(width_out))
         layers += [ACTIVATIONS[activation](), nn.Dropout(drop_rate)]
     return nn.Sequential(*layers, nn.Linear(widths[-1], 10))
 
@@ -80,8 +80,8 @@ def mnist_mlp(
 def mnist_cnn(mean: Sequence[float], std: Sequence[float], *, drop_rate: float = 0.3) -> nn.Sequential:
     """The course's SimpleCNN, with batch norm: (N, 28, 28) uint8 -> (N, 10) logits."""
     layers: list[nn.Module] = [PixelNormalizer(mean, std), nn.Unflatten(1, (1, 28))]
-    for narrow, wide in pairwise((1, 32, 64)):
-        layers += [_conv(narrow, wide), nn.MaxPool2d(2), nn.BatchNorm2d(wide), nn.ReLU()]
+    for width_in, width_out in pairwise((1, 32, 64)):
+        layers += [_conv(width_in, width_out), nn.MaxPool2d(2), nn.BatchNorm2d(width_out), nn.ReLU()]
     layers += [nn.Flatten(), nn.Linear(64 * 7 * 7, 128, bias=False), nn.BatchNorm1d(128), nn.ReLU()]
     network = nn.Sequential(*layers, nn.Dropout(drop_rate), nn.Linear(128, 10))
     return network.to(memory_format=torch.channels_last)  # trains almost twice as fast on a CPU
@@ -91,7 +91,7 @@ def mnist_resnet(
     mean: Sequence[float], std: Sequence[float], *, widths: Sequence[int] = (48, 96, 128), drop_rate: float = 0.2
 ) -> nn.Sequential:
     """Residual network (He et al. 2015): (N, 28, 28) uint8 -> (N, 10) logits."""
-    groups = [ConvGroup(narrow, wide, depth=3) for narrow, wide in pairwise([1, *widths])]
+    groups = [ConvGroup(width_in, width_out, depth=3) for width_in, width_out in pairwise([1, *widths])]
     head = [nn.MaxPool2d(3), nn.Flatten(), nn.Dropout(drop_rate), nn.Linear(widths[-1], 10)]
     network = nn.Sequential(PixelNormalizer(mean, std), nn.Unflatten(1, (1, 28)), *groups, *head)
     return network.to(memory_format=torch.channels_last)
@@ -120,9 +120,9 @@ class ConvGroup(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Transform a batch."""
-        halved = self.first(images)
-        out = self.rest(halved)
-        return functional.relu(out + halved if self.residual else out)
+        pooled = self.first(images)
+        out = self.rest(pooled)
+        return functional.relu(out + pooled if self.residual else out)
 
 
 def cifar10_cnn(
@@ -139,7 +139,10 @@ def cifar10_cnn(
     3x3 convolutions, each of which halves the image; one linear layer. Batch norm learns only its biases.
     """
     whitening = nn.Conv2d(3, 24, 2)  # 2 * 3 * 2 * 2: every direction of a patch and its opposite
-    groups = [ConvGroup(narrow, wide, depth=depth, batch_norm=batch_norm) for narrow, wide in pairwise([24, *widths])]
+    groups = [
+        ConvGroup(width_in, width_out, depth=depth, batch_norm=batch_norm)
+        for width_in, width_out in pairwise([24, *widths])
+    ]
     head = [nn.MaxPool2d(3), nn.Flatten(), nn.Linear(widths[-1], 10, bias=False), Scale(1 / 9)]
     network = nn.Sequential(PixelNormalizer(mean, std), ChannelsFirst(), whitening, nn.ReLU(), *groups, *head)
     for layer in network.modules():

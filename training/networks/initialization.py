@@ -6,7 +6,7 @@ from torch.nn import functional
 
 from training.networks.architectures import ChannelsFirst, PixelNormalizer
 
-NUM_IMAGES = 2000  # have two million patches, enough for the covariance
+NUM_WHITENING_IMAGES = 2000  # have two million patches, enough for the covariance
 
 
 @torch.no_grad()
@@ -23,7 +23,7 @@ def initialize(network: nn.Sequential, images: Tensor) -> None:
     if not convolutions:
         return
     normalizer = next(layer for layer in network if isinstance(layer, PixelNormalizer))
-    whiten(convolutions[0], ChannelsFirst()(normalizer(images[:NUM_IMAGES])))
+    whiten(convolutions[0], ChannelsFirst()(normalizer(images[:NUM_WHITENING_IMAGES])))
     for convolution in convolutions[1:]:
         nn.init.dirac_(convolution.weight[: convolution.in_channels])
 

@@ -6,34 +6,34 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from training.errors import TrainingError
-from training.evaluation.robustness import measure_robustness, write_robustness
-from training.pipeline.retraining import Published, Retraining, retrain
+from training.evaluation.robustness.measurement import measure_robustness, write_robustness
+from training.pipeline.retraining import RetrainingOptions, RetrainingResult, retrain
 from training.provenance import LEDGER, MODELS_DIR
 from training.recipes.ablations import ABLATIONS
 from training.recipes.zoo import TrainableModel
 from training.reporting.ledger import find_published, identify, read_runs
 from training.reporting.report import write_report
 
-ABLATION_SHARE = 1 / 3  # of the recipe's epochs
+ABLATION_FRACTION = 1 / 3  # of the recipe's epochs
 
-Report = Callable[[str, Published | None], None]  # run name and result; None if the ledger has the run already
+Report = Callable[[str, RetrainingResult | None], None]  # run name and result; None if the ledger has the run already
 
 
 class NoAblationError(TrainingError):
     """The model has no defined ablations."""
 
 
-def train_seeds(options: Retraining, seeds: Sequence[int], *, report: Report) -> None:
+def train_seeds(options: RetrainingOptions, seeds: Sequence[int], *, report: Report) -> None:
     """Train the same recipe with several seeds.
 
     Raises:
         TrainingError: a run failed; the earlier runs are in the ledger.
     """
     for seed in seeds:
-        report(f"seed {seed}", _record(replace(options, seed=seed)))
+        report(f"seed {seed}", _train_unless_recorded(replace(options, seed=seed)))
 
 
-def ablate(options: Retraining, *, epochs: int | None, report: Report) -> None:
+def ablate(options: RetrainingOptions, *, epochs: int | None, report: Report) -> None:
     """Train the recipe without each of its parts; default: a third of its epochs.
 
     Raises:
@@ -43,34 +43,42 @@ def ablate(options: Retraining, *, epochs: int | None, report: Report) -> None:
         raise NoAblationError(f"no ablations in training/recipes/ablations.py; it has {', '.join(ABLATIONS)}")
     for name, changes in ABLATIONS[options.model.name].items():
         recipe = replace(options.recipe, **changes)
-        share = (1.0 if epochs else ABLATION_SHARE) * options.recipe.hardest / recipe.hardest
-        recipe = replace(recipe, epochs=max(1, round(recipe.epochs * share)))
-        row = replace(options, model=replace(options.model, int8=False), recipe=recipe, ablation=name)
-        report(name, _record(row))
+        fraction = (1.0 if epochs else ABLATION_FRACTION) * options.recipe.hardest / recipe.hardest
+        recipe = replace(recipe, epochs=max(1, round(recipe.epochs * fraction)))
+        ablation = replace(options, model=replace(options.model, int8=False), recipe=recipe, ablation=name)
+        report(name, _train_unless_recorded(ablation))
 
 
-def rewrite_card(model: TrainableModel, data_dir: Path) -> Path:
+def rewrite_card(
+    model: TrainableModel, data_dir: Path, *, models_dir: Path = MODELS_DIR, ledger: Path = LEDGER
+) -> Path:
     """Render the card of a model's newest version again; return its folder.
 
     Robustness is measured again.
+
+    Args:
+        model: whose newest version in ``models_dir`` is used.
+        data_dir: folder of the data sets.
+        models_dir: folder of the published versions.
+        ledger: of the training runs.
 
     Raises:
         NotPublishedError: no version is published, or the ledger has no run of it.
         DataError: the test images cannot be read.
     """
-    runs = read_runs(LEDGER)
-    version, run = find_published(model.name, MODELS_DIR, runs)
+    runs = read_runs(ledger)
+    version, run = find_published(model.name, models_dir, runs)
     test = model.load(data_dir).test
     write_robustness(version, measure_robustness(version, model, test, data_dir))
     write_report(version, model, run, runs, test)
     return version
 
 
-def _record(options: Retraining) -> Published | None:
+def _train_unless_recorded(options: RetrainingOptions) -> RetrainingResult | None:
     """Train and append the run to the ledger; return None if it is there already."""
     dataset = options.model.load(options.data_dir).md5s
     identity = identify(options.model.name, asdict(options.recipe), ablation=options.ablation, dataset=dataset)
-    done = [run for run in read_runs(LEDGER) if not run.stopped and run.identity == identity]
+    done = [run for run in read_runs(options.ledger) if not run.stopped and run.identity == identity]
     if options.seed in {run.seed for run in done}:
         return None
     options = replace(options, experiment=True)

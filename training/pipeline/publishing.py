@@ -24,7 +24,7 @@ from models.contract import (
 )
 from training.data.datasets import Split
 from training.evaluation.gate import GateError, check_accuracy, check_golden, check_loss, write_golden
-from training.export.float16 import halve
+from training.export.float16 import convert_to_float16
 from training.export.onnx_file import CalibratedClassifier, ExportError, export_onnx, predict_onnx, write_card
 from training.export.quantization import quantize
 from training.metrics import measure
@@ -34,14 +34,14 @@ NUM_GOLDEN = 256  # misses a fault that changes 3 % of the images with probabili
 
 
 @dataclass(frozen=True, kw_only=True)
-class Staged:
+class StagedVersion:
     """An unpublished version in its hidden folder."""
 
     path: Path
     version: str
 
     @property
-    def published(self) -> Path:
+    def published_folder(self) -> Path:
         """The folder after publication."""
         return self.path.parent / self.version
 
@@ -52,6 +52,7 @@ def write_version(
     *,
     test: Split,
     min_accuracy: float,
+    max_accuracy_loss: float,
     make_card: Callable[[Metrics], ModelCard],
     calibration: Tensor | None = None,
 ) -> ModelCard:
@@ -62,6 +63,7 @@ def write_version(
         classifier: is moved to the CPU and to evaluation mode.
         test: used once, to measure the ONNX file.
         min_accuracy: of the ONNX file on ``test``, 0..1.
+        max_accuracy_loss: of an int8 graph, against float32; 0..1.
         make_card: makes the model card from the measurements.
         calibration: training images for an int8 graph; None for no int8 graph.
 
@@ -80,12 +82,12 @@ def write_version(
     write_golden(folder / GOLDEN_FILE, images[:NUM_GOLDEN].numpy(), expected.numpy())
     check_golden(folder / MODEL_FILE)
     if calibration is not None:
-        add_int8(folder, card, calibration, test)
+        add_int8(folder, card, calibration, test, max_accuracy_loss=max_accuracy_loss)
     return card
 
 
 @contextmanager
-def staged_version(model_folder: Path) -> Iterator[Staged]:
+def staged_version(model_folder: Path) -> Iterator[StagedVersion]:
     """Yield a hidden folder that becomes the next version unless an exception occurs.
 
     Raises:
@@ -94,11 +96,11 @@ def staged_version(model_folder: Path) -> Iterator[Staged]:
     """
     with writable_folder(model_folder, option="--out"):
         version = _next_version(model_folder)
-        staged = Staged(path=Path(tempfile.mkdtemp(prefix=f".{version}-", dir=model_folder)), version=version)
+        staged = StagedVersion(path=Path(tempfile.mkdtemp(prefix=f".{version}-", dir=model_folder)), version=version)
         try:
             yield staged
             staged.path.chmod(0o755)  # mkdtemp gives access to the owner only
-            _rename(staged.path, staged.published)
+            _rename(staged.path, staged.published_folder)
         except BaseException:
             shutil.rmtree(staged.path, ignore_errors=True)
             raise
@@ -109,16 +111,23 @@ def _next_version(model_folder: Path) -> str:
     return str(int(newest.name) + 1) if newest else "1"
 
 
-def add_float16(folder: Path, card: ModelCard, test: Split) -> None:
-    """Write the float16 graph of a complete version, or print why there is none."""
+def add_float16(folder: Path, card: ModelCard, test: Split, *, max_accuracy_loss: float) -> None:
+    """Write the float16 graph of a complete version, or print why there is none.
+
+    Args:
+        folder: of the version, with its float32 graph and golden file.
+        card: of the float32 graph.
+        test: the test split.
+        max_accuracy_loss: on the test split, against float32; 0..1.
+    """
     path = folder / FLOAT16_MODEL_FILE
-    with _optional(path):
-        halve(folder / MODEL_FILE, path)
+    with _optional_file(path):
+        convert_to_float16(folder / MODEL_FILE, path)
         check_golden(path, "float16")
-        _write_gated_card(path, card, test, precision="float16")
+        _write_gated_card(path, card, test, precision="float16", max_accuracy_loss=max_accuracy_loss)
 
 
-def add_int8(folder: Path, card: ModelCard, calibration: Tensor, test: Split) -> None:
+def add_int8(folder: Path, card: ModelCard, calibration: Tensor, test: Split, *, max_accuracy_loss: float) -> None:
     """Write a version's int8 graph and golden file, or print why there is none.
 
     Args:
@@ -126,17 +135,18 @@ def add_int8(folder: Path, card: ModelCard, calibration: Tensor, test: Split) ->
         card: of the float32 graph.
         calibration: uint8 training images, for the ranges of the activations.
         test: the test split.
+        max_accuracy_loss: on the test split, against float32; 0..1.
     """
     path = folder / INT8_MODEL_FILE
-    with _optional(path):
+    with _optional_file(path):
         quantize(folder / MODEL_FILE, path, calibration.cpu().numpy())
-        _write_gated_card(path, card, test, precision="int8")
+        _write_gated_card(path, card, test, precision="int8", max_accuracy_loss=max_accuracy_loss)
         golden = test.images[:NUM_GOLDEN].cpu().numpy()
         write_golden(folder / INT8_GOLDEN_FILE, golden, predict_onnx(path, golden))
 
 
 @contextmanager
-def _optional(path: Path) -> Iterator[None]:
+def _optional_file(path: Path) -> Iterator[None]:
     """Write an optional file: if it fails, print why and delete it."""
     try:
         yield
@@ -145,9 +155,11 @@ def _optional(path: Path) -> Iterator[None]:
         tqdm.write(f"no {path.name}: {error}", file=sys.stderr)
 
 
-def _write_gated_card(path: Path, card: ModelCard, test: Split, *, precision: Precision) -> None:
+def _write_gated_card(
+    path: Path, card: ModelCard, test: Split, *, precision: Precision, max_accuracy_loss: float
+) -> None:
     metrics = _measure(path, test)
-    check_loss(metrics, card.test)
+    check_loss(metrics, card.test, max_loss=max_accuracy_loss)
     weight_bits = EXACT_WEIGHT_BITS if precision == "int8" else None
     write_card(path, replace(card, test=metrics, precision=precision, weight_bits=weight_bits))
 

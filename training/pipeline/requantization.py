@@ -12,13 +12,13 @@ from models.contract import FLOAT16_MODEL_FILE, GOLDEN_FILE, INT8_MODEL_FILE, MO
 from training.device import describe_hardware
 from training.errors import TrainingError
 from training.evaluation.gate import check_golden, write_golden
-from training.evaluation.robustness import measure_robustness, write_robustness
+from training.evaluation.robustness.measurement import measure_robustness, write_robustness
 from training.export.familiarity import add_familiarity
 from training.export.onnx_file import predict_onnx, write_card
-from training.export.timing import milliseconds_per_image
+from training.export.timing import measure_ms_per_image
 from training.pipeline.publishing import NUM_GOLDEN, add_int8, staged_version
 from training.provenance import LEDGER, MODELS_DIR, git_commit, library_versions
-from training.recipes.recipe import read_recipe
+from training.recipes.recipe import recipe_from_settings
 from training.recipes.zoo import TrainableModel
 from training.reporting.card import HISTORY_FILE
 from training.reporting.ledger import Run, append_run, find_published, read_runs
@@ -30,7 +30,7 @@ class RequantizationError(TrainingError):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Requantized:
+class RequantizationResult:
     """The published version and its line in the ledger."""
 
     folder: Path
@@ -39,7 +39,7 @@ class Requantized:
 
 def requantize(
     model: TrainableModel, data_dir: Path, *, models_dir: Path = MODELS_DIR, ledger: Path = LEDGER
-) -> Requantized:
+) -> RequantizationResult:
     """Publish the newest version again with a new int8 graph and new measurements.
 
     Args:
@@ -65,10 +65,16 @@ def requantize(
         write_golden(staged.path / GOLDEN_FILE, golden, predict_onnx(staged.path / MODEL_FILE, golden))
         if (staged.path / FLOAT16_MODEL_FILE).exists():
             check_golden(staged.path / FLOAT16_MODEL_FILE, "float16")
-        add_int8(staged.path, _describe_now(card, commit), data.train.images, data.test)
+        add_int8(
+            staged.path,
+            _describe_now(card, commit),
+            data.train.images,
+            data.test,
+            max_accuracy_loss=model.max_accuracy_loss,
+        )
         if not (staged.path / INT8_MODEL_FILE).exists():
             raise RequantizationError("int8 quantization failed (see the message above); nothing published")
-        smoothed = read_recipe(card.recipe).is_smoothed
+        smoothed = recipe_from_settings(card.recipe).is_smoothed
         add_familiarity(staged.path / INT8_MODEL_FILE, data.val, smoothed=smoothed)
         write_robustness(staged.path, measure_robustness(staged.path, model, data.test, data_dir))
         run = replace(
@@ -76,12 +82,12 @@ def requantize(
             version=staged.version,
             requantized=commit,
             int8=read_card(staged.path / INT8_MODEL_FILE).test,
-            ms_per_image=milliseconds_per_image(graphs_of(staged.path), data.test.images.numpy()),
+            ms_per_image=measure_ms_per_image(graphs_of(staged.path), data.test.images.numpy()),
             timed_on=describe_hardware(torch.device("cpu")),
         )
         write_report(staged.path, model, run, runs, data.test)
     append_run(ledger, run)
-    return Requantized(folder=staged.published, run=run)
+    return RequantizationResult(folder=staged.published_folder, run=run)
 
 
 def _copy_version(source: Path, target: Path, version: str) -> None:

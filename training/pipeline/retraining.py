@@ -13,18 +13,18 @@ from models.card import Metrics, ModelCard
 from models.contract import graphs_of
 from training.data.datasets import DataSet, Split
 from training.device import describe_hardware
-from training.evaluation.robustness import measure_robustness, write_robustness
+from training.evaluation.robustness.measurement import measure_robustness, write_robustness
 from training.export.calibration import fit_calibration
 from training.export.familiarity import add_familiarity
 from training.export.folding import centre_logits, discount_strength
 from training.export.onnx_file import CalibratedClassifier
-from training.export.timing import milliseconds_per_image
-from training.fitting.checkpoints import describe_run, load_checkpoint, own_checkpoint, save_checkpoint
-from training.fitting.history import Fit
+from training.export.timing import measure_ms_per_image
+from training.fitting.checkpoints import describe_run, discard_checkpoint_on_interrupt, load_checkpoint, save_checkpoint
+from training.fitting.history import FitResult
 from training.fitting.prediction import predict_logits
 from training.metrics import measure
 from training.networks.architectures import count_multiply_adds, count_parameters
-from training.pipeline.building import make_fitting
+from training.pipeline.building import make_trainer
 from training.pipeline.folders import writable_folder
 from training.pipeline.publishing import add_float16, staged_version, write_version
 from training.provenance import LEDGER, MODELS_DIR, git_commit, library_versions
@@ -33,11 +33,11 @@ from training.recipes.zoo import TrainableModel
 from training.reporting.ledger import Run, append_run, read_runs
 from training.reporting.report import read_card, write_history, write_report
 
-DISCOUNTED = 10_000  # training images to fit the strength discount
+NUM_DISCOUNT_IMAGES = 10_000  # training images to fit the strength discount
 
 
 @dataclass(frozen=True, kw_only=True)
-class Retraining:
+class RetrainingOptions:
     """Options of one training run."""
 
     model: TrainableModel
@@ -52,6 +52,8 @@ class Retraining:
     min_accuracy: float
     experiment: bool = False  # keep only the line in the ledger
     ablation: str = ""  # name of the change to the recipe
+    models_dir: Path = MODELS_DIR  # published versions, for the recipe's teacher
+    ledger: Path = LEDGER  # gets a line per experiment and per version published to `models_dir`
 
     @property
     def checkpoint_path(self) -> Path:
@@ -61,16 +63,16 @@ class Retraining:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Published:
+class RetrainingResult:
     """Result of a training run."""
 
     folder: Path  # of the version
     card: ModelCard
-    fit: Fit
+    fit: FitResult
     run: Run
 
 
-def retrain(options: Retraining, *, stopped: Callable[[], bool]) -> Published:
+def retrain(options: RetrainingOptions, *, stopped: Callable[[], bool]) -> RetrainingResult:
     """Train, calibrate and publish.
 
     Args:
@@ -84,28 +86,41 @@ def retrain(options: Retraining, *, stopped: Callable[[], bool]) -> Published:
     with (
         writable_folder(options.out / options.model.name, option="--out"),
         writable_folder(options.checkpoint_dir, option="--checkpoint-dir"),
-        own_checkpoint(options.checkpoint_path, resume=options.resume or options.experiment),
+        discard_checkpoint_on_interrupt(options.checkpoint_path, resume=options.resume or options.experiment),
     ):
         return _retrain(options, stopped)
 
 
-def train(options: Retraining, data: DataSet, *, stopped: Callable[[], bool]) -> tuple[nn.Module, Fit]:
+def train(options: RetrainingOptions, data: DataSet, *, stopped: Callable[[], bool]) -> tuple[nn.Module, FitResult]:
     """Build and fit the network; save a checkpoint after every epoch."""
-    fitting = make_fitting(options.model, options.recipe, data, seed=options.seed, device=options.device)
+    trainer = make_trainer(
+        options.model,
+        options.recipe,
+        data,
+        seed=options.seed,
+        device=options.device,
+        models_dir=options.models_dir,
+    )
     run = describe_run(model=options.model.name, recipe=options.recipe, seed=options.seed, md5s=dict(data.md5s))
     if options.resume:
-        fitting.restore(load_checkpoint(options.checkpoint_path, run=run, device=options.device))
-    fit = fitting.run(
+        trainer.restore(load_checkpoint(options.checkpoint_path, run=run, device=options.device))
+    fit = trainer.run(
         stopped=stopped,
-        after_epoch=lambda: save_checkpoint(options.checkpoint_path, fitting.checkpoint(run)),
+        after_epoch=lambda: save_checkpoint(options.checkpoint_path, trainer.checkpoint(run)),
     )
     if fit is None:
         raise KeyboardInterrupt
-    return fitting.network, fit
+    return trainer.network, fit
 
 
 def make_card(
-    options: Retraining, data: DataSet, classifier: CalibratedClassifier, *, version: str, test: Metrics, commit: str
+    options: RetrainingOptions,
+    data: DataSet,
+    classifier: CalibratedClassifier,
+    *,
+    version: str,
+    test: Metrics,
+    commit: str,
 ) -> ModelCard:
     """Return the card for the metadata of the ONNX file."""
     return ModelCard(
@@ -127,12 +142,9 @@ def make_card(
     )
 
 
-def _retrain(options: Retraining, stopped: Callable[[], bool]) -> Published:
-    commit, runs, data = (
-        git_commit(),
-        read_runs(LEDGER),
-        options.model.load(options.data_dir),
-    )  # fail before hours of training
+def _retrain(options: RetrainingOptions, stopped: Callable[[], bool]) -> RetrainingResult:
+    commit, runs = git_commit(), read_runs(options.ledger)  # fail before hours of training
+    data = options.model.load(options.data_dir)
     network, fit = train(options, data, stopped=stopped)
     centre_logits(network)
     if options.recipe.strength_discount:
@@ -147,6 +159,7 @@ def _retrain(options: Retraining, stopped: Callable[[], bool]) -> Published:
             classifier,
             test=data.test,
             min_accuracy=options.min_accuracy,
+            max_accuracy_loss=options.model.max_accuracy_loss,
             make_card=lambda test: make_card(
                 options, data, classifier, version=staged.version, test=test, commit=commit
             ),
@@ -155,29 +168,31 @@ def _retrain(options: Retraining, stopped: Callable[[], bool]) -> Published:
         for graph in graphs_of(staged.path).values():
             add_familiarity(graph, data.val, smoothed=options.recipe.is_smoothed)
         if options.model.float16:
-            add_float16(staged.path, card, data.test)
+            add_float16(staged.path, card, data.test, max_accuracy_loss=options.model.max_accuracy_loss)
         write_history(staged.path, fit.history)
         if not options.experiment:
             write_robustness(staged.path, measure_robustness(staged.path, options.model, data.test, options.data_dir))
         run = make_run(options, staged.path, card, fit, val=val, test=data.test)
         write_report(staged.path, options.model, run, runs, data.test)
-    if options.experiment or options.out.resolve() == MODELS_DIR:
-        append_run(LEDGER, run)
+    if options.experiment or options.out.resolve() == options.models_dir.resolve():
+        append_run(options.ledger, run)
     if not fit.stopped:  # --resume can continue a stopped run
         options.checkpoint_path.unlink(missing_ok=True)
-    return Published(folder=staged.published, card=card, fit=fit, run=run)
+    return RetrainingResult(folder=staged.published_folder, card=card, fit=fit, run=run)
 
 
-def _discount_strength(network: nn.Module, data: DataSet, options: Retraining) -> None:
+def _discount_strength(network: nn.Module, data: DataSet, options: RetrainingOptions) -> None:
     """Fit the strength discount on deformed images; a resumed run gets the same ones."""
     torch.manual_seed(options.seed)
-    images = data.train.images[:DISCOUNTED]
+    images = data.train.images[:NUM_DISCOUNT_IMAGES]
     deformed = options.recipe.augmentation(images, mirrored=torch.zeros(len(images), dtype=torch.bool))
     train, val = deformed.to(options.device), data.val.images.to(options.device)
     discount_strength(network, train, val, discount=options.recipe.strength_discount)
 
 
-def make_run(options: Retraining, folder: Path, card: ModelCard, fit: Fit, *, val: Metrics, test: Split) -> Run:
+def make_run(
+    options: RetrainingOptions, folder: Path, card: ModelCard, fit: FitResult, *, val: Metrics, test: Split
+) -> Run:
     """Return the run's line of the ledger; measures the speed of the files."""
     graphs = graphs_of(folder)
     return Run(
@@ -200,7 +215,7 @@ def make_run(options: Retraining, folder: Path, card: ModelCard, fit: Fit, *, va
         minutes=round(fit.seconds / 60, 2),
         val_accuracies=[round(epoch.val_accuracy, 4) for epoch in fit.history],
         hardware=describe_hardware(options.device),
-        ms_per_image=milliseconds_per_image(graphs, test.images.cpu().numpy()),
+        ms_per_image=measure_ms_per_image(graphs, test.images.cpu().numpy()),
         timed_on=describe_hardware(torch.device("cpu")),
         git_commit=card.git_commit,
     )

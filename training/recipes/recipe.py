@@ -64,7 +64,7 @@ class Recipe:
             )
 
     @property
-    def rate_falls(self) -> bool:
+    def decays_to_zero(self) -> bool:
         """Tell whether the schedule ends at a learning rate of nearly 0."""
         return self.schedule in {"one-cycle", "triangular"}
 
@@ -77,7 +77,7 @@ class Recipe:
         return self.label_smoothing > 0
 
 
-def read_recipe(settings: Mapping[str, Any]) -> Recipe:
+def recipe_from_settings(settings: Mapping[str, Any]) -> Recipe:
     """Create a recipe from the settings in a ledger or a card.
 
     Missing settings have their defaults.
@@ -94,7 +94,7 @@ def read_recipe(settings: Mapping[str, Any]) -> Recipe:
 DEFORMATION = Augmentation(degrees=12, scale=0.12, shear=0.12, translate=1.5, elastic=1.4)  # after Simard et al. (2003)
 GENTLE_DEFORMATION = replace(DEFORMATION, translate=1.0, elastic=1.0)
 
-DIGITS_TEACHER = "mnist-resnet/2"
+MNIST_TEACHER = "mnist-resnet/2"
 
 MNIST_RECIPES = {
     "published": Recipe(
@@ -107,7 +107,7 @@ MNIST_RECIPES = {
         weight_decay=0.01,
         lookahead=True,
         schedule="triangular",
-        teacher=DIGITS_TEACHER,
+        teacher=MNIST_TEACHER,
         teacher_share=0.9,
         logit_matching=0.4,
         outlier_exposure=True,
@@ -128,7 +128,7 @@ MNIST_CNN_RECIPES = {
         weight_decay=0.01,
         lookahead=True,
         schedule="triangular",
-        teacher=DIGITS_TEACHER,
+        teacher=MNIST_TEACHER,
         teacher_share=0.9,
         patience=72,
         augmentation=DEFORMATION,

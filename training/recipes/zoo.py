@@ -31,8 +31,8 @@ class TrainableModel:
 
     name: str
     title: str
-    made_for: str  # intended use, for the model card
-    not_for: str  # out of scope, for the model card
+    intended_use: str  # intended use, for the model card
+    out_of_scope: str  # out of scope, for the model card
     class_names: tuple[str, ...]
     preparation: Preparation
     load: Callable[[Path], DataSet]
@@ -41,6 +41,7 @@ class TrainableModel:
     int8: bool  # also export an int8 graph for the CPU
     float16: bool = False  # also export a float16 graph for a GPU; worthwhile for large networks
     min_accuracy: Mapping[str, float]  # by recipe: required accuracy of the ONNX file on the test split, 0..1
+    max_accuracy_loss: float = 0.002  # of an int8 or float16 graph on the test split, against float32; 0..1
     data_source: DataSource | None = None  # None if the data set is not public
 
 
@@ -85,8 +86,8 @@ CIFAR10_SOURCE = DataSource(
 MNIST = TrainableModel(
     name="mnist",
     title="Handwritten digits (MNIST)",
-    made_for="images of one handwritten digit, dark on light or light on dark.",
-    not_for=(
+    intended_use="images of one handwritten digit, dark on light or light on dark.",
+    out_of_scope=(
         "numbers of several digits, letters, printed digits, or images without a digit: the model always predicts one "
         "of ten digits. The writers were American census employees and high-school students of about 1990."
     ),
@@ -122,8 +123,8 @@ MNIST_RESNET = replace(
 CIFAR10 = TrainableModel(
     name="cifar10",
     title="Small photographs of ten kinds of objects (CIFAR-10)",
-    made_for="photographs that show one of the ten classes. The model receives 32 x 32 pixels.",
-    not_for=(
+    intended_use="photographs that show one of the ten classes. The model receives 32 x 32 pixels.",
+    out_of_scope=(
         "anything outside the ten classes (there is no class for other objects), several objects in one image, or "
         "decisions about people. Expect a lower accuracy on photographs that differ from web images of the 2000s."
     ),

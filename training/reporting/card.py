@@ -7,8 +7,8 @@ from numpy.typing import NDArray
 
 from models.card import Metrics, ModelCard
 from models.contract import INT8_MODEL_FILE, MODEL_FILE
-from training.evaluation.robustness import Robustness
-from training.recipes.recipe import read_recipe
+from training.evaluation.robustness.measurement import Robustness
+from training.recipes.recipe import recipe_from_settings
 from training.recipes.zoo import DEFAULT_RECIPE, TrainableModel
 from training.reporting.comparisons import describe_ablations, describe_spread
 from training.reporting.ledger import Run
@@ -23,14 +23,14 @@ CARD = """\
 {model.title}. {card.parameters:,} parameters, {multiply_adds:,.1f} million multiply-adds per image, one ONNX file of
 {size:.2f} MB.
 
-- **Intended use:** {model.made_for}
-- **Out of scope:** {model.not_for}
+- **Intended use:** {model.intended_use}
+- **Out of scope:** {model.out_of_scope}
 {source}
 ## Results
 
 Seed {card.seed}. The ONNX file was measured once on all {card.test.num_images:,} test images.
 
-| graph | split | images | accuracy | negative log-likelihood | calibration error (15 bins) |
+| graph | split | images | accuracy | negative log-likelihood | expected calibration error (15 bins) |
 |---|---|---|---|---|---|
 {results}
 
@@ -40,7 +40,7 @@ Seed {card.seed}. The ONNX file was measured once on all {card.test.num_images:,
 
 {speed}
 
-![accuracy by confidence](reliability.png)
+![reliability diagram and histogram of confidences](reliability.png)
 
 | class | images | recall | precision |
 |---|---|---|---|
@@ -54,19 +54,19 @@ The wrong predictions with the highest confidence:
 
 {robustness}## Training
 
-{run.epochs} epochs on {run.hardware} in {run.minutes:.1f} minutes; {kept} was kept.
-`{history}` has the measurements of every epoch.
+{run.epochs} epochs on {run.hardware} in {run.minutes:.1f} minutes; the model is that of {epoch}.
+`{history}` has the metrics of every epoch.
 
 ![loss, accuracy and learning rate per epoch](curves.png)
 
-{ablations}The recipe `{run.recipe}`:
+{ablations}The main settings of the recipe `{run.recipe}`, and all that differ from their defaults:
 
-| setting that differs from its default | value | source |
+| setting | value | source |
 |---|---|---|
 {recipe}
 
-{run.val.num_images:,} of the training images, always the same ones, are the validation split; nothing was chosen on the
-test split. MD5 of the data files:
+A fixed set of {run.val.num_images:,} training images is the validation split. The test split was not used for any
+choice. MD5 of the data files:
 
 {md5s}
 
@@ -109,7 +109,7 @@ SOURCE = """\
 """
 
 REQUANTIZED = """
-The int8 graph was quantized again later, with 7-bit weights, which do not saturate on processors without VNNI:
+The int8 graph was later quantized again with 7-bit weights, which do not saturate on processors without VNNI:
 
 ```
 uv run --group train python -m training requantize {model}
@@ -140,7 +140,7 @@ def render_card(
         counts: confusion matrix of the test split.
         size: of the ONNX file, in MB.
     """
-    recipe = read_recipe(card.recipe)
+    recipe = recipe_from_settings(card.recipe)
     graphs = [("float32", "test", run.test), ("int8", "test", run.int8), ("float32", "validation", run.val)]
     source = model.data_source
     return CARD.format(
@@ -157,7 +157,7 @@ def render_card(
         speed=_speed(run),
         classes=_lines(_class(name, counts, index) for index, name in enumerate(card.class_names)),
         robustness=describe_robustness(robustness, recipe) if robustness else "",
-        kept="the last epoch" if run.best_epoch == run.epochs else f"epoch {run.best_epoch}, the best on validation,",
+        epoch="the last epoch" if run.best_epoch == run.epochs else f"epoch {run.best_epoch}, the best on validation",
         history=HISTORY_FILE,
         ablations=describe_ablations(run, runs),
         recipe=describe_recipe(recipe),

@@ -9,7 +9,7 @@ from typing import Any, Self
 from models.card import Metrics
 from models.contract import newest_version
 from training.errors import TrainingError
-from training.recipes.recipe import read_recipe
+from training.recipes.recipe import recipe_from_settings
 
 
 class LedgerError(TrainingError):
@@ -76,7 +76,7 @@ def identify(
     model: str, settings: Mapping[str, Any], *, ablation: str, dataset: Mapping[str, str]
 ) -> tuple[object, ...]:
     """Return the key that is equal for runs that differ only by seed and machine."""
-    return model, read_recipe(settings), ablation, dict(dataset)
+    return model, recipe_from_settings(settings), ablation, dict(dataset)
 
 
 def read_runs(ledger: Path) -> list[Run]:

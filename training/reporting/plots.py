@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from training.evaluation.framed import Example
+from training.evaluation.robustness.framed_images import Example
 from training.fitting.history import Epoch
 from training.metrics import NUM_BINS, confusion_matrix, reliability, worst_mistakes
 
@@ -27,12 +27,12 @@ EXAMPLES = 8  # per row
 
 
 def draw_curves(path: Path, history: Sequence[Epoch], *, best: int) -> None:
-    """Plot loss, accuracy and learning rate per epoch; dotted: the kept epoch."""
+    """Plot loss, accuracy and learning rate per epoch; a dotted line marks ``best``."""
     epochs = [epoch.epoch for epoch in history]
     figure, panels = new_figure(12, 3.6, columns=3)
     for panel, (title, names) in zip(panels, CURVES.items(), strict=True):
         for name in names:
-            label = "validation" if name.startswith("val") else "training images, as trained on"
+            label = "validation" if name.startswith("val") else "training batches"
             panel.plot(epochs, [getattr(epoch, name) for epoch in history], marker=".", label=label)
         panel.axvline(best, color="grey", linestyle=":")
         panel.set(title=title, xlabel="epoch")
@@ -45,7 +45,7 @@ def draw_curves(path: Path, history: Sequence[Epoch], *, best: int) -> None:
 def draw_confusion(
     path: Path, probabilities: NDArray[np.floating], labels: NDArray[np.integer], class_names: Sequence[str]
 ) -> None:
-    """Plot the confusion matrix; colours leave out the diagonal, which dominates."""
+    """Plot the confusion matrix; the colour scale excludes the diagonal."""
     counts = confusion_matrix(probabilities, labels)
     mistakes = np.where(np.eye(len(counts), dtype=bool), 0, counts)
     figure, (panel,) = new_figure(6.4, 5.6)
@@ -56,7 +56,7 @@ def draw_confusion(
             panel.text(column, row, str(counts[row, column]), ha="center", va="center", fontsize=9, fontweight=weight)
     panel.set_xticks(range(len(class_names)), class_names, rotation=45 if max(map(len, class_names)) > 2 else 0)
     panel.set_yticks(range(len(class_names)), class_names)
-    panel.set(xlabel="answer", ylabel="truth")
+    panel.set(xlabel="predicted class", ylabel="label")
     save_figure(figure, path)
 
 
@@ -68,11 +68,11 @@ def draw_reliability(path: Path, probabilities: NDArray[np.floating], labels: ND
     filled = bins.counts > 0
     gaps.plot([0, 1], [0, 1], color="grey", linestyle=":")
     gaps.bar(edges[filled], bins.accuracies[filled], width=1 / NUM_BINS, align="edge", edgecolor="white")
-    gaps.plot(bins.confidences[filled], bins.accuracies[filled], "k.", label="mean confidence of the bin")
-    gaps.set(title="what an answer's confidence is worth", xlabel="confidence", ylabel="accuracy", xlim=(0, 1))
+    gaps.plot(bins.confidences[filled], bins.accuracies[filled], "k.", label="accuracy at the bin's mean confidence")
+    gaps.set(title="reliability diagram", xlabel="confidence", ylabel="accuracy", xlim=(0, 1))
     gaps.legend()
     counts.bar(edges, bins.counts, width=1 / NUM_BINS, align="edge", edgecolor="white")
-    counts.set(title="how many answers have it", xlabel="confidence", yscale="log", xlim=(0, 1))
+    counts.set(title="histogram of confidences", xlabel="confidence", ylabel="images", yscale="log", xlim=(0, 1))
     save_figure(figure, path)
 
 
@@ -92,7 +92,7 @@ def draw_mistakes(
     for panel, index in zip(panels, worst_mistakes(probabilities, labels), strict=False):
         panel.imshow(images[index], cmap="gray", vmin=0, vmax=255)
         prediction = f"{class_names[predicted[index]]} {confidences[index]:.0%}"
-        panel.set_title(f"{prediction}\nis {class_names[labels[index]]}", fontsize=9)
+        panel.set_title(f"{prediction}\nlabel: {class_names[labels[index]]}", fontsize=9)
     save_figure(figure, path)
 
 
@@ -105,7 +105,10 @@ def draw_examples(path: Path, examples: Sequence[Example]) -> None:
     for index, example in enumerate(examples):
         row, column = divmod(index, EXAMPLES)
         above, below = (panels[(2 * row + half) * EXAMPLES + column] for half in (0, 1))
-        for panel, shown, title in ((above, example.picture, example.title), (below, example.pixels, example.answer)):
+        for panel, shown, title in (
+            (above, example.picture, example.title),
+            (below, example.pixels, example.prediction),
+        ):
             panel.imshow(np.asarray(shown), cmap="gray", vmin=0, vmax=255)
             panel.set_title(textwrap.fill(title.split(":")[0], 20), fontsize=8)
     save_figure(figure, path)

@@ -6,7 +6,15 @@ from typing import Any
 
 from training.recipes.recipe import Recipe
 
-SHOWN = {"epochs", "batch_size", "optimizer", "lr", "weight_decay", "drop_rate", "label_smoothing"}  # always
+MAIN_SETTINGS = {
+    "epochs",
+    "batch_size",
+    "optimizer",
+    "lr",
+    "weight_decay",
+    "drop_rate",
+    "label_smoothing",
+}  # shown with any value
 SOURCES = {
     "optimizer adam": "Kingma and Ba 2015",
     "optimizer adamw": "Loshchilov and Hutter 2019",
@@ -34,12 +42,12 @@ SOURCES = {
 
 
 def describe_recipe(recipe: Recipe) -> str:
-    """Render the settings that differ from their defaults, and those in ``SHOWN``."""
+    """Render the settings that differ from their defaults, and those in ``MAIN_SETTINGS``."""
     settings, defaults = asdict(recipe), asdict(Recipe(epochs=0))
     settings |= settings.pop("augmentation")
     defaults |= defaults.pop("augmentation")
     return "\n".join(
-        _rows({name: value for name, value in settings.items() if name in SHOWN or value != defaults[name]})
+        _rows({name: value for name, value in settings.items() if name in MAIN_SETTINGS or value != defaults[name]})
     )
 
 

@@ -10,8 +10,8 @@ import onnx
 from models.card import ModelCard
 from models.contract import MODEL_FILE
 from training.data.datasets import Split
-from training.evaluation.framed import show_framed
-from training.evaluation.robustness import read_robustness
+from training.evaluation.robustness.framed_images import make_examples
+from training.evaluation.robustness.measurement import read_robustness
 from training.export.onnx_file import predict_onnx
 from training.fitting.history import Epoch
 from training.metrics import confusion_matrix
@@ -40,8 +40,8 @@ def write_report(folder: Path, model: TrainableModel, run: Run, runs: Sequence[R
     draw_mistakes(folder / "mistakes.png", images, probabilities, labels, card.class_names)
     robustness = read_robustness(folder)
     if robustness:
-        framed = show_framed(folder / MODEL_FILE, card.preparation, test, card.class_names)
-        draw_examples(folder / "pictures.png", list(framed))
+        examples = make_examples(folder / MODEL_FILE, card.preparation, test, card.class_names)
+        draw_examples(folder / "pictures.png", list(examples))
     size = (folder / MODEL_FILE).stat().st_size / 1e6
     counts = confusion_matrix(probabilities, labels)
     (folder / "README.md").write_text(render_card(model, card, run, runs, robustness, counts=counts, size=size))

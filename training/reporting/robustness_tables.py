@@ -2,16 +2,16 @@
 
 from collections.abc import Callable, Sequence
 
-from models.contract import FAMILIAR
-from training.evaluation.optdigits import OPTDIGITS
-from training.evaluation.robustness import KindMeasurement, Robustness
+from models.contract import FAMILIARITY_THRESHOLD
+from training.evaluation.robustness.measurement import KindMeasurement, Robustness
+from training.evaluation.robustness.optdigits import OPTDIGITS_KINDS
 from training.recipes.recipe import Recipe
 
 ROBUSTNESS = """\
 ## Images in other framings
 
-Test images in framings that training never used (training/evaluation/framed.py): accuracy, and the share that is
-familiar (see below).{optdigits}
+Accuracy on test images in framings that training never used (training/evaluation/robustness/framed_images.py), and
+the share of them that counts as familiar (see below).{optdigits}
 
 {framings}
 
@@ -20,32 +20,34 @@ familiar (see below).{optdigits}
 ## Unrelated images
 
 `familiarity` is the share of validation images whose in-distribution score is no higher than the image's score. The
-score is {score} (training/export/familiarity.py). Below {least} an image counts as
-unfamiliar. The table shows how well familiarity separates unrelated images (training/evaluation/outliers.py) from the
-test images, as the area under the ROC curve, and the share of unrelated images that still counts as familiar.
+score is {score} (training/export/familiarity.py).
+An image with a familiarity below {threshold} counts as unfamiliar. AUROC is the area under the ROC curve of familiarity
+between the test images and unrelated images (training/evaluation/robustness/unrelated_images.py).
 
 {familiarity}
 
-Both tables were measured by the code at commit {commit}.
+Both tables were measured with the code at commit {commit}.
 
 """
 
-OPTDIGITS_NOTE = """ The
-digits in the last rows are from another data set (UCI optdigits, Alpaydin and Kaynak 1998,
-training/evaluation/optdigits.py)."""
+OPTDIGITS_NOTE = """
+The last rows are UCI optdigits (Alpaydin and Kaynak 1998), which have other writers and another scanner
+(training/evaluation/robustness/optdigits.py)."""
 
 
 def describe_robustness(robustness: Robustness, recipe: Recipe) -> str:
     """Render the sections on images in other framings and on unrelated images."""
-    (real, *kinds), graphs = robustness.kinds(), list(robustness.graphs)
-    framed = [rows for rows in kinds if rows[0].read is not None]
-    others = [rows for rows in kinds if rows[0].auroc is not None]
+    (test, *kinds), graphs = robustness.kinds(), list(robustness.graphs)
+    framed = [rows for rows in kinds if rows[0].accuracy is not None]
+    unrelated = [rows for rows in kinds if rows[0].auroc is not None]
     return ROBUSTNESS.format(
-        optdigits=OPTDIGITS_NOTE if framed[-1][0].pictures in OPTDIGITS else "",
-        framings=_table(["accuracy", "familiar"], graphs, framed, lambda row: [row.read, row.familiar]),
+        optdigits=OPTDIGITS_NOTE if framed[-1][0].kind in OPTDIGITS_KINDS else "",
+        framings=_table(["accuracy", "familiar"], graphs, framed, lambda row: [row.accuracy, row.familiar_share]),
         score=_score(recipe),
-        least=FAMILIAR,
-        familiarity=_table(["AUROC", "familiar"], graphs, [real, *others], lambda row: [row.auroc, row.familiar]),
+        threshold=FAMILIARITY_THRESHOLD,
+        familiarity=_table(
+            ["AUROC", "familiar"], graphs, [test, *unrelated], lambda row: [row.auroc, row.familiar_share]
+        ),
         commit=robustness.git_commit,
     )
 
@@ -71,6 +73,6 @@ def _table(
     for rows in kinds:
         shares = [share for row in rows for share in choose(row)]
         lines.append(
-            [rows[0].pictures, f"{rows[0].count:,}", *("" if share is None else f"{share:.1%}" for share in shares)]
+            [rows[0].kind, f"{rows[0].num_images:,}", *("" if share is None else f"{share:.1%}" for share in shares)]
         )
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-import onnxruntime as ort
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
 from training.errors import TrainingError
+from training.onnx_session import open_session
 from training.reporting.plots import new_figure, save_figure
 
 COLUMNS = 12  # panels per row
@@ -48,7 +48,7 @@ def compute_feature_maps(graph: Path, image: NDArray[np.uint8]) -> list[FeatureM
     names = [node.output[0] for node in model.graph.node if node.op_type == "Relu"]
     del model.graph.output[:]
     model.graph.output.extend(onnx.helper.make_empty_tensor_value_info(name) for name in names)
-    session = ort.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    session = open_session(model.SerializeToString())
     outputs = session.run(names, {"images": image[np.newaxis]})
     return list({output.shape[2:]: output[0] for output in outputs if output.ndim == 4}.values())  # N, C, H, W
 

@@ -46,8 +46,8 @@ def tanh(x: Array) -> Array:
 
 def softmax(logits: Array) -> Array:
     """Return probabilities, (..., K); subtracts the maximum to avoid overflow."""
-    powers = np.exp(logits - logits.max(axis=-1, keepdims=True))
-    return np.asarray(powers / powers.sum(axis=-1, keepdims=True))
+    exponentials = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    return np.asarray(exponentials / exponentials.sum(axis=-1, keepdims=True))
 
 
 @dataclass(frozen=True)
@@ -136,8 +136,8 @@ class MLP:
         for index in reversed(range(len(self.layers))):
             layer_gradients.insert(0, Layer(layer_inputs[index].T @ gradient, gradient.sum(axis=0)))
             if index:
-                back = gradient @ self.layers[index].weights.T
-                gradient = back * self._activation.derivative(layer_outputs[index - 1], layer_inputs[index])
+                input_gradient = gradient @ self.layers[index].weights.T
+                gradient = input_gradient * self._activation.derivative(layer_outputs[index - 1], layer_inputs[index])
         return value, layer_gradients
 
     def descend(self, gradients: Sequence[Layer], *, lr: float) -> None:

@@ -1,4 +1,4 @@
-"""The course's studies: a recipe and a grid of varied settings each."""
+"""Questions of the course's studies: a recipe and a grid of varied settings each."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -14,10 +14,10 @@ SEED = "seed"
 
 @dataclass(frozen=True, kw_only=True)
 class Question:
-    """One study."""
+    """The question that one study answers."""
 
     name: str
-    asks: str  # for the help text
+    description: str  # for the help text
     model: TrainableModel
     recipe: Recipe
     grid: Mapping[str, Sequence[float]]  # setting -> values; every combination is trained
@@ -38,7 +38,7 @@ QUESTIONS: Mapping[str, Question] = {
     for question in (
         Question(
             name="mlp",
-            asks="effect of learning rate, batch size and dropout on the course's MLP",
+            description="effect of learning rate, batch size and dropout on the course's MLP",
             model=MNIST,
             recipe=MNIST.recipes["course"],
             grid={"lr": [1e-2, 1e-3, 1e-4], "batch_size": [32, 256], "drop_rate": [0.0, 0.3, 0.5], SEED: [0, 1, 2]},
@@ -46,7 +46,7 @@ QUESTIONS: Mapping[str, Question] = {
         ),
         Question(
             name="cnn",
-            asks="effect of batch norm and augmentation on a small CNN for CIFAR-10",
+            description="effect of batch norm and augmentation on a small CNN for CIFAR-10",
             model=CIFAR10,
             recipe=CIFAR10.recipes["course"],
             grid={"normalized": [False, True], "augmented": [False, True], SEED: [0, 1, 2]},

@@ -1,4 +1,4 @@
-"""Reports of the studies: curves of every run, heat map, table with spread."""
+"""Reports of the studies: curves of every run, a heat map and a table."""
 
 import itertools
 import math
@@ -12,42 +12,58 @@ from matplotlib.ticker import MaxNLocator
 
 from training.reporting.plots import new_figure, save_figure
 from training.study.questions import SEED, Question, Settings
-from training.study.runs import StudyRun
+from training.study.runs import Study, StudyRun, write_runs
 
-RUNS_FILE, CURVES_FILE, HEAT_FILE, TABLE_FILE = "runs.jsonl", "curves.png", "heat.png", "table.md"
-NAMES = {"lr": "learning rate", "batch_size": "batch size", "drop_rate": "dropout", "normalized": "batch norm"}
+RUNS_FILE, CURVES_FILE, HEAT_MAP_FILE, TABLE_FILE = "runs.jsonl", "curves.png", "heat.png", "table.md"
+NAMES = {
+    "lr": "learning rate",
+    "batch_size": "batch size",
+    "drop_rate": "drop rate",
+    "normalized": "batch norm",
+    "augmented": "augmentation",
+}
 GRID = {"lr", "batch_size", "drop_rate"}  # the settings that :func:`draw_grid` supports
 COLORS = ("tab:blue", "tab:orange", "tab:green", "tab:red")
 
 
+def write_if_complete(folder: Path, study: Study, runs: Sequence[StudyRun]) -> str:
+    """Write the runs and their report unless runs are missing; return a message."""
+    if len(runs) < study.size:
+        return f"{len(runs)} of {study.size} runs are complete; other processes train the rest; run again when they end"
+    folder.mkdir(parents=True, exist_ok=True)
+    write_runs(folder / RUNS_FILE, runs)
+    write_study(folder, study.question, runs)
+    return f"wrote {len(runs)} runs, their curves and their table to {folder}"
+
+
 def write_study(folder: Path, question: Question, runs: Sequence[StudyRun]) -> None:
-    """Write the figures and the table of a study into a folder."""
-    draw = draw_grid if question.grid.keys() >= GRID else draw_parts
+    """Write the plots and the table of a study into a folder."""
+    draw = draw_grid if question.grid.keys() >= GRID else draw_comparison
     draw(folder, question, runs)
     (folder / TABLE_FILE).write_text(render_table(question, runs) + "\n")
 
 
 def draw_grid(folder: Path, question: Question, runs: Sequence[StudyRun]) -> None:
-    """Plot the losses by learning rate (row) and batch size (column); a heat map."""
+    """Plot the losses by learning rate (row) and batch size (column), and a heat map."""
     rates, sizes, drop_rates = (question.grid[name] for name in ("lr", "batch_size", "drop_rate"))
     figure, panels = new_figure(12, 3.2 * len(rates), rows=len(rates), columns=len(sizes))
     for panel, (lr, batch_size) in zip(panels, itertools.product(rates, sizes), strict=True):
         for drop_rate, color in zip(drop_rates, COLORS, strict=False):
             same = select(runs, lr=lr, batch_size=batch_size, drop_rate=drop_rate)
-            _draw_runs(panel, same, "loss", color=color, label=f"dropout {drop_rate:g}")
+            _draw_runs(panel, same, "loss", color=color, label=f"drop rate {drop_rate:g}")
         panel.set(title=f"learning rate {lr:g}, batch size {batch_size:g}", yscale="log", ylim=(0.005, 3))
-    panels[0].legend(title="validation; dotted: as trained")
+    panels[0].legend(title="solid: validation, dotted: training batches")
     save_figure(figure, folder / CURVES_FILE)
-    _draw_heat_map(folder / HEAT_FILE, question, runs)
+    _draw_heat_map(folder / HEAT_MAP_FILE, question, runs)
 
 
-def draw_parts(folder: Path, question: Question, runs: Sequence[StudyRun]) -> None:
-    """Plot loss and accuracy of every run, one colour per combination of parts."""
+def draw_comparison(folder: Path, question: Question, runs: Sequence[StudyRun]) -> None:
+    """Plot loss and accuracy of every run, one colour per combination."""
     figure, panels = new_figure(12, 4.4, columns=2)
     for settings, color in zip(combinations(question), COLORS, strict=True):
-        for panel, measure in zip(panels, ("loss", "accuracy"), strict=True):
-            _draw_runs(panel, select(runs, **settings), measure, color=color, label=_describe(settings))
-    panels[1].legend(title="validation; dotted: as trained")
+        for panel, metric in zip(panels, ("loss", "accuracy"), strict=True):
+            _draw_runs(panel, select(runs, **settings), metric, color=color, label=_describe(settings))
+    panels[1].legend(title="solid: validation, dotted: training batches")
     save_figure(figure, folder / CURVES_FILE)
 
 
@@ -55,12 +71,15 @@ def render_table(question: Question, runs: Sequence[StudyRun]) -> str:
     """Render a row per combination; unlabelled losses are of the last epoch."""
     header = [NAMES.get(name, name) for name in question.grid if name != SEED]
     header += ["n", "validation accuracy", "test accuracy", "training loss", "validation loss"]
-    header += ["its lowest", "in epochs", "its change an epoch", "seconds"]
+    header += ["lowest validation loss", "epoch of the lowest, per seed", "mean change per epoch", "seconds"]
     lines = [f"| {' | '.join(header)} |", "|---" * len(header) + "|"]
     for settings in combinations(question):
         same = select(runs, **settings)
-        cells = [*map(_choice, settings.values()), str(len(same))]
-        cells += [_spread([run.val_accuracy for run in same]), _spread([run.test_accuracy for run in same])]
+        cells = [*map(_format_value, settings.values()), str(len(same))]
+        cells += [
+            _format_spread([run.val_accuracy for run in same]),
+            _format_spread([run.test_accuracy for run in same]),
+        ]
         cells += [
             f"{statistics.mean(run.history[-1][loss] for run in same):.3f}" for loss in ("train_loss", "val_loss")
         ]
@@ -94,14 +113,14 @@ def select(runs: Sequence[StudyRun], **wanted: float) -> list[StudyRun]:
     return [run for run in runs if wanted.items() <= run.settings.items()]
 
 
-def _draw_runs(panel: Axes, runs: Sequence[StudyRun], measure: str, *, color: str, label: str) -> None:
+def _draw_runs(panel: Axes, runs: Sequence[StudyRun], metric: str, *, color: str, label: str) -> None:
     """Plot runs that differ only by seed: validation as a line, training dotted."""
     for number, run in enumerate(runs):
         epochs = [epoch["epoch"] for epoch in run.history]
-        train, val = ([epoch[f"{split}_{measure}"] for epoch in run.history] for split in ("train", "val"))
+        train, val = ([epoch[f"{split}_{metric}"] for epoch in run.history] for split in ("train", "val"))
         panel.plot(epochs, val, color=color, label=None if number else label)
         panel.plot(epochs, train, color=color, linestyle=":", linewidth=1)
-    panel.set(xlabel="epoch", ylabel=measure)
+    panel.set(xlabel="epoch", ylabel=metric)
     panel.xaxis.set_major_locator(MaxNLocator(integer=True))
 
 
@@ -118,7 +137,7 @@ def _draw_heat_map(path: Path, question: Question, runs: Sequence[StudyRun]) -> 
             panel.text(column, row, f"{grid[row, column]:.2%}", ha="center", va="center", color=shade)
         panel.set_xticks(range(len(sizes)), [f"{size:g}" for size in sizes])
         panel.set_yticks(range(len(rates)), [f"{lr:g}" for lr in rates])
-        panel.set(title=f"dropout {drop_rate:g}", xlabel="batch size", ylabel="learning rate")
+        panel.set(title=f"drop rate {drop_rate:g}", xlabel="batch size", ylabel="learning rate")
     save_figure(figure, path)
 
 
@@ -128,12 +147,12 @@ def _mean(runs: Sequence[StudyRun], lr: float, batch_size: float, drop_rate: flo
 
 
 def _describe(settings: Settings) -> str:
-    return ", ".join(f"{NAMES.get(name, name)}: {_choice(choice)}" for name, choice in settings.items())
+    return ", ".join(f"{NAMES.get(name, name)}: {_format_value(value)}" for name, value in settings.items())
 
 
-def _choice(choice: float) -> str:
-    return ("no", "yes")[choice] if isinstance(choice, bool) else f"{choice:g}"
+def _format_value(value: float) -> str:
+    return ("no", "yes")[value] if isinstance(value, bool) else f"{value:g}"
 
 
-def _spread(shares: Sequence[float]) -> str:
-    return f"{statistics.mean(shares):.2%} ± {100 * statistics.stdev(shares):.2f}"
+def _format_spread(accuracies: Sequence[float]) -> str:
+    return f"{statistics.mean(accuracies):.2%} ± {100 * statistics.stdev(accuracies):.2f}"

@@ -25,8 +25,8 @@ from tqdm import tqdm
 from models.hardware import available_cores
 from training.data.datasets import DataSet
 from training.device import describe_hardware, keep_freed_memory
-from training.fitting.prediction import predict_logits, share_correct
-from training.pipeline.building import make_fitting
+from training.fitting.prediction import compute_accuracy, predict_logits
+from training.pipeline.building import make_trainer
 from training.provenance import git_commit
 from training.recipes.recipe import Recipe
 from training.study.questions import SEED, Question, Settings
@@ -82,7 +82,7 @@ class Study:
             load_if_exists=True,
         )
 
-    def finished(self, study: optuna.Study) -> list[StudyRun]:
+    def complete_runs(self, study: optuna.Study) -> list[StudyRun]:
         """Return the complete runs, one per combination, in the order of the grid."""
         grid, trials = self.question.grid, study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
         runs = {tuple(trial.params[name] for name in grid): StudyRun(**trial.user_attrs["run"]) for trial in trials}
@@ -100,37 +100,57 @@ def run_study(study: Study, *, jobs: int) -> list[StudyRun]:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study.question.model.load(study.data_dir)  # download once, and fail before training
     trials = study.open()
-    _requeue_failed(trials)
-    total, done = study.size, study.finished(trials)
+    requeue_failed(trials)
+    total, done = study.size, study.complete_runs(trials)
     with tqdm(
         total=total, initial=len(done), desc=f"study {study.question.name}", unit="run", dynamic_ncols=True
     ) as bar:
         if len(done) < total:
             with ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
-                started = datetime.now()  # naive, like Optuna's times
-                running = {pool.submit(_run_worker, study, jobs, started) for _ in range(jobs)}
+                started = datetime.now()  # local time without a zone, as in Optuna's trials
+                running = {pool.submit(run_worker, study, started, jobs=jobs) for _ in range(jobs)}
                 while running:
                     ended, running = wait(running, timeout=POLL_S, return_when=FIRST_COMPLETED)
-                    bar.update(len(study.finished(trials)) - bar.n)
+                    bar.update(len(study.complete_runs(trials)) - bar.n)
                     for worker in ended:
                         worker.result()
-    return study.finished(trials)
+    return study.complete_runs(trials)
 
 
-def _requeue_failed(study: optuna.Study) -> None:
+def requeue_failed(study: optuna.Study) -> None:
     """Queue failed or pruned combinations again that have no other trial."""
     trials = study.get_trials(deepcopy=False)
     failed = (TrialState.FAIL, TrialState.PRUNED)  # the sampler counts them as done
-    known = [trial.system_attrs.get("fixed_params", trial.params) for trial in trials if trial.state not in failed]
+    known = [trial.params for trial in trials if trial.state not in failed]
     for trial in trials:
         if trial.state in failed and trial.params not in known:
-            attributes = {**trial.system_attrs, "fixed_params": trial.params}
-            study.add_trial(optuna.trial.create_trial(state=TrialState.WAITING, system_attrs=attributes))
+            queue_again(study, trial)
             known.append(trial.params)
 
 
-def _run_worker(study: Study, jobs: int, started: datetime) -> None:
-    """Train combinations from the sampler until none remains."""
+def queue_again(study: optuna.Study, trial: optuna.trial.FrozenTrial) -> None:
+    """Queue a new trial with the settings of another.
+
+    ``study.enqueue_trial`` would lose the attribute ``grid_id``, without which ``GridSampler.after_trial`` raises
+    KeyError when one combination remains.
+    """
+    waiting = optuna.trial.create_trial(
+        state=TrialState.WAITING,
+        params=trial.params,
+        distributions=trial.distributions,
+        system_attrs=trial.system_attrs,
+    )
+    study.add_trial(waiting)
+
+
+def run_worker(study: Study, started: datetime, *, jobs: int) -> None:
+    """Train combinations from the sampler until none remains.
+
+    Args:
+        study: its storage has the trials.
+        started: the start of the command, in local time without a zone. Older unfinished trials are trained again.
+        jobs: workers that divide the cores.
+    """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     keep_freed_memory()
     torch.set_num_threads(max(1, available_cores() // jobs))
@@ -165,15 +185,15 @@ def _train(study: Study, data: DataSet, trial: optuna.Trial, combination: Settin
     """Train one combination, store its run, and return its validation accuracy."""
     question, settings = study.question, dict(combination)
     seed = int(settings.pop(SEED))
-    fitting = make_fitting(question.model, question.vary(study.recipe, settings), data, seed=seed, device=study.device)
-    fit = fitting.run(stopped=lambda: False, after_epoch=lambda: None)
+    trainer = make_trainer(question.model, question.vary(study.recipe, settings), data, seed=seed, device=study.device)
+    fit = trainer.run(stopped=lambda: False, after_epoch=lambda: None)
     assert fit
     test = data.test.to(study.device)
     run = StudyRun(
         settings=settings,
         seed=seed,
         val_accuracy=round(fit.best.val_accuracy, DIGITS),
-        test_accuracy=share_correct(predict_logits(fitting.network, test.images), test.labels),
+        test_accuracy=compute_accuracy(predict_logits(trainer.network, test.images), test.labels),
         seconds=round(fit.seconds, 1),
         hardware=describe_hardware(study.device),
         git_commit=git_commit(),
@@ -184,8 +204,8 @@ def _train(study: Study, data: DataSet, trial: optuna.Trial, combination: Settin
 
 
 def _suggest(question: Question, trial: optuna.Trial, name: str) -> float:
-    choice: float = trial.suggest_categorical(name, question.grid[name])
-    return choice
+    value: float = trial.suggest_categorical(name, question.grid[name])
+    return value
 
 
 def write_runs(path: Path, runs: Sequence[StudyRun]) -> None:

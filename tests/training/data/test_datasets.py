@@ -64,12 +64,20 @@ def test_pixel_statistics_are_of_the_training_split(load, channels):
     assert std == pytest.approx(pixels.std(axis=0))
 
 
-@pytest.mark.parametrize("load", [load_mnist, load_cifar10])
-def test_missing_files_are_an_error_when_the_download_fails(load, tmp_path, monkeypatch):
+@pytest.fixture
+def unreachable_internet(monkeypatch):
+    """Send every download to a port without a server."""
     for name in ("http_proxy", "https_proxy"):
-        monkeypatch.setenv(name, "http://127.0.0.1:1")  # no server listens on port 1
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
     monkeypatch.setenv("no_proxy", "")
-    monkeypatch.setattr(urllib.request, "_opener", None)  # another test's opener, made with another environment
+    urllib.request.install_opener(None)  # so that a new one is made with this environment
+    yield
+    urllib.request.install_opener(None)
+
+
+@pytest.mark.usefixtures("unreachable_internet")
+@pytest.mark.parametrize("load", [load_mnist, load_cifar10])
+def test_missing_files_are_an_error_when_the_download_fails(load, tmp_path):
     with pytest.raises(DataError, match=r"cannot read .* refused.*; set --data-dir to the folder of the data sets"):
         load(tmp_path)
 

@@ -11,9 +11,10 @@ from support.service import encode
 from torch import nn
 
 from training.export.familiarity import add_familiarity, predict_familiarity, share_familiar
-from training.export.onnx_file import CalibratedClassifier, ExportError, export_onnx, open_session, predict_onnx
+from training.export.onnx_file import CalibratedClassifier, ExportError, export_onnx, predict_onnx
 from training.export.quantization import quantize
 from training.networks.architectures import PixelNormalizer
+from training.onnx_session import open_session
 
 VAL = random_split(count=200)
 OTHERS = random_split(count=77, seed=1).images.numpy()
@@ -35,7 +36,7 @@ def largest_logits_of(path, images):
     return logits_of(path, images).max(axis=1)
 
 
-def share_below(scores, values):
+def fraction_below(scores, values):
     """Return the fraction of scores no higher than each value, on the same levels."""
     levels = np.array([0, *np.arange(1, 10) / 1000, *np.arange(1, 101) / 100])
     return levels[(values[:, None] >= np.quantile(scores, levels[1:])).sum(axis=1)]
@@ -49,7 +50,7 @@ def test_familiarity_is_the_fraction_of_val_scores_not_higher(tmp_path, precisio
         path = tmp_path / "model.int8.onnx"
     before = predict_onnx(path, OTHERS)
     add_familiarity(path, VAL, smoothed=False)
-    expected = share_below(largest_logits_of(path, VAL.images.numpy()), largest_logits_of(path, OTHERS))
+    expected = fraction_below(largest_logits_of(path, VAL.images.numpy()), largest_logits_of(path, OTHERS))
     for count in (1, 2, 77):
         found = predict_familiarity(path, OTHERS[:count])
         np.testing.assert_allclose(found, expected[:count], atol=0.011)  # rounding may move a logit across a threshold
@@ -72,7 +73,7 @@ def test_familiarity_uses_feature_projections_if_smoothed(tmp_path, precision, t
         known, others = (body(torch.as_tensor(images)).double().numpy() for images in (VAL.images, OTHERS))
     means = np.stack([known[VAL.labels.numpy() == label].mean(axis=0) for label in range(10)])
     means /= np.linalg.norm(means, axis=1, keepdims=True)
-    expected = share_below((known @ means.T).max(axis=1), (others @ means.T).max(axis=1))
+    expected = fraction_below((known @ means.T).max(axis=1), (others @ means.T).max(axis=1))
     assert np.abs(predict_familiarity(path, OTHERS) - expected).mean() < tolerance
 
 
@@ -112,9 +113,9 @@ def test_images_are_familiar_from_5_percent():
 
 
 @pytest.fixture
-def knowing(tmp_path, start):
+def service_with_familiarity(tmp_path, start):
     """Start a service with familiarity; also return a familiar and another image."""
-    folder = publish_tiny_model(tmp_path, "knowing", image_shape=(8, 8, 3), preparation="photo")
+    folder = publish_tiny_model(tmp_path, "tiny", image_shape=(8, 8, 3), preparation="photo")
     val = random_split(image_shape=(8, 8, 3), count=100)
     add_familiarity(folder / "model.onnx", val, smoothed=False)
     values = predict_familiarity(folder / "model.onnx", val.images.numpy())
@@ -122,19 +123,19 @@ def knowing(tmp_path, start):
     return start(models_dir=tmp_path), pictures
 
 
-def test_responses_have_familiarity_and_unfamiliar_are_counted(knowing):
-    service, (familiar, unfamiliar) = knowing
-    route = "/v1/models/knowing/classify"
-    answer = service.post(route, content=familiar).json()
-    assert list(answer) == ["model", "version", "label", "confidence", "probabilities", "familiarity", "familiar"]
-    assert (answer["familiarity"], answer["familiar"]) == (1.0, True)
+def test_responses_have_familiarity_and_unfamiliar_are_counted(service_with_familiarity):
+    service, (familiar, unfamiliar) = service_with_familiarity
+    route = "/v1/models/tiny/classify"
+    prediction = service.post(route, content=familiar).json()
+    assert list(prediction) == ["model", "version", "label", "confidence", "probabilities", "familiarity", "familiar"]
+    assert (prediction["familiarity"], prediction["familiar"]) == (1.0, True)
     files = [("images", ("a.png", content)) for content in (familiar, unfamiliar, unfamiliar)]
-    answers = service.post(f"{route}-batch", files=files).json()["predictions"]
-    assert [one["familiar"] for one in answers] == [True, False, False]
-    assert answers[1]["familiarity"] == 0.0
+    predictions = service.post(f"{route}-batch", files=files).json()["predictions"]
+    assert [one["familiar"] for one in predictions] == [True, False, False]
+    assert predictions[1]["familiarity"] == 0.0
     lines = service.get("/metrics").text.splitlines()
-    assert 'classifier_unfamiliar_total{model="knowing",version="1"} 2.0' in lines
-    outputs = service.get("/v1/models/knowing").json()["outputs"]
+    assert 'classifier_unfamiliar_total{model="tiny",version="1"} 2.0' in lines
+    outputs = service.get("/v1/models/tiny").json()["outputs"]
     assert outputs["familiarity"] == {"dtype": "float32", "shape": ["batch"]}
 
 

@@ -9,8 +9,8 @@ from support.paths import ROOT
 
 from models.contract import FLOAT16_GOLDEN_TOLERANCE, newest_version
 from training.evaluation.gate import GateError, check_golden
-from training.export.float16 import halve
-from training.export.onnx_file import open_session
+from training.export.float16 import convert_to_float16
+from training.onnx_session import open_session
 from training.pipeline.publishing import add_float16
 from training.reporting.report import read_card
 
@@ -21,7 +21,7 @@ MODELS = ("mnist", "mnist-cnn", "mnist-resnet", "cifar10")
 def graphs(request, tmp_path):
     """Return the graphs of a published model in float32 and float16."""
     source = newest_version(ROOT / "models" / request.param) / "model.onnx"
-    halve(source, tmp_path / "half.onnx")
+    convert_to_float16(source, tmp_path / "half.onnx")
     return source, tmp_path / "half.onnx"
 
 
@@ -62,7 +62,7 @@ def test_shared_tensor_is_cast_once(tmp_path):
     graph = helper.make_graph(nodes, "graph", ports[:1], ports[1:], [weights])
     opsets = [helper.make_opsetid("", 20)]
     onnx.save(helper.make_model(graph, opset_imports=opsets, ir_version=10), tmp_path / "float.onnx")
-    halve(tmp_path / "float.onnx", tmp_path / "half.onnx")
+    convert_to_float16(tmp_path / "float.onnx", tmp_path / "half.onnx")
     kinds = [node.op_type for node in onnx.load(tmp_path / "half.onnx").graph.node]
     assert kinds == ["Cast", "Gemm", "Gemm", "Add", "Cast", "Softmax", "Mul"]
     images = {"images": np.array([[1, 2, 3, 4]], np.float32)}
@@ -73,31 +73,29 @@ def test_shared_tensor_is_cast_once(tmp_path):
 def test_float16_graph_has_its_own_card(tmp_path):
     folder = publish_tiny_model(tmp_path)
     card = read_card(folder / "model.onnx")
-    add_float16(folder, card, random_split())
+    add_float16(folder, card, random_split(), max_accuracy_loss=1.0)
     half = read_card(folder / "model.float16.onnx")
     assert (half.precision, half.name, half.test.num_images) == ("float16", card.name, 20)
 
 
-def test_inaccurate_float16_graph_is_omitted_with_a_message(tmp_path, monkeypatch, capsys):
+def test_inaccurate_float16_graph_is_omitted_with_a_message(tmp_path, capsys):
     folder = publish_tiny_model(tmp_path)
     card = read_card(folder / "model.onnx")
-    monkeypatch.setattr("training.evaluation.gate.MAX_LOSS", -2.0)
-    add_float16(folder, card, random_split())
+    add_float16(folder, card, random_split(), max_accuracy_loss=-2.0)
     assert "no model.float16.onnx: accuracy is" in capsys.readouterr().err
-    monkeypatch.undo()
     model = onnx.load(folder / "model.onnx")
     for weights in model.graph.initializer:
         if weights.name.endswith("weight"):
             weights.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(weights) * 1e6, weights.name))
     onnx.save(model, folder / "model.onnx")
-    add_float16(folder, card, random_split())
+    add_float16(folder, card, random_split(), max_accuracy_loss=1.0)
     assert "no model.float16.onnx: golden images: probabilities differ by" in capsys.readouterr().err
     assert not (folder / "model.float16.onnx").exists()
 
 
 def test_golden_check_has_a_tolerance_for_float16(tmp_path):
     folder = publish_tiny_model(tmp_path)
-    halve(folder / "model.onnx", folder / "model.float16.onnx")
+    convert_to_float16(folder / "model.onnx", folder / "model.float16.onnx")
     check_golden(folder / "model.float16.onnx", "float16")
     with np.load(folder / "golden.npz") as golden:
         images, probabilities = golden["images"], golden["probabilities"]

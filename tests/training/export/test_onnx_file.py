@@ -18,10 +18,10 @@ from training.export.onnx_file import (
     ExportError,
     check_onnx,
     export_onnx,
-    open_session,
     predict_onnx,
 )
 from training.networks.architectures import cifar10_cnn, mnist_mlp
+from training.onnx_session import open_session
 
 NETWORKS = {
     (28, 28): lambda: mnist_mlp([33.0], [78.0]),
@@ -81,11 +81,10 @@ def test_file_contains_no_paths_of_the_machine(exported):
     assert str(Path(torch.__file__).parents[1]).encode() not in content
 
 
-def test_predictions_do_not_depend_on_the_batch_size(exported, monkeypatch):
+def test_predictions_do_not_depend_on_the_batch_size(exported):
     path, _, images = exported
     together = predict_onnx(path, images.numpy())
-    monkeypatch.setattr("training.export.onnx_file.BATCH", 5)
-    assert np.allclose(predict_onnx(path, images.numpy()), together, atol=1e-6)
+    assert np.allclose(predict_onnx(path, images.numpy(), batch_size=5), together, atol=1e-6)
 
 
 def test_file_that_differs_from_pytorch_is_rejected(tmp_path):

@@ -6,11 +6,12 @@ from dataclasses import replace
 
 import pytest
 import torch
-from support.fitting import QUICK, run
+from support.fitting import SHORT_RECIPE, run
 from support.paths import DATA
 
+from training.data.augmentation import Augmentation
 from training.fitting.checkpoints import CheckpointError, describe_run, load_checkpoint, save_checkpoint
-from training.fitting.hard_examples import HardestImages
+from training.fitting.hard_examples import HardExampleSelector
 from training.fitting.lookahead import Lookahead
 from training.fitting.optimizers import learning_rate, make_optimizer, set_learning_rate
 from training.fitting.prediction import predict_logits
@@ -25,8 +26,20 @@ SMALL_CNN = replace(
 SMALL_MLP = replace(MNIST.recipes["published"], epochs=4, batch_size=32, widths=(32, 16))
 
 
-def make_fitting(model=MNIST, recipe=QUICK, *, seed=0, data=None):
-    return building.make_fitting(model, recipe, data or model.load(DATA), seed=seed, device=CPU)
+def make_trainer(model=MNIST, recipe=SHORT_RECIPE, *, seed=0, data=None):
+    return building.make_trainer(model, recipe, data or model.load(DATA), seed=seed, device=CPU)
+
+
+def record_training_images(network):
+    """Return a list that gets the images of every training step."""
+    batches = []
+
+    def record(network, inputs):
+        if network.training:
+            batches.extend(inputs)
+
+    network.register_forward_pre_hook(record)
+    return batches
 
 
 def without_speed(history):
@@ -34,74 +47,74 @@ def without_speed(history):
 
 
 def test_run_learns_digits_from_190_images():
-    fit = run(make_fitting(recipe=replace(QUICK, epochs=15)))
+    fit = run(make_trainer(recipe=replace(SHORT_RECIPE, epochs=15)))
     assert fit.best.val_accuracy >= 0.7
     assert fit.history[-1].train_loss < fit.history[0].train_loss / 3
 
 
 def test_run_keeps_the_best_epoch():
-    fitting, weights = make_fitting(), []
+    trainer, weights = make_trainer(), []
 
     def record_then_reset_weights():
-        weights.append(copy.deepcopy(fitting.network.state_dict()))
+        weights.append(copy.deepcopy(trainer.network.state_dict()))
         if len(weights) == 3:
-            for parameter in fitting.network.parameters():
+            for parameter in trainer.network.parameters():
                 torch.nn.init.zeros_(parameter)
 
-    fit = run(fitting, after_epoch=record_then_reset_weights)
+    fit = run(trainer, after_epoch=record_then_reset_weights)
     assert fit.best.epoch <= 3
-    kept = fitting.network.state_dict()
+    kept = trainer.network.state_dict()
     assert all(torch.equal(kept[name], tensor) for name, tensor in weights[fit.best.epoch - 1].items())
-    logits = predict_logits(fitting.network, fitting.data.val.images)
-    assert float((logits.argmax(dim=1) == fitting.data.val.labels).float().mean()) == fit.best.val_accuracy
+    logits = predict_logits(trainer.network, trainer.data.val.images)
+    assert float((logits.argmax(dim=1) == trainer.data.val.labels).float().mean()) == fit.best.val_accuracy
 
 
 def test_run_keeps_the_last_epoch_if_the_rate_fell_to_0():
-    recipe = replace(QUICK, epochs=3, schedule="triangular", lr=0.0)  # all epochs are equal, so the first is the best
-    assert run(make_fitting(recipe=recipe)).best.epoch == 3
-    assert run(make_fitting(recipe=recipe), epochs=2).best.epoch == 1
-    assert run(make_fitting(recipe=replace(recipe, schedule="constant"))).best.epoch == 1
+    recipe = replace(SHORT_RECIPE, epochs=3, schedule="triangular", lr=0.0)  # of equal epochs, the first is the best
+    assert run(make_trainer(recipe=recipe)).best.epoch == 3
+    assert run(make_trainer(recipe=recipe), epochs=2).best.epoch == 1
+    assert run(make_trainer(recipe=replace(recipe, schedule="constant"))).best.epoch == 1
 
 
 def test_run_stops_when_its_patience_ends():
-    fit = run(make_fitting(recipe=replace(QUICK, epochs=50, lr=0.0, patience=2)))
+    fit = run(make_trainer(recipe=replace(SHORT_RECIPE, epochs=50, lr=0.0, patience=2)))
     assert fit.best.epoch == 1
     assert len(fit.history) == 3
 
 
 def test_fit_reports_whether_it_was_stopped():
-    assert run(make_fitting(), epochs=5).stopped
-    assert not run(make_fitting(), epochs=6).stopped  # its last epoch
-    assert not run(make_fitting(recipe=replace(QUICK, epochs=50, lr=0.0, patience=2))).stopped
+    assert run(make_trainer(), epochs=5).stopped
+    assert not run(make_trainer(), epochs=6).stopped  # its last epoch
+    assert not run(make_trainer(recipe=replace(SHORT_RECIPE, epochs=50, lr=0.0, patience=2))).stopped
 
 
 def test_run_returns_none_when_stopped_in_its_first_epoch():
-    assert make_fitting().run(stopped=lambda: True, after_epoch=lambda: None) is None
+    assert make_trainer().run(stopped=lambda: True, after_epoch=lambda: None) is None
 
 
 def test_run_discards_an_epoch_that_was_stopped_midway():
-    fitting, num_calls = make_fitting(), 0
+    trainer, num_calls = make_trainer(), 0
 
     def in_the_third_epoch():
         nonlocal num_calls
         num_calls += 1
         return num_calls == 2 * 7 + 4  # one call per epoch and one per batch, of which an epoch has 6
 
-    assert len(fitting.run(stopped=in_the_third_epoch, after_epoch=lambda: None).history) == 2
+    assert len(trainer.run(stopped=in_the_third_epoch, after_epoch=lambda: None).history) == 2
 
 
 @pytest.mark.parametrize(("model", "recipe"), [(MNIST, SMALL_MLP), (CIFAR10, SMALL_CNN)], ids=["mnist", "cifar10"])
 def test_resumed_run_equals_an_uninterrupted_one(model, recipe, tmp_path):
-    whole = make_fitting(model, recipe)
+    whole = make_trainer(model, recipe)
     run(whole)
     settings = describe_run(model=model.name, recipe=recipe, seed=0)
-    interrupted = make_fitting(model, recipe)
+    interrupted = make_trainer(model, recipe)
     run(
         interrupted,
         epochs=2,
         after_epoch=lambda: save_checkpoint(tmp_path / "run.pt", interrupted.checkpoint(settings)),
     )
-    resumed = make_fitting(model, recipe)
+    resumed = make_trainer(model, recipe)
     torch.nn.init.zeros_(next(resumed.network.parameters()))  # so that the initial weights have no effect
     resumed.restore(load_checkpoint(tmp_path / "run.pt", run=settings, device=CPU))
     assert len(resumed.history) == 2
@@ -114,15 +127,15 @@ def test_resumed_run_equals_an_uninterrupted_one(model, recipe, tmp_path):
 
 
 def test_seed_changes_the_run():
-    one, other = run(make_fitting(seed=0), epochs=1), run(make_fitting(seed=1), epochs=1)
+    one, other = run(make_trainer(seed=0), epochs=1), run(make_trainer(seed=1), epochs=1)
     assert one.history[0].train_loss != other.history[0].train_loss
 
 
 def test_checkpoint_of_other_settings_is_rejected(tmp_path):
-    fitting, path = make_fitting(), tmp_path / "run.pt"
-    save_checkpoint(path, fitting.checkpoint(describe_run(recipe=QUICK, seed=0)))
+    trainer, path = make_trainer(), tmp_path / "run.pt"
+    save_checkpoint(path, trainer.checkpoint(describe_run(recipe=SHORT_RECIPE, seed=0)))
     with pytest.raises(CheckpointError, match=r"belongs to another run: its seed is 0, this run's is 1"):
-        load_checkpoint(path, run=describe_run(recipe=QUICK, seed=1), device=CPU)
+        load_checkpoint(path, run=describe_run(recipe=SHORT_RECIPE, seed=1), device=CPU)
 
 
 def test_missing_checkpoint_is_a_checkpoint_error(tmp_path):
@@ -138,11 +151,11 @@ class Interrupting:
 
 
 def test_interrupted_save_keeps_only_the_earlier_checkpoint(tmp_path):
-    fitting, path = make_fitting(), tmp_path / "run.pt"
-    save_checkpoint(path, fitting.checkpoint({"seed": 0}))
+    trainer, path = make_trainer(), tmp_path / "run.pt"
+    save_checkpoint(path, trainer.checkpoint({"seed": 0}))
     before = path.read_bytes()
     with pytest.raises(KeyboardInterrupt):
-        save_checkpoint(path, fitting.checkpoint({"seed": Interrupting()}))
+        save_checkpoint(path, trainer.checkpoint({"seed": Interrupting()}))
     assert list(tmp_path.iterdir()) == [path]
     assert path.read_bytes() == before
 
@@ -150,7 +163,7 @@ def test_interrupted_save_keeps_only_the_earlier_checkpoint(tmp_path):
 def test_checkpoint_that_is_not_writable_is_a_checkpoint_error(tmp_path):
     (tmp_path / "file").write_bytes(b"mine")
     with pytest.raises(CheckpointError, match=r"cannot write .*; free disk space or set --checkpoint-dir"):
-        save_checkpoint(tmp_path / "file" / "run.pt", make_fitting().checkpoint({}))
+        save_checkpoint(tmp_path / "file" / "run.pt", make_trainer().checkpoint({}))
 
 
 def test_corrupt_checkpoint_is_a_checkpoint_error(tmp_path):
@@ -219,10 +232,10 @@ def test_lookahead_moves_the_network_towards_the_average():
     torch.nn.init.ones_(network.weight)
     lookahead = Lookahead(network)
     network.weight.data.fill_(3.0)
-    lookahead.meet(0.0)
+    lookahead.synchronize(0.0)
     assert network.weight.item() == 3.0  # early, the average has no weight
     network.weight.data.fill_(1.0)
-    lookahead.meet(1.0)
+    lookahead.synchronize(1.0)
     assert network.weight.item() == pytest.approx(1 + 2 * 0.95**5)  # late, it has most of the weight
 
 
@@ -231,39 +244,41 @@ def test_hardest_images_have_the_largest_loss():
     network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(4, 3))
     images, labels = torch.randn(20, 2, 2), torch.arange(20) % 3
     losses = torch.nn.functional.cross_entropy(network(images), labels, reduction="none")
-    chooser = HardestImages(network, replace(QUICK, hardest=0.25, mixed_precision=False), device=CPU)
-    rows = chooser.choose(images, labels, step=1, lr=0.1)
+    selector = HardExampleSelector(network, replace(SHORT_RECIPE, hardest=0.25, mixed_precision=False), device=CPU)
+    rows = selector.select(images, labels, step=1, lr=0.1)
     assert set(rows.tolist()) == set(losses.topk(5).indices.tolist())
 
 
 def test_selector_learns_only_from_every_fourth_batch():
     torch.manual_seed(0)
     network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(4, 3))
-    chooser = HardestImages(network, replace(QUICK, hardest=0.5), device=CPU)
+    selector = HardExampleSelector(network, replace(SHORT_RECIPE, hardest=0.5), device=CPU)
     changed = []
     for step in range(5):
         before = copy.deepcopy(network.state_dict())
-        chooser.choose(torch.randn(20, 2, 2), torch.arange(20) % 3, step=step, lr=0.1)
+        selector.select(torch.randn(20, 2, 2), torch.arange(20) % 3, step=step, lr=0.1)
         changed.append(not torch.equal(before["1.weight"], network.state_dict()["1.weight"]))
     assert changed == [True, False, False, False, True]
 
 
-def test_run_trains_only_on_the_hardest_images_of_a_batch(monkeypatch):
-    fitting, sizes = make_fitting(CIFAR10, replace(SMALL_CNN, batch_size=8)), []
-    step = fitting._step
-    monkeypatch.setattr(fitting, "_step", lambda batch, lr: sizes.append(len(batch.images)) or step(batch, lr))
-    run(fitting, epochs=1)
-    assert set(sizes[:-1]) == {4}
+def test_run_trains_only_on_the_hardest_images_of_a_batch():
+    trainer = make_trainer(CIFAR10, replace(SMALL_CNN, batch_size=8))
+    batches = record_training_images(trainer.network)
+    run(trainer, epochs=1)
+    assert [len(images) for images in batches] == [4] * 3
 
 
 def test_images_are_mirrored_in_every_other_epoch():
-    fitting, seen = make_fitting(CIFAR10, replace(SMALL_CNN, hardest=1.0)), []
-    batches = fitting._training_batches
-    fitting._training_batches = lambda mirrored: seen.append(mirrored) or batches(mirrored=mirrored)
-    run(fitting, epochs=3)
-    assert torch.equal(seen[0], ~seen[1])
-    assert torch.equal(seen[0], seen[2])
-    assert 0.3 < seen[0].float().mean() < 0.7
+    trainer = make_trainer(CIFAR10, replace(SMALL_CNN, hardest=1.0, augmentation=Augmentation(flip=True)))
+    batches, originals = record_training_images(trainer.network), trainer.data.train.images
+    run(trainer, epochs=3)
+    mirrored = [
+        torch.stack([(epoch == image.flip(1)).flatten(1).all(dim=1).any() for image in originals])
+        for epoch in torch.cat(batches).chunk(3)
+    ]
+    assert torch.equal(mirrored[0], ~mirrored[1])
+    assert torch.equal(mirrored[0], mirrored[2])
+    assert 0.3 < mirrored[0].float().mean() < 0.7
 
 
 @pytest.mark.parametrize(
@@ -273,5 +288,5 @@ def test_every_recipe_of_every_model_trains(model, recipe):
     small = replace(recipe, epochs=1, batch_size=8, teacher="", outlier_exposure=False)
     if model is CIFAR10:
         small = replace(small, widths=(8, 8, 8), selector_widths=(8, 8, 8))
-    fit = run(make_fitting(model, small))
+    fit = run(make_trainer(model, small))
     assert math.isfinite(fit.best.val_loss)

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from training.fitting.muon import LIKE_ADAMS, Muon, hidden_weights, orthogonalize
+from training.fitting.muon import UPDATE_RMS, Muon, hidden_weights, orthogonalize
 
 LR = 0.01
 
@@ -52,7 +52,7 @@ def test_hidden_steps_are_as_long_as_those_of_adam():
     make(model).step()
     for moved, old in zip(hidden_weights(model), hidden_weights(before), strict=True):
         moves = (moved - old).detach() / LR
-        assert float(moves.square().mean().sqrt()) == pytest.approx(LIKE_ADAMS, rel=0.3)
+        assert float(moves.square().mean().sqrt()) == pytest.approx(UPDATE_RMS, rel=0.3)
 
 
 def test_other_parameters_take_the_steps_of_adamw():

@@ -9,8 +9,9 @@ from models.card import ModelCard, ModelCardError
 from models.contract import GOLDEN_TOLERANCE
 from training.evaluation.gate import GateError, check_golden
 from training.export.calibration import Calibration
-from training.export.onnx_file import PARITY_BATCHES, CalibratedClassifier, ExportError, open_session, predict_onnx
+from training.export.onnx_file import PARITY_BATCHES, CalibratedClassifier, ExportError, predict_onnx
 from training.metrics import measure
+from training.onnx_session import open_session
 
 
 def everything_in(folder):

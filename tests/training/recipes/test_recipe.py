@@ -4,7 +4,7 @@ from dataclasses import asdict
 
 import pytest
 
-from training.recipes.recipe import MNIST_RECIPES, Recipe, read_recipe
+from training.recipes.recipe import MNIST_RECIPES, Recipe, recipe_from_settings
 
 
 def test_outlier_exposure_needs_a_teacher_and_whole_batches():
@@ -24,4 +24,4 @@ def test_strength_discount_needs_relu_and_no_label_smoothing(settings):
 
 @pytest.mark.parametrize("recipe", MNIST_RECIPES.values())
 def test_read_recipe_restores_a_recipe_from_its_settings(recipe):
-    assert read_recipe({"name": "published", **asdict(recipe)}) == recipe
+    assert recipe_from_settings({"name": "published", **asdict(recipe)}) == recipe

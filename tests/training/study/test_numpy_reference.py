@@ -14,8 +14,9 @@ from torch.nn import functional
 from torchvision import datasets
 
 from models.contract import FAMILIARITY, newest_version
-from training.export.onnx_file import CalibratedClassifier, export_onnx, open_session
+from training.export.onnx_file import CalibratedClassifier, export_onnx
 from training.networks.architectures import mnist_mlp
+from training.onnx_session import open_session
 from training.study.numpy_reference import (
     ACTIVATIONS,
     MLP,

@@ -1,9 +1,9 @@
-"""Ink and paper for synthetic pictures of handwriting."""
+"""Drawing of synthetic handwriting: ink masks and paper."""
 
 import numpy as np
 from PIL import Image
 
-from training.evaluation.framing import Array, Random
+from training.evaluation.robustness.framing import Array, Random
 
 Color = tuple[int, int, int]
 

@@ -1,4 +1,4 @@
-"""UCI optdigits: other writers and scanner, for out-of-distribution accuracy."""
+"""UCI optdigits: digits of other writers, from another scanner."""
 
 from collections.abc import Collection, Iterator, Mapping
 
@@ -7,15 +7,15 @@ from numpy.typing import NDArray
 from PIL import Image
 from sklearn.datasets import load_digits
 
-OPTDIGITS: Mapping[str, Collection[int]] = {  # kind -> digits; the shapes of 1 and 7 vary by country
-    "other hands: 13 people in Turkey, scanned to 8x8": range(10),
-    "other hands: their 1s": [1],
-    "other hands: their 7s": [7],
+OPTDIGITS_KINDS: Mapping[str, Collection[int]] = {  # kind -> digits; the shapes of 1 and 7 vary by country
+    "optdigits: 13 writers in Turkey, scanned to 8x8": range(10),
+    "optdigits: digit 1": [1],
+    "optdigits: digit 7": [7],
 }
 MARGIN, SIDE = 2, 192  # pixels: around the 8x8 image; of the enlarged picture
 
 
-def optdigits(count: int, digits: Collection[int]) -> tuple[Iterator[Image.Image], NDArray[np.int64]]:
+def load_optdigits(count: int, digits: Collection[int]) -> tuple[Iterator[Image.Image], NDArray[np.int64]]:
     """Return up to ``count`` enlarged pictures, white on black, and their labels.
 
     Source: the test set of Optical Recognition of Handwritten Digits (Alpaydin and Kaynak 1998) from scikit-learn.

@@ -7,9 +7,9 @@ from support.samples import SAMPLES, split
 
 from models.contract import MODEL_FILE, newest_version
 from models.preparation.preparer import draft_side, preparer
-from service.images.decoder import open_image, read_picture
-from training.evaluation.framed import FRAMINGS, choose, frame, framed, show_framed
-from training.evaluation.framed_digits import DIGITS
+from service.images.decoder import decode_picture, open_image
+from training.evaluation.robustness.digit_framings import DIGIT_FRAMINGS
+from training.evaluation.robustness.framed_images import FRAMINGS, frame, make_examples, prepare_framed, sample_images
 from training.export.onnx_file import predict_onnx
 from training.recipes.zoo import ZOO
 
@@ -24,14 +24,14 @@ def graph(name):
 def prepared_by_service(name, file):
     """Return the pixels that the service prepares from a file."""
     preparation, shape = ZOO[name].preparation, tuple(split(name).images.shape[1:])
-    picture = read_picture(open_image(file, max_pixels=50_000_000), draft_side=draft_side(preparation, shape))
+    picture = decode_picture(open_image(file, max_pixels=50_000_000), draft_side=draft_side(preparation, shape))
     return preparer(preparation, shape)(picture)
 
 
 @pytest.mark.parametrize("name", SAMPLES)
 def test_framed_images_are_prepared_as_by_the_service(name):
-    images, _ = choose(split(name), 3)
-    kinds = dict(framed(ZOO[name].preparation, images))
+    images, _ = sample_images(split(name), 3)
+    kinds = dict(prepare_framed(ZOO[name].preparation, images))
     assert list(kinds) == list(FRAMINGS[ZOO[name].preparation])
     for title, pixels in kinds.items():
         files = frame(FRAMINGS[ZOO[name].preparation][title], images, title)
@@ -40,7 +40,7 @@ def test_framed_images_are_prepared_as_by_the_service(name):
 
 @pytest.mark.parametrize(("name", "title"), ROWS)
 def test_framed_images_are_classified_correctly(name, title):
-    images, labels = choose(split(name), 40)
+    images, labels = sample_images(split(name), 40)
     files = frame(FRAMINGS[ZOO[name].preparation][title], images, title)
     predictions = predict_onnx(graph(name), np.stack([prepared_by_service(name, file) for file in files])).argmax(
         axis=1
@@ -49,21 +49,21 @@ def test_framed_images_are_classified_correctly(name, title):
 
 
 def test_frame_is_reproducible():
-    first, second = (choose(split("mnist"), 5) for _ in range(2))
+    first, second = (sample_images(split("mnist"), 5) for _ in range(2))
     assert all(np.array_equal(one, other) for one, other in zip(first, second, strict=True))
     page = "page: dark ink, uneven tinted paper, JPEG"
-    assert frame(DIGITS[page], first[0], page) == frame(DIGITS[page], second[0], page)
-    assert frame(DIGITS[page], first[0], page) != frame(DIGITS[page], first[0], "another row")
+    assert frame(DIGIT_FRAMINGS[page], first[0], page) == frame(DIGIT_FRAMINGS[page], second[0], page)
+    assert frame(DIGIT_FRAMINGS[page], first[0], page) != frame(DIGIT_FRAMINGS[page], first[0], "another row")
 
 
 @pytest.mark.parametrize("name", SAMPLES)
-def test_show_framed_yields_pixels_and_prediction(name):
+def test_make_examples_yields_pixels_and_prediction(name):
     model, framings = ZOO[name], FRAMINGS[ZOO[name].preparation]
-    images, _ = choose(split(name), len(framings))
-    examples = list(show_framed(graph(name), model.preparation, split(name), model.class_names))
+    images, _ = sample_images(split(name), len(framings))
+    examples = list(make_examples(graph(name), model.preparation, split(name), model.class_names))
     assert [example.title for example in examples] == list(framings)
     for image, example in zip(images, examples, strict=True):
         (file,) = frame(framings[example.title], image[None], example.title)
         assert np.array_equal(example.pixels, prepared_by_service(name, file))
         best = int(predict_onnx(graph(name), example.pixels[None]).argmax())
-        assert example.answer.startswith(f"{model.class_names[best]} ")
+        assert example.prediction.startswith(f"{model.class_names[best]} ")

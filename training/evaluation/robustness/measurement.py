@@ -5,7 +5,7 @@ changed. Stored next to the graphs.
 """
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -16,9 +16,9 @@ from tqdm import tqdm
 from models.contract import FAMILIARITY, graphs_of
 from models.preparation.preparer import preparer
 from training.data.datasets import Split
-from training.evaluation.framed import choose, framed
-from training.evaluation.optdigits import OPTDIGITS, optdigits
-from training.evaluation.outliers import outliers
+from training.evaluation.robustness.framed_images import FRAMINGS, prepare_framed, sample_images
+from training.evaluation.robustness.optdigits import OPTDIGITS_KINDS, load_optdigits
+from training.evaluation.robustness.unrelated_images import Draw, prepare_unrelated, unrelated_kinds
 from training.export.familiarity import share_familiar
 from training.export.onnx_file import run_onnx
 from training.metrics import accuracy, auroc
@@ -37,10 +37,10 @@ Labels = NDArray[np.int64]
 class KindMeasurement:
     """Measurement of one graph on pictures of one kind."""
 
-    pictures: str  # the kind
-    count: int
-    familiar: float  # share that is familiar, 0..1
-    read: float | None = None  # accuracy, 0..1; None for unrelated images
+    kind: str
+    num_images: int
+    familiar_share: float  # 0..1
+    accuracy: float | None = None  # 0..1; None for unrelated images
     auroc: float | None = None  # 0..1, of familiarity between test and unrelated images; None for framings
 
 
@@ -77,24 +77,27 @@ def measure_robustness(
         folder: of the version.
         model: the definition of the version's model.
         test: the test split.
-        data_dir: may have another data set, see :func:`outliers`.
+        data_dir: may have another data set, see :func:`unrelated_kinds`.
         count: pictures per kind.
     """
     graphs = graphs_of(folder)
     rows: dict[str, list[KindMeasurement]] = {precision: [] for precision in graphs}
-    real: dict[str, NDArray[np.float32]] = {}
-    kinds = _pictures(model, test, data_dir, count or default_count(len(test)))
-    for title, images, labels in tqdm(kinds, desc="measuring robustness", unit="kind", leave=False):
+    test_familiarity: dict[str, NDArray[np.float32]] = {}
+    optdigits = OPTDIGITS_KINDS if model.class_names == MNIST.class_names else {}
+    unrelated = unrelated_kinds(model, test, data_dir)
+    kinds = _prepare_kinds(model, test, optdigits, unrelated, count=count or default_count(len(test)))
+    total = 1 + len(FRAMINGS[model.preparation]) + len(optdigits) + len(unrelated)
+    for kind, images, labels in tqdm(kinds, total=total, desc="measuring robustness", unit="kind", leave=False):
         for precision, path in graphs.items():
             probabilities, familiarity = run_onnx(path, ["probabilities", FAMILIARITY], images)
-            known = real.setdefault(precision, familiarity)  # the test images come first
+            inliers = test_familiarity.setdefault(precision, familiarity)  # the test images come first
             rows[precision].append(
                 KindMeasurement(
-                    pictures=title,
-                    count=len(images),
-                    familiar=share_familiar(familiarity),
-                    read=None if labels is None else round(accuracy(probabilities, labels), 4),
-                    auroc=round(auroc(known, familiarity), 4) if labels is None else None,
+                    kind=kind,
+                    num_images=len(images),
+                    familiar_share=share_familiar(familiarity),
+                    accuracy=None if labels is None else round(accuracy(probabilities, labels), 4),
+                    auroc=round(auroc(inliers, familiarity), 4) if labels is None else None,
                 )
             )
     return Robustness(git_commit=git_commit(), graphs=rows)
@@ -111,18 +114,23 @@ def read_robustness(folder: Path) -> Robustness | None:
     return Robustness.from_json(path.read_text()) if path.exists() else None
 
 
-def _pictures(
-    model: TrainableModel, test: Split, data_dir: Path, count: int
+def _prepare_kinds(
+    model: TrainableModel,
+    test: Split,
+    optdigits: Mapping[str, Collection[int]],
+    unrelated: Mapping[str, Draw],
+    *,
+    count: int,
 ) -> Iterator[tuple[str, Images, Labels | None]]:
-    """Yield each kind's title, prepared images and, if it has any, labels."""
+    """Yield each kind's name, prepared images and, if it has any, labels."""
     yield TEST_IMAGES, test.images.cpu().numpy(), test.labels.cpu().numpy()
-    chosen, labels = choose(test, count)
-    for title, images in framed(model.preparation, chosen):
-        yield title, images, labels
-    if model.class_names == MNIST.class_names:
-        prepare = preparer(model.preparation, test.images.shape[1:])
-        for title, digits in OPTDIGITS.items():
-            pictures, labels = optdigits(count, digits)
-            yield title, np.stack([prepare(picture) for picture in pictures]), labels
-    for title, images in outliers(model, test, data_dir, count=count):
-        yield title, images, None
+    chosen, labels = sample_images(test, count)
+    image_shape = chosen.shape[1:]
+    for kind, images in prepare_framed(model.preparation, chosen):
+        yield kind, images, labels
+    prepare = preparer(model.preparation, image_shape)
+    for kind, digits in optdigits.items():
+        pictures, labels = load_optdigits(count, digits)
+        yield kind, np.stack([prepare(picture) for picture in pictures]), labels
+    for kind, images in prepare_unrelated(model, image_shape, unrelated, count=count):
+        yield kind, images, None

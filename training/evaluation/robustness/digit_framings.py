@@ -5,18 +5,25 @@ from collections.abc import Callable
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
-from training.evaluation.framing import NATIVE, Array, Framings, Random, encode, native
-from training.evaluation.paper import Color, dark_ink, draw, mask_of, place, uneven_paper
+from training.evaluation.robustness.framing import NATIVE, Array, Framings, Random, encode, native
+from training.evaluation.robustness.ink_and_paper import Color, dark_ink, draw, mask_of, place, uneven_paper
 
-PAGE = (320, 240)
-PENS: tuple[Color, ...] = ((20, 40, 160), (170, 20, 30), (10, 110, 50), (120, 20, 120), (90, 90, 95), (200, 90, 0))
+PAGE_SIZE = (320, 240)  # width, height; pixels
+PEN_COLORS: tuple[Color, ...] = (
+    (20, 40, 160),
+    (170, 20, 30),
+    (10, 110, 50),
+    (120, 20, 120),
+    (90, 90, 95),
+    (200, 90, 0),
+)
 EXIF_ORIENTATION = 0x0112
 
 
 def page(digit: Array, random: Random) -> bytes:
     """Draw dark ink on a page: 40 to 150 px, off-centre, rotated up to 12 degrees."""
     mask = mask_of(digit, random.uniform(40, 150), degrees=random.uniform(-12, 12))
-    picture = draw(place(mask, PAGE, random), dark_ink(random), uneven_paper(PAGE, random))
+    picture = draw(place(mask, PAGE_SIZE, random), dark_ink(random), uneven_paper(PAGE_SIZE, random))
     return encode(picture, "JPEG", quality=80)
 
 
@@ -43,12 +50,12 @@ def _stroked(digit: Array, random: Random, change: Callable[[Image.Image, float]
     return encode(draw(place(mask, size, random), dark_ink(random), uneven_paper(size, random)), "JPEG", quality=85)
 
 
-def thin(digit: Array, random: Random) -> bytes:
+def thin_strokes(digit: Array, random: Random) -> bytes:
     """Draw fine strokes, eroded by a filter of 1/30 of the digit's height."""
     return _stroked(digit, random, lambda mask, side: mask.filter(ImageFilter.MinFilter(_odd(side / 30))))
 
 
-def thick(digit: Array, random: Random) -> bytes:
+def thick_strokes(digit: Array, random: Random) -> bytes:
     """Draw thick strokes, dilated by a filter of 1/15 of the digit's height."""
 
     def widen(mask: Image.Image, side: float) -> Image.Image:
@@ -71,19 +78,19 @@ def coloured(digit: Array, random: Random) -> bytes:
         tint = tuple(int(value) for value in random.integers(190, 256, 3))
         paper = Image.blend(paper, Image.new("RGB", paper.size, tint), 0.7)
     mask = place(mask_of(digit, random.uniform(80, 180)), paper.size, random)
-    return encode(draw(mask, PENS[random.integers(len(PENS))], paper), "JPEG", quality=85)
+    return encode(draw(mask, PEN_COLORS[random.integers(len(PEN_COLORS))], paper), "JPEG", quality=85)
 
 
 def _lined(digit: Array, random: Random, *, squared: bool) -> bytes:
     size, gap = (300, 300), int(random.integers(24, 60))
     paper = uneven_paper(size, random)
-    pencil = ImageDraw.Draw(paper)
+    drawing = ImageDraw.Draw(paper)
     line = (150, 175, 215) if random.random() < 0.7 else (170, 170, 170)
     start, width = int(random.integers(gap)), int(random.integers(1, 3))
     for at in range(start, 300, gap):
-        pencil.line([(0, at), (300, at)], fill=line, width=width)
+        drawing.line([(0, at), (300, at)], fill=line, width=width)
         if squared:
-            pencil.line([(at, 0), (at, 300)], fill=line, width=width)
+            drawing.line([(at, 0), (at, 300)], fill=line, width=width)
     mask = place(mask_of(digit, random.uniform(60, 200)), size, random)
     return encode(draw(mask, dark_ink(random), paper), "JPEG", quality=85)
 
@@ -122,10 +129,10 @@ def transparent(digit: Array, random: Random) -> bytes:
     return encode(ink)
 
 
-def turned(digit: Array, random: Random) -> bytes:
+def rotated_with_exif(digit: Array, random: Random) -> bytes:
     """Rotate the pixels by 90, 180 or 270 degrees, corrected by EXIF orientation."""
-    mask = place(mask_of(digit, random.uniform(80, 180)), PAGE, random)
-    picture = draw(mask, dark_ink(random), uneven_paper(PAGE, random))
+    mask = place(mask_of(digit, random.uniform(80, 180)), PAGE_SIZE, random)
+    picture = draw(mask, dark_ink(random), uneven_paper(PAGE_SIZE, random))
     orientation, turn = ((3, 2), (6, 1), (8, 3))[random.integers(3)]
     exif = Image.Exif()
     exif[EXIF_ORIENTATION] = orientation
@@ -133,13 +140,13 @@ def turned(digit: Array, random: Random) -> bytes:
     return encode(Image.fromarray(np.ascontiguousarray(pixels)), "JPEG", quality=85, exif=exif)
 
 
-def tight(digit: Array, random: Random) -> bytes:
+def cropped_to_ink(digit: Array, random: Random) -> bytes:
     """Crop to the ink, which touches every edge of the picture."""
     mask = mask_of(digit, random.uniform(30, 300))
     return encode(draw(mask, dark_ink(random), uneven_paper(mask.size, random)), "JPEG", quality=90)
 
 
-def cut(digit: Array, random: Random) -> bytes:
+def cut_at_edge(digit: Array, random: Random) -> bytes:
     """Cut off 4 px of ink at one edge of the picture."""
     mask = place(mask_of(digit, 150), (240, 240), random, margin=0)
     box = mask.getbbox()
@@ -151,8 +158,8 @@ def cut(digit: Array, random: Random) -> bytes:
     return encode(draw(mask, dark_ink(random), uneven_paper(mask.size, random)), "JPEG", quality=90)
 
 
-def coarse(digit: Array, random: Random) -> bytes:
-    """Enlarge a digit that fills a 16x16 box, as an old scanner gives."""
+def low_resolution(digit: Array, random: Random) -> bytes:
+    """Enlarge a digit that fills a 16x16 box, as from an old scanner."""
     side = int(random.integers(48, 200))
     small = mask_of(digit, 16)
     box = Image.new("L", (16, 16))
@@ -161,8 +168,8 @@ def coarse(digit: Array, random: Random) -> bytes:
     return encode(box.resize((side, side), filter_))
 
 
-def framed(digit: Array, random: Random) -> bytes:
-    """Draw a form's box around the digit: 1 to 3 px wide, up to 9 px from the edge."""
+def boxed(digit: Array, random: Random) -> bytes:
+    """Draw a box, as on a form, with lines of 1 to 3 px, up to 9 px from the edge."""
     size = (200, 200)
     picture = draw(
         place(mask_of(digit, random.uniform(80, 150)), size, random, margin=20),
@@ -175,21 +182,21 @@ def framed(digit: Array, random: Random) -> bytes:
     return encode(picture)
 
 
-DIGITS: Framings = {
+DIGIT_FRAMINGS: Framings = {
     NATIVE: native,
     "page: dark ink, uneven tinted paper, JPEG": page,
     "white on black, 50 to 2000 px": white_on_black,
     "black on white, 50 to 2000 px": black_on_white,
-    "thin strokes": thin,
-    "thick strokes": thick,
+    "thin strokes": thin_strokes,
+    "thick strokes": thick_strokes,
     "coloured pens": coloured,
     "ruled paper": ruled,
     "squared paper": squared,
     "a shadow across": shadowed,
     "transparent PNG": transparent,
-    "turned by EXIF": turned,
-    "cropped to the ink": tight,
-    "cut at one edge": cut,
-    "16x16, enlarged": coarse,
-    "in a drawn box": framed,
+    "turned by EXIF": rotated_with_exif,
+    "cropped to the ink": cropped_to_ink,
+    "cut at one edge": cut_at_edge,
+    "16x16, enlarged": low_resolution,
+    "in a drawn box": boxed,
 }

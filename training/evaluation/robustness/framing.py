@@ -1,6 +1,6 @@
 """Framings: functions from a test image and a generator to an encoded picture.
 
-framed_digits.py takes MNIST images, (28, 28) uint8, white on black; framed_photos.py takes CIFAR-10 images,
+digit_framings.py takes MNIST images, (28, 28) uint8, white on black; photo_framings.py takes CIFAR-10 images,
 (32, 32, 3) uint8.
 """
 
@@ -19,10 +19,10 @@ Framings = Mapping[str, Framing]
 NATIVE = "as in the test split"
 
 
-def encode(picture: Image.Image, kind: str = "PNG", **options: object) -> bytes:
+def encode(picture: Image.Image, file_format: str = "PNG", **options: object) -> bytes:
     """Return the picture as an encoded file."""
     buffer = io.BytesIO()
-    picture.save(buffer, kind, **options)
+    picture.save(buffer, file_format, **options)
     return buffer.getvalue()
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 from PIL import Image, ImageFilter
 
-from training.evaluation.framing import NATIVE, Array, Framings, Random, encode, native
+from training.evaluation.robustness.framing import NATIVE, Array, Framings, Random, encode, native
 
 
 def _enlarged(image: Array, random: Random) -> Image.Image:
@@ -49,16 +49,16 @@ def padded(image: Array, random: Random) -> bytes:
     return encode(canvas, "JPEG", quality=85)
 
 
-def _surrounded(image: Array, random: Random, surroundings: Callable[[int], Image.Image]) -> bytes:
+def _place_on(image: Array, random: Random, make_background: Callable[[int], Image.Image]) -> bytes:
     picture = _enlarged(image, random)
     side = round(picture.width * random.uniform(1.25, 2.2))
-    page = surroundings(side)
+    canvas = make_background(side)
     left, top = (int(at) for at in random.integers(side - picture.width + 1, size=2))
-    page.paste(picture, (left, top))
-    return encode(page, "JPEG", quality=85)
+    canvas.paste(picture, (left, top))
+    return encode(canvas, "JPEG", quality=85)
 
 
-def on_plain_ground(image: Array, random: Random) -> bytes:
+def on_plain_background(image: Array, random: Random) -> bytes:
     """Place the image on a noisy background of one colour, 1.25 to 2.2 times as wide."""
     color = random.uniform(60, 255, 3)
 
@@ -66,26 +66,26 @@ def on_plain_ground(image: Array, random: Random) -> bytes:
         pixels = color + random.normal(0, 4, (side, side, 1))
         return Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
 
-    return _surrounded(image, random, background)
+    return _place_on(image, random, background)
 
 
-def out_of_focus(image: Array, random: Random) -> bytes:
+def on_blurred_background(image: Array, random: Random) -> bytes:
     """Place the image on its blurred, upside-down copy, 1.25 to 2.2 times as wide."""
 
     def background(side: int) -> Image.Image:
         behind = Image.fromarray(image[::-1, ::-1]).resize((side, side), Image.Resampling.BICUBIC)
         return behind.filter(ImageFilter.GaussianBlur(side / 12))
 
-    return _surrounded(image, random, background)
+    return _place_on(image, random, background)
 
 
-PHOTOS: Framings = {
+PHOTO_FRAMINGS: Framings = {
     NATIVE: native,
     "enlarged 4 to 20 times": enlarged,
     "enlarged, JPEG": enlarged_jpeg,
     "in a wide picture": wide,
     "in a tall picture": tall,
     "between black or white bars": padded,
-    "off-centre on plain ground": on_plain_ground,
-    "off-centre, behind it out of focus": out_of_focus,
+    "off-centre on plain ground": on_plain_background,
+    "off-centre, behind it out of focus": on_blurred_background,
 }

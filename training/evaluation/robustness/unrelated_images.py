@@ -1,4 +1,4 @@
-"""Unrelated images for familiarity: drawn from a seed, or from another data set."""
+"""Unrelated (out-of-distribution) images: drawn from a seed, or from another data set."""
 
 import string
 import sys
@@ -23,29 +23,29 @@ FONTS = [
     *(f"STIXGeneral{name}.ttf" for name in ("", "Bol", "Italic", "BolIta")),
 ]
 LETTERS = string.ascii_letters
-DISTINCT_LETTERS = "".join(
-    letter for letter in LETTERS if letter not in "ISOZclijosvz"
-)  # an O looks like a 0, an l like a 1
+DISTINCT_LETTERS = "".join(letter for letter in LETTERS if letter not in "ISOZclijosvz")  # O looks like 0, l like 1
 SYMBOLS = "@#$%&*+=?!<>^~{}[]§€£"
 
 Random = np.random.Generator
 Draw = Callable[[Random], Image.Image]
 
 
-def outliers(
-    model: TrainableModel, test: Split, data_dir: Path, *, count: int
-) -> Iterator[tuple[str, NDArray[np.uint8]]]:
-    """Yield the name of each kind and its images, prepared for the model.
+def unrelated_kinds(model: TrainableModel, test: Split, data_dir: Path) -> Mapping[str, Draw]:
+    """Return the drawing function of each kind of images unrelated to a model.
 
     Args:
         model: defines how pictures are prepared.
         test: the model's test split.
         data_dir: if it has the other data set, its images are one more kind; nothing is downloaded.
-        count: images per kind.
     """
-    images = test.images.cpu().numpy()
-    prepare = preparer(model.preparation, images.shape[1:])
-    kinds = _for_digits(images, data_dir) if model.preparation == "digit" else _for_photos(data_dir)
+    return _for_digits(test.images.cpu().numpy(), data_dir) if model.preparation == "digit" else _for_photos(data_dir)
+
+
+def prepare_unrelated(
+    model: TrainableModel, image_shape: tuple[int, ...], kinds: Mapping[str, Draw], *, count: int
+) -> Iterator[tuple[str, NDArray[np.uint8]]]:
+    """Yield the name of each kind and ``count`` images, prepared for the model."""
+    prepare = preparer(model.preparation, image_shape)
     for name, draw in kinds.items():
         yield name, np.stack([prepare(picture) for picture in _draw(name, draw, count)])
 
@@ -88,7 +88,7 @@ def _images_of(kind: str, load: Callable[..., DataSet], data_dir: Path, folder: 
         return {}
     try:
         return {kind: _enlarged(load(data_dir, download=False).test)}
-    except DataError as error:  # not worth aborting a run of hours
+    except DataError as error:  # do not abort a run of hours
         tqdm.write(f"unrelated images: skipped {kind}: {error}", file=sys.stderr)
         return {}
 

@@ -11,8 +11,7 @@ from matplotlib.ft2font import FT2Font
 from support.exported_models import random_split
 from support.paths import DATA
 
-from training.evaluation import outliers as module
-from training.evaluation.outliers import outliers
+from training.evaluation.robustness.unrelated_images import FONTS, LETTERS, SYMBOLS, prepare_unrelated, unrelated_kinds
 from training.recipes.zoo import ZOO
 
 TEST = {"mnist": random_split(count=12), "cifar10": random_split(image_shape=(32, 32, 3), count=12)}
@@ -32,7 +31,8 @@ DRAWN = {
 
 
 def drawn(name, data_dir, *, count=12):
-    return dict(outliers(ZOO[name], TEST[name], data_dir, count=count))
+    kinds = unrelated_kinds(ZOO[name], TEST[name], data_dir)
+    return dict(prepare_unrelated(ZOO[name], TEST[name].images.shape[1:], kinds, count=count))
 
 
 @pytest.mark.parametrize("name", ["mnist", "cifar10"])
@@ -66,6 +66,6 @@ def test_count_sets_the_images_per_kind(tmp_path):
 
 
 def test_every_font_has_every_character():
-    for name in module.FONTS:
+    for name in FONTS:
         font = FT2Font(str(Path(mpl.get_data_path(), "fonts", "ttf", name)))
-        assert {ord(character) for character in module.LETTERS + module.SYMBOLS} <= font.get_charmap().keys(), name
+        assert {ord(character) for character in LETTERS + SYMBOLS} <= font.get_charmap().keys(), name

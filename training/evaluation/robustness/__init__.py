@@ -1,0 +1,1 @@
+"""Robustness: accuracy and familiarity on pictures unlike the test split."""
