@@ -9,7 +9,7 @@ from pathlib import Path
 
 from service import __version__
 from service.cli.classify import TABLE_CLASSES, print_predictions
-from service.cli.files import Model
+from service.cli.files import Model, parse_path
 from service.cli.local_model import LocalModel
 from service.cli.prediction_table import ScoringError
 from service.cli.remote_model import RemoteModel, ServerError
@@ -63,7 +63,7 @@ def make_parser() -> argparse.ArgumentParser:
         "cannot be classified has its error in place of a prediction.",
         epilog=EXIT_CODES,
     )
-    classify.add_argument("images", type=Path, nargs="+", metavar="IMAGE", help="a file, or - for standard input")
+    classify.add_argument("images", type=parse_path, nargs="+", metavar="IMAGE", help="a file, or - for standard input")
     classify.add_argument(
         "--top",
         type=_parse_top,

@@ -4,7 +4,6 @@ The served models bound the values of every label. Metrics are created after the
 environment then names the folder that the workers share (prometheus_client's multiprocess mode).
 """
 
-import asyncio
 import os
 from functools import cache
 from pathlib import Path
@@ -20,6 +19,8 @@ from prometheus_client import (
     generate_latest,
 )
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
+
+from service.metrics_buffer import BUFFER, BufferedCounter, BufferedGauge, BufferedHistogram
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 MULTIPROCESS_DIR = "PROMETHEUS_MULTIPROC_DIR"
@@ -84,32 +85,15 @@ class RequestCounter:
 
     def __init__(self, model: str = NO_MODEL, version: str = NO_MODEL) -> None:
         self._labels = (model, version)
-        self._by_status: dict[int, Counter] = {}
-        self._pending: dict[int, int] = {}
+        self._by_status: dict[int, BufferedCounter] = {}
 
     def count(self, status: int) -> None:
         """Count one response."""
-        self._counter(status).inc()
-
-    def count_soon(self, status: int, loop: asyncio.AbstractEventLoop) -> None:
-        """Count one response, together with others of this event-loop iteration.
-
-        Each increment is a write to a shared file.
-        """
-        if not self._pending:
-            loop.call_soon(self._count_pending)
-        self._pending[status] = self._pending.get(status, 0) + 1
-
-    def _count_pending(self) -> None:
-        for status, count in self._pending.items():
-            self._counter(status).inc(count)
-        self._pending.clear()
-
-    def _counter(self, status: int) -> Counter:
         counter = self._by_status.get(status)
         if counter is None:
-            counter = self._by_status[status] = _families().requests.labels(*self._labels, str(status))
-        return counter
+            labels = (*self._labels, str(status))
+            counter = self._by_status[status] = BufferedCounter(_families().requests.labels(*labels))
+        counter.inc()
 
 
 class ModelMetrics:
@@ -119,15 +103,15 @@ class ModelMetrics:
         families = _families()
         self._labels = (model, version)
         self.requests = RequestCounter(model, version)
-        self.images = families.images.labels(model, version)
-        self.unfamiliar = families.unfamiliar.labels(model, version)
-        self.timed_out = families.dropped.labels(model, version, "deadline")
-        self.client_left = families.dropped.labels(model, version, "disconnect")
-        self.batch_size = families.batch_size.labels(model, version)
-        self.decode_seconds = families.decode.labels(model, version)
-        self.queue_seconds = families.queue.labels(model, version)
-        self.inference_seconds = families.inference.labels(model, version)
-        self.queue_length = families.queue_length.labels(model, version)
+        self.images = BufferedCounter(families.images.labels(model, version))
+        self.unfamiliar = BufferedCounter(families.unfamiliar.labels(model, version))
+        self.timed_out = BufferedCounter(families.dropped.labels(model, version, "deadline"))
+        self.client_left = BufferedCounter(families.dropped.labels(model, version, "disconnect"))
+        self.batch_size = BufferedHistogram(families.batch_size.labels(model, version), _IMAGES)
+        self.decode_seconds = BufferedHistogram(families.decode.labels(model, version), _SECONDS)
+        self.queue_seconds = BufferedHistogram(families.queue.labels(model, version), _SECONDS)
+        self.inference_seconds = BufferedHistogram(families.inference.labels(model, version), _SECONDS)
+        self.queue_length = BufferedGauge(families.queue_length.labels(model, version))
 
     def set_device(self, device: str) -> None:
         """Publish the device in use."""
@@ -136,6 +120,7 @@ class ModelMetrics:
 
 def render() -> bytes:
     """Return the metrics of all workers in the Prometheus text format."""
+    BUFFER.publish()
     if MULTIPROCESS_DIR not in os.environ:
         return generate_latest(REGISTRY)
     _remove_gauges_of_dead_workers(Path(os.environ[MULTIPROCESS_DIR]))

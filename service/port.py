@@ -1,9 +1,10 @@
 """Check of the address that ``bentoml serve`` will listen on."""
 
+import errno
 import os
 import socket
 
-import click  # BentoML depends on it and makes its command line with it
+import click
 
 HOST, PORT = "0.0.0.0", 3000  # BentoML's defaults  # noqa: S104
 CONFIGURATION = {"BENTOML_CONFIG", "BENTOML_CONFIG_OPTIONS"}  # variables that can change the defaults
@@ -32,6 +33,8 @@ def check_port() -> None:
         try:
             probe.bind((host, port))
         except OSError as error:
+            if error.errno not in {errno.EADDRINUSE, errno.EACCES}:
+                return  # BentoML names the cause
             raise PortError(
                 f"cannot listen on {host}:{port}: {error.strerror}; stop the other process or choose another port "
                 "with --port"

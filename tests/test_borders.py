@@ -113,9 +113,7 @@ def test_only_an_adapter_imports_the_internals_of_a_library(path):
         if module.partition(".")[0] not in {*FORBIDDEN, "__future__"}
         and (
             any(part.startswith("_") for part in [*module.split("."), name] if part)
-            or f"{module}.{name}".startswith(
-                ("uvicorn.", "PIL.TiffImagePlugin.ImageFileDirectory", "onnxruntime.capi.")
-            )
+            or f"{module}.{name}".startswith(INTERNALS)
         )
     ]
     assert str(path.relative_to(ROOT)) in ADAPTERS or internal == []

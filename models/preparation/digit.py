@@ -44,7 +44,8 @@ def _mnist_pixels(picture: Image.Image) -> Pixels | None:
     if levels[0] or levels[SIDE - 1] or levels[-SIDE] or levels[-1]:
         return None
     pixels: Pixels = np.frombuffer(levels, np.uint8).reshape(SIDE, SIDE)
-    if pixels.sum() >= 128 * pixels.size:
+    is_dark = 2 * levels.count(0) >= len(levels) or pixels.sum() < 128 * pixels.size  # counting is cheaper
+    if not is_dark:
         return None
     if picture.mode != "L" and (np.asarray(picture) != pixels[:, :, None]).any():
         return None

@@ -45,6 +45,7 @@ class Admission:
         self._max_wait_s = max_wait_s
         self._full_at = self._refused_at = -math.inf  # seconds of the clock
         self._arriving = 0  # requests whose headers were parsed in this event-loop iteration
+        self._has_iteration = False  # a reset for the next iteration is scheduled
         self._why_refused: str | None = None  # in this iteration, in which the queue cannot become shorter
 
     def check(self, count: int, *, requests: int, images: int, is_new: bool) -> None:
@@ -72,22 +73,27 @@ class Admission:
         if why is not None:
             raise Overloaded(why)
 
-    def expect(self, loop: asyncio.AbstractEventLoop, *, requests: int) -> str | None:
-        """Reserve room for a request whose headers were parsed.
+    def expect(self, loop: asyncio.AbstractEventLoop, *, requests: int, reserve: bool) -> str | None:
+        """Return why a request whose headers were parsed is refused, or None.
 
-        The room is reserved until the next event-loop iteration. Return why the request is refused, or None. An
-        exception would keep the frames that it passed alive until the garbage collector runs.
+        An exception would keep the frames that it passed alive until the garbage collector runs.
+
+        Args:
+            loop: the running event loop.
+            requests: queued requests.
+            reserve: whether to reserve room until the next event-loop iteration, because the request is queued later.
         """
         if self._why_refused is None:
-            if not self._arriving:
-                loop.call_soon(self._reset_iteration)
             self._why_refused = self._why_refuse(requests + self._arriving)
-            if self._why_refused is None:
+            if (self._why_refused is not None or reserve) and not self._has_iteration:
+                self._has_iteration = True
+                loop.call_soon(self._reset_iteration)
+            if self._why_refused is None and reserve:
                 self._arriving += 1
         return self._why_refused
 
     def _reset_iteration(self) -> None:
-        self._arriving, self._why_refused = 0, None
+        self._arriving, self._why_refused, self._has_iteration = 0, None, False
 
     def _why_refuse(self, ahead: int) -> str | None:
         """Return (and record) why a request behind ``ahead`` others is refused."""

@@ -7,6 +7,7 @@ loop. The model runs on threads, one batch per thread, or inline if a batch cost
 
 import asyncio
 import logging
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -17,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.batching.admission import Admission
-from service.batching.job import Batch, ClientLeft, Job, ModelFailed
+from service.batching.job import Batch, ClientLeft, DeadlinePassed, Job, ModelFailed
 from service.batching.service_time import ServiceTimeEstimator
 from service.metrics import ModelMetrics
 from service.prediction import Prediction
@@ -91,29 +92,54 @@ class Batcher:
         """
         self._admission.check(count, requests=len(self._queue), images=self._waiting, is_new=True)
 
-    def expect(self, loop: asyncio.AbstractEventLoop) -> str | None:
-        """Reserve room for a request; see Admission.expect."""
-        return self._admission.expect(loop, requests=len(self._queue))
+    def expect(self, loop: asyncio.AbstractEventLoop, *, reserve: bool = True) -> str | None:
+        """Return why a request is refused, or None; see Admission.expect."""
+        return self._admission.expect(loop, requests=len(self._queue), reserve=reserve)
 
-    def submit(self, images: Sequence[NDArray[np.uint8]], *, client_left: Callable[[], bool]) -> Job:
+    def submit(
+        self,
+        images: Sequence[NDArray[np.uint8]],
+        *,
+        on_done: Callable[[Job], None],
+        client_left: Callable[[], bool],
+        timeout_s: float = math.inf,
+    ) -> Job:
         """Queue all images of one request; call it on the event loop.
 
         Args:
             images: prepared, of the model's shape.
+            on_done: called on the event loop when the job has predictions or an error: ClientLeft, DeadlinePassed or
+                ModelFailed. It must not raise an exception.
             client_left: whether the client has disconnected; then the job is dropped before it runs.
+            timeout_s: after this time the job is dropped when it reaches the front of the queue.
 
         Raises:
             BodyTooLarge, Overloaded: see Admission.check; a shortened queue still takes the request.
         """
         self._admission.check(len(images), requests=len(self._queue), images=self._waiting, is_new=False)
-        loop = asyncio.get_running_loop()
-        job = Job(images, loop.create_future(), client_left, self._clock())
+        submitted = self._clock()
+        job = Job(images, on_done, client_left, submitted, submitted + timeout_s)
         self._queue.append(job)
         self._waiting += len(images)
         if self._free:
-            self._collect_soon(loop)
+            self._collect_soon()
         else:
             self._metrics.queue_length.set(self._waiting)
+        return job
+
+    async def predict(self, images: Sequence[NDArray[np.uint8]], *, client_left: Callable[[], bool]) -> Job:
+        """Queue images as ``submit`` does, and return the job when it has its predictions.
+
+        Raises:
+            ClientLeft, ModelFailed, BodyTooLarge, Overloaded: see ``submit``.
+        """
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        job = self.submit(images, on_done=partial(_resolve, done), client_left=client_left)
+        try:
+            await done
+        except asyncio.CancelledError:
+            job.abandon()
+            raise
         return job
 
     def close(self) -> None:
@@ -121,10 +147,11 @@ class Batcher:
         if self._threads is not None:
             self._threads.shutdown(wait=True)
 
-    def _collect_soon(self, loop: asyncio.AbstractEventLoop) -> None:
+    def _collect_soon(self) -> None:
         """Collect after the requests that arrive in this iteration of the event loop."""
         if not self._collecting:
             self._collecting = True
+            loop = asyncio.get_running_loop()
             loop.call_soon(self._collect, loop)
 
     def _collect(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -134,7 +161,7 @@ class Batcher:
             if self._threads is None:
                 self._finish(batch, self._run_timed(batch))
                 if self._queue:
-                    self._collect_soon(loop)
+                    self._collect_soon()
                 return
             running = loop.run_in_executor(self._threads, self._run_timed, batch)
             running.add_done_callback(partial(self._on_batch_run, loop, batch))
@@ -154,7 +181,7 @@ class Batcher:
         batch, unfinished = Batch(self._free[-1], self._clock()), list[Job]()
         while self._queue and batch.count < room:
             job = self._queue.popleft()
-            if self._is_dropped(job):
+            if self._is_dropped(job, batch.taken):
                 self._waiting -= len(job.images) - job.taken
                 continue
             if not job.taken:
@@ -175,14 +202,18 @@ class Batcher:
         self._service_time.on_batch_start(batch, others_wait=bool(self._queue) and not self._free)
         return batch
 
-    def _is_dropped(self, job: Job) -> bool:
-        if job.done.done():  # the deadline passed, or an earlier batch of it failed
-            if job.done.cancelled():
+    def _is_dropped(self, job: Job, now: float) -> bool:
+        if job.is_done:  # abandoned, or an earlier batch of it failed
+            if job.is_abandoned:
                 self._metrics.timed_out.inc()
+            return True
+        if now > job.deadline:
+            self._metrics.timed_out.inc()
+            job.finish(DeadlinePassed())
             return True
         if job.client_left():
             self._metrics.client_left.inc()
-            job.done.set_exception(ClientLeft())
+            job.finish(ClientLeft())
             return True
         return False
 
@@ -208,3 +239,13 @@ class Batcher:
         batch.resolve(predictions, finished)
         self._metrics.images.inc(batch.count)
         self._service_time.on_batch_done(batch, finished)
+
+
+def _resolve(done: asyncio.Future[None], job: Job) -> None:
+    """Pass the outcome of a job to a coroutine that awaits ``done``."""
+    if done.done():
+        return
+    if job.error is None:
+        done.set_result(None)
+    else:
+        done.set_exception(job.error)

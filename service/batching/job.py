@@ -1,6 +1,5 @@
 """A request's images in the queue, a batch of images, and the errors of both."""
 
-import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -18,25 +17,44 @@ class ModelFailed(Exception):
     """The model raised an exception on a batch; the log has its traceback."""
 
 
+class DeadlinePassed(Exception):
+    """The deadline of the request passed before its images ran."""
+
+
 PENDING = Prediction([])  # placeholder until the prediction is there
 
 
 @dataclass(slots=True, eq=False)
 class Job:
-    """The images of one request; await ``done``, then read ``predictions``."""
+    """The images of one request; at the end ``on_done`` is called with the job, which has predictions or an error."""
 
     images: Sequence[NDArray[np.uint8]]
-    done: asyncio.Future[None]
+    on_done: Callable[["Job"], None]
     client_left: Callable[[], bool]
-    submitted: float  # seconds of the batcher's clock, like started and finished
+    submitted: float  # seconds of the batcher's clock, like deadline, started and finished
+    deadline: float
     started: float = 0.0
     finished: float = 0.0
     taken: int = 0  # images in a batch so far
     predicted: int = 0  # images with a prediction
     predictions: list[Prediction] = field(init=False)  # one per image, in order
+    error: Exception | None = None
+    is_done: bool = False
+    is_abandoned: bool = False
 
     def __post_init__(self) -> None:
         self.predictions = [PENDING] * len(self.images)
+
+    def abandon(self) -> None:
+        """Give up the job, because its deadline passed; ``on_done`` is not called."""
+        if not self.is_done:
+            self.is_done = self.is_abandoned = True
+
+    def finish(self, error: Exception | None = None) -> None:
+        """End the job, if it has not ended."""
+        if not self.is_done:
+            self.is_done, self.error = True, error
+            self.on_done(self)
 
 
 @dataclass(slots=True)
@@ -68,11 +86,10 @@ class Batch:
             offset += count
             job.predicted += count
             job.finished = finished
-            if job.predicted == len(job.images) and not job.done.done():
-                job.done.set_result(None)
+            if job.predicted == len(job.images):
+                job.finish()
 
     def fail(self, error: Exception) -> None:
         """End each job with an error."""
         for job, _, _ in self._slices:
-            if not job.done.done():
-                job.done.set_exception(error)
+            job.finish(error)

@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from service.cli.files import BATCH_SIZE, Model, PredictionRow, classify_files
+from service.inference.prediction_json import most_probable
 
 TABLE_CLASSES = 3  # per image, unless requested otherwise
 
@@ -45,7 +46,7 @@ def _print_json_lines(predictions: Mapping[Path, PredictionRow], model: Model, t
     for path, prediction in predictions.items():
         row = {"image": str(path), "model": model.name, "version": model.version, **prediction}
         if top and "probabilities" in row:
-            row["probabilities"] = _most_probable(row["probabilities"], top)
+            row["probabilities"] = most_probable(row["probabilities"], top)
         print(json.dumps(row))
 
 
@@ -57,15 +58,11 @@ def _print_table(predictions: Mapping[Path, PredictionRow], model: Model, top: i
         if "label" not in prediction:
             table.add_row(str(path), "-", prediction["detail"], "-")
             continue
-        classes = _most_probable(prediction["probabilities"], top)
+        classes = most_probable(prediction["probabilities"], top)
         percentages = ", ".join(f"{name}: {_format_percent(probability)}" for name, probability in classes.items())
         familiar = {True: "yes", False: "no", None: "-"}[prediction.get("familiar")]
         table.add_row(str(path), prediction["label"], percentages, familiar)
     Console().print(table, markup=False)
-
-
-def _most_probable(probabilities: Mapping[str, float], top: int) -> dict[str, float]:
-    return dict(sorted(probabilities.items(), key=lambda item: -item[1])[:top])
 
 
 def _format_percent(probability: float) -> str:

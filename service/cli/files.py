@@ -23,6 +23,11 @@ class Model(ModelIdentity, Protocol):
         """Release threads or connections."""
 
 
+def parse_path(text: str) -> Path:
+    """Return the path of a file, or STDIN for ``-``; ``./-`` is a file."""
+    return STDIN if text == "-" else Path(text)
+
+
 def classify_files(
     paths: Sequence[Path], model: Model, *, batch_size: int = BATCH_SIZE
 ) -> Iterator[dict[Path, PredictionRow]]:
@@ -57,7 +62,11 @@ def _batches(paths: Sequence[Path], batch_size: int) -> Iterator[dict[Path, byte
 
 def _read(path: Path) -> bytes | OSError:
     try:
-        return sys.stdin.buffer.read() if path == STDIN else path.read_bytes()
+        if path is not STDIN:
+            return path.read_bytes()
+        if sys.stdin is None:
+            raise OSError("standard input is closed")
+        return sys.stdin.buffer.read()
     except OSError as error:
         return error
 

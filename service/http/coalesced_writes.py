@@ -14,6 +14,11 @@ class CoalescedWrites:
     def __init__(self) -> None:
         self._held: list[tuple[asyncio.Transport, bytes]] = []
 
+    @property
+    def num_held(self) -> int:
+        """The number of responses that are not written yet."""
+        return len(self._held)
+
     def write_soon(self, loop: asyncio.AbstractEventLoop, transport: asyncio.Transport, response: bytes) -> None:
         """Write a response at the end of the event-loop iteration."""
         if not self._held:

@@ -1,199 +1,348 @@
-"""uvicorn's HTTP connection with header limits, timeouts and early refusals.
+"""One client connection: framing, the order of responses, timeouts, and the choice of who responds.
 
-uvicorn creates a task and a dozen objects per request before the application sees it. Under overload most requests are
-refused, so the connection refuses them itself, as soon as the headers are parsed. Every other request goes to the
-application.
+uvicorn creates a connection for every accepted socket. The fast path responds to small classify requests without a
+task, a timer or an ASGI scope. A request that a queue has no room for is refused as soon as its headers are parsed.
+Every other request is an exchange with uvicorn's protocol and the ASGI application. The requests of a connection are
+handled one after the other; the bytes of later ones stay unparsed until the response is written.
 """
 
 import asyncio
-from functools import lru_cache
-from typing import ClassVar
+from collections.abc import Iterable, Sequence
+from typing import Any, ClassVar
 
+from service.http.access_log import log_request
 from service.http.coalesced_writes import CoalescedWrites
-from service.http.middleware import PATH
-from service.http.problem_response import encode_message
+from service.http.exchange import Exchange
+from service.http.fast_path import FastPath, FastRequest
+from service.http.problem_response import encode_problem, encode_refusal
 from service.http.request import parse_headers
-from service.http.uvicorn_adapter import HttpToolsProtocol
-from service.inference.worker import Worker
-from service.problems import HeadTooLarge, Overloaded, Problem, RequestTimeout
+from service.http.request_parser import RequestParser
+from service.http.response import Header, encode_response
+from service.http.timeouts import Timeouts
+from service.http.uvicorn_adapter import Config, ServerState
+from service.inference.repository import ServedModel
+from service.problems import Overloaded, Problem, RequestTimeout
 
-MAX_HEADER_BYTES = 64 * 1024  # request line and headers, or trailers; may be exceeded if they arrive in one piece
+READ_AHEAD_BYTES = 64 * 1024  # unparsed bytes after which the connection stops reading
+MIN_BYTES_PER_S = 1024  # of a body, on average after the first CLASSIFIER_BODY_TIMEOUT_MS
+HALF_CLOSE_S = 0.1  # a client that ends its side this soon after its request still reads the response
 
 
-class HttpProtocol(HttpToolsProtocol):
-    """A connection that passes requests on or refuses them."""
+class Connection(asyncio.Protocol):
+    """A connection that a client opened; uvicorn calls it as it calls its own protocols."""
 
-    worker: ClassVar[Worker]
+    fast_path: ClassVar[FastPath]
+    timeouts: ClassVar[Timeouts]
     linger_s: ClassVar[float] = 1.0  # from the last response to closing, so that the client does not see a reset
     refusals: ClassVar[CoalescedWrites] = CoalescedWrites()  # of all connections
 
-    # Slots: with more than 30 attributes in the dictionary, instances could not share its keys.
-    __slots__ = "_aborted", "_body_due", "_closes_after_body", "_idle_since", "_timer", "_unfinished", "_unread"
+    __slots__ = (
+        "_app_state",
+        "_body_began",
+        "_body_timeout_s",
+        "_config",
+        "_handler",
+        "_has_failed",
+        "_has_responded",
+        "_idle_since",
+        "_is_processing",
+        "_is_stopping",
+        "_keep_alive_s",
+        "_last_received",
+        "_linger_until",
+        "_parser",
+        "_reads",
+        "_received",
+        "_sent_eof",
+        "_server_state",
+        "_unread",
+        "_unread_since",
+        "_writes",
+        "loop",
+        "transport",
+    )
+
+    def __init__(
+        self,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        self._config, self._server_state, self._app_state = config, server_state, app_state
+        self._keep_alive_s = float(config.timeout_keep_alive)
+        self._body_timeout_s = self.fast_path.worker.settings.body_timeout_ms / 1000
+        self.loop = _loop or asyncio.get_running_loop()
+        self.transport: asyncio.Transport
+        self._parser = RequestParser()
+        self._handler: FastRequest | Exchange | None = None  # of the current request
+        self._has_responded = False  # to the current request
+        self._has_failed = False  # the bytes were invalid or too slow, so the connection closes
+        self._is_processing = False
+        self._is_stopping = False  # the server stops
+        self._sent_eof = False  # the client sends no more
+        self._reads = self._writes = True  # whether the transport reads, and takes more to write
+        self._linger_until: float | None = None  # the last response is written
+        self._idle_since = self._last_received = self._body_began = self._unread_since = self.loop.time()
+        self._received = 0  # bytes of the current body
+        self._unread = 0  # response bytes that the client had not read at the last check
+
+    # Called by the transport.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Start the timeout for the first request."""
-        super().connection_made(transport)  # type: ignore[arg-type]  # uvicorn's annotation is narrower
-        self.ws_protocol_class = None  # no route uses WebSocket
-        self._unfinished = 0  # bytes of an incomplete header section or incomplete trailers
-        self._body_due = False  # the headers are complete and the request is not
-        self._closes_after_body = False  # close after the rest of the body
-        self._aborted = False
-        self._unread = 0  # response bytes that the client had not read at the last check
-        self._idle_since = self.loop.time()  # time of the last response, or of the connection
-        self._schedule_check(self._idle_since + self.timeout_keep_alive)
+        self.transport = transport  # type: ignore[assignment]
+        self._server_state.connections.add(self)  # type: ignore[arg-type]  # uvicorn calls shutdown
+        self.timeouts.add(self, self.loop)
 
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Drop pipelined requests, which form a reference cycle with the connection."""
-        self._timer.cancel()
-        self.pipeline.clear()
-        super().connection_lost(exc)
+    def connection_lost(self, _error: Exception | None) -> None:
+        """Drop the current request."""
+        self._server_state.connections.discard(self)
+        self.timeouts.discard(self)
+        if self._handler is not None and not self._has_responded:
+            self._handler.abandon()
+        self._handler = None
 
     def data_received(self, data: bytes) -> None:
-        """Parse received bytes, and refuse a header section that is too large."""
-        if self._aborted:
-            return
-        self._unfinished += len(data)
-        super().data_received(data)
-        if self._unfinished > MAX_HEADER_BYTES:
-            self._refuse_and_close(
-                HeadTooLarge(f"the header section has over {MAX_HEADER_BYTES} bytes; send fewer or shorter headers")
-            )
+        """Parse received bytes and handle the requests in them."""
+        self._last_received = self.loop.time()
+        if self._linger_until is None:
+            self._process(data)
 
-    def on_message_begin(self) -> None:
-        """Reset the request state.
+    def eof_received(self) -> bool:
+        """Keep the connection open for the response to a complete request, if the client still waits for it."""
+        self._sent_eof = True
+        is_waiting = self._handler is not None and self._parser.request.is_complete and not self._has_responded
+        return is_waiting and self.loop.time() - self._last_received <= HALF_CLOSE_S
 
-        uvicorn would also create the ASGI scope, which a refused request does not need.
-        """
-        self.url, self.headers, self.expect_100_continue = b"", [], False
+    def pause_writing(self) -> None:
+        """Stop reading while the client does not read its responses."""
+        self._writes = False
+        self.pause_reading()
+        if isinstance(self._handler, Exchange):
+            self._handler.pause_writing()
 
-    def on_headers_complete(self) -> None:
-        """Refuse the request, or let uvicorn start it."""
-        if self._closes_after_body:
-            return
-        self._unfinished, self._body_due = 0, True
-        if (refusal := self._find_refusal()) is None:
-            parsed = self.url, self.headers, self.expect_100_continue
-            super().on_message_begin()
-            self.url, self.headers, self.expect_100_continue = parsed
-            self.scope["headers"] = self.headers
-            super().on_headers_complete()
-            return
-        self.cycle = _REFUSED  # type: ignore[assignment]
-        keep_alive = self.parser.get_http_version() != "1.0" and self.parser.should_keep_alive()
-        if self.expect_100_continue or not keep_alive:  # after Expect: 100-continue the client may never send the body
-            self._closes_after_body = True
-            self._write(self._render(Overloaded, refusal, (b"connection", b"close")))
-        else:
-            self.refusals.write_soon(self.loop, self.transport, self._render(Overloaded, refusal))
-        self.on_response_complete()
+    def resume_writing(self) -> None:
+        """Continue."""
+        self._writes = True
+        if isinstance(self._handler, Exchange):
+            self._handler.resume_writing()
+        self._continue()
 
-    def on_body(self, body: bytes) -> None:
-        """Pass on a chunk of a body."""
-        self._unfinished = 0
-        super().on_body(body)
+    # Called by uvicorn.
 
-    def on_message_complete(self) -> None:
-        """End a request."""
-        self._unfinished, self._body_due = 0, False
-        super().on_message_complete()
-        if self._closes_after_body:
-            self.transport.close()
-        elif self._is_idle():
-            self._idle_since = self.loop.time()
+    def shutdown(self) -> None:
+        """Close the connection, after the current response if there is one."""
+        self._is_stopping = True
+        if self._handler is None or self._has_responded:
+            self._close()
+        elif isinstance(self._handler, Exchange):
+            self._handler.shutdown()
 
-    def on_response_complete(self) -> None:
-        """Start the next pipelined request, without uvicorn's timer per request."""
-        self.server_state.total_requests += 1
-        self._idle_since = self.loop.time()
-        if self.transport.is_closing():
-            return
-        self.flow.resume_reading()
-        if self.pipeline:
-            self._start_asgi_task(*self.pipeline.pop())
+    # Called by the handlers.
 
-    def _check_timeouts(self) -> None:
-        """Close the connection if the client sends or reads too slowly."""
-        unread, now = self.transport.get_write_buffer_size(), self.loop.time()
-        if unread and unread == self._unread:
+    def write(self, data: bytes) -> None:
+        """Write after the responses that are held."""
+        self.refusals.flush()
+        if not self.transport.is_closing():
+            self.transport.write(data)
+
+    def respond(self, status: int, headers: Iterable[Header], body: bytes, *, close: bool = False) -> None:
+        """Write a complete response."""
+        close = close or self._is_stopping or self._sent_eof or not self._parser.request.keep_alive
+        default_headers = self._server_state.default_headers
+        self.write(encode_response(status, headers, body, default_headers=default_headers, close=close))
+        self.on_responded(close=close)
+
+    def on_responded(self, *, close: bool) -> None:
+        """Go on to the next request, or close."""
+        self._handler, self._has_responded = None, True
+        self._server_state.total_requests += 1
+        if close or self._is_stopping or self._sent_eof:
+            self._close()
+        elif not self._is_processing and self._parser.request.is_complete:
+            self._begin_next()
+            if self._parser.num_buffered or not self._reads:
+                self.loop.call_soon(self._continue)  # the queue may have room by then
+
+    def hand_over(self, body: Sequence[bytes]) -> None:
+        """Let the application handle the current request."""
+        self._handler = exchange = self._make_exchange()
+        exchange.receive(body)
+
+    def pause_reading(self) -> None:
+        """Stop receiving."""
+        if self._reads:
+            self._reads = False
+            self.transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        """Continue to receive, unless the client does not read its responses."""
+        if not self._reads and self._writes and not self.transport.is_closing():
+            self._reads = True
+            self._last_received = self.loop.time()  # silence until now was not the client's
+            self.transport.resume_reading()
+
+    # Called by Timeouts.
+
+    def check(self, now: float) -> None:
+        """Act on the timeouts of the client, and let the handler check its deadline."""
+        if self._is_stalled(now) or (self._linger_until is not None and now >= self._linger_until):
             self.transport.abort()
             return
-        self._unread = unread
-        is_receiving = self._unfinished or self._body_due
-        body_time_s = self.worker.settings.body_timeout_ms / 1000 if is_receiving else 0
-        deadline = self._idle_since + self.timeout_keep_alive + body_time_s
-        if self._aborted or not self._is_idle():
-            self._schedule_check(now + self.timeout_keep_alive)
-        elif now < deadline:
-            self._schedule_check(deadline)
-        else:
-            if self._unfinished and not self._body_due:
-                self._refuse_and_close(
-                    RequestTimeout("the header section did not arrive in time; send all of it at once")
+        request, handler = self._parser.request, self._handler
+        if self._linger_until is not None:
+            return
+        if not request.headers_complete:
+            if not self._parser.num_buffered:
+                if now - self._idle_since >= self._keep_alive_s:
+                    self.transport.close()
+            elif now - self._idle_since >= self._keep_alive_s + self._body_timeout_s:
+                self._fail(RequestTimeout("the header section did not arrive in time; send all of it at once"))
+        elif not request.is_complete:
+            if self._body_is_slow(now):
+                self._fail(
+                    RequestTimeout(
+                        f"the body did not arrive in time: nothing for {self._body_timeout_s:g} s, or less than "
+                        f"{MIN_BYTES_PER_S} bytes per second; send a smaller body or use a faster connection"
+                    )
                 )
-            else:
-                self.transport.close()
-            self._schedule_check(now + self.timeout_keep_alive)
+        elif isinstance(handler, FastRequest):
+            handler.check()
 
-    def _schedule_check(self, when: float) -> None:
-        self._timer = self.loop.call_at(when, self._check_timeouts)
+    def _is_stalled(self, now: float) -> bool:
+        """Return whether the client has read nothing of its responses for the keep-alive time."""
+        unread = self.transport.get_write_buffer_size()
+        if unread != self._unread or not unread:
+            self._unread, self._unread_since = unread, now
+        return now - self._unread_since > self._keep_alive_s
 
-    def _is_idle(self) -> bool:
-        """Return whether no response is pending on an open connection."""
-        return (self.cycle is None or self.cycle.response_complete) and not self.transport.is_closing()
+    def _body_is_slow(self, now: float) -> bool:
+        is_invited = not isinstance(self._handler, Exchange) or not self._handler.must_close
+        if not self._reads or not is_invited:
+            return False
+        required = MIN_BYTES_PER_S * (now - self._body_began - self._body_timeout_s)
+        return now - self._last_received > self._body_timeout_s or self._received < required
 
-    def send_400_response(self, msg: str) -> None:
-        """Refuse malformed HTTP, after writing the held refusals."""
-        self.refusals.flush()
-        super().send_400_response(msg)
-
-    def _find_refusal(self) -> str | None:
-        """Return why to refuse the request here, or None to let the application decide."""
-        worker, parser = self.worker, self.parser
-        if worker.state != "ready" or worker.settings.access_log or self.flow.write_paused or not self._is_idle():
-            return None
-        if parser.should_upgrade() or parser.get_method() != b"POST":
-            return None
-        if (names := _find_names(self.url)) is None:
-            return None
+    def _process(self, data: bytes) -> None:
+        """Parse bytes, and handle requests until one has no response yet."""
+        parser = self._parser
+        self._is_processing = True
         try:
-            model = worker.models.find(*names)
-        except Problem:
-            return None
-        refusal = model.batcher.expect(self.loop)
+            while True:
+                request = parser.request
+                had_headers, was_complete = request.headers_complete, request.is_complete
+                parts = parser.feed(data)
+                if not request.headers_complete:
+                    break
+                if not had_headers:
+                    self._begin()
+                for part in parts:
+                    self._received += len(part)
+                if self._handler is not None and not was_complete:
+                    self._handler.receive(parts)
+                if self._linger_until is not None or not (request.is_complete and self._has_responded):
+                    break
+                self._begin_next()
+                if not parser.num_buffered or not self._writes:
+                    break
+                data = b""
+        except Problem as problem:  # the bytes are no valid request
+            self._fail(problem)
+        finally:
+            self._is_processing = False
+        if parser.num_buffered > READ_AHEAD_BYTES:
+            self.pause_reading()
+
+    def _begin(self) -> None:
+        """Choose who responds to the request whose headers are parsed."""
+        self._body_began, self._received = self._last_received, 0
+        request = self._parser.request
+        match = self.fast_path.match(request)
+        if match is None:
+            self._handler = self._make_exchange()
+            return
+        is_queued_now = match.options is not None and request.is_complete
+        refusal = match.model.batcher.expect(self.loop, reserve=not is_queued_now)
         if refusal is not None:
-            model.metrics.requests.count_soon(Overloaded.status, self.loop)
-        return refusal
+            self._refuse(match.model, refusal)
+        elif match.options is not None:
+            self._handler = FastRequest(match, request, self, self.fast_path.worker)
+        else:
+            self._handler = self._make_exchange()
 
-    def _refuse_and_close(self, problem: Problem) -> None:
-        """Send a last response, unless another is pending, and close after linger_s."""
-        self._aborted = True
-        if self._is_idle():
-            self._write(self._render(type(problem), problem.detail))
-        self.loop.call_later(self.linger_s, self.transport.close)
+    def _begin_next(self) -> None:
+        """Expect the next request."""
+        self._parser.next()
+        self._has_responded = False
+        self._idle_since = self.loop.time()
 
-    def _render(self, kind: type[Problem], detail: str, *headers: tuple[bytes, bytes]) -> bytes:
-        request_id = parse_headers({"headers": self.headers or ()}).request_id
-        return encode_message(kind, detail, request_id, (*self.server_state.default_headers, *headers))
+    def _continue(self) -> None:
+        """Parse what is buffered, and read again."""
+        if self._linger_until is not None or not self._writes:
+            return
+        if self._handler is None and self._parser.num_buffered:
+            self._process(b"")
+        if self._parser.num_buffered <= READ_AHEAD_BYTES:
+            self.resume_reading()
 
-    def _write(self, response: bytes) -> None:
+    def _make_exchange(self) -> Exchange:
+        return Exchange(
+            self._parser.request,
+            self,
+            config=self._config,
+            server_state=self._server_state,
+            app_state=self._app_state,
+        )
+
+    def _refuse(self, model: ServedModel, detail: str) -> None:
+        """Refuse a request before its body is read.
+
+        After Expect: 100-continue the client may never send the body, so the connection closes.
+        """
+        request = self._parser.request
+        close = request.expects_continue or not request.keep_alive or self._is_stopping
+        request_id = parse_headers({"headers": request.headers}).request_id
+        default_headers = self._server_state.default_headers
+        message = encode_refusal(Overloaded, detail, request_id, default_headers=default_headers, close=close)
+        model.metrics.requests.count(Overloaded.status)
+        if self.fast_path.worker.settings.access_log:
+            path = request.target.partition(b"?")[0]
+            log_request("POST", path, request_id=request_id, status=Overloaded.status, seconds=0.0)
+        self.refusals.write_soon(self.loop, self.transport, message)
+        self.on_responded(close=close)
+
+    def _fail(self, problem: Problem) -> None:
+        """Respond to invalid bytes or to a timeout, unless a response has begun, and close."""
+        handler, request = self._handler, self._parser.request
+        self._has_failed = True
+        if self._has_responded:
+            self._close()
+            return
+        if isinstance(handler, Exchange) and handler.has_begun:
+            self.transport.abort()
+            return
+        if handler is not None:
+            handler.abandon(timed_out=isinstance(problem, RequestTimeout))
+        path = request.target.partition(b"?")[0].decode("latin-1")
+        headers, body = encode_problem(problem, path)
+        request_id = parse_headers({"headers": request.headers}).request_id
+        self.respond(problem.status, [*headers, (b"x-request-id", request_id)], body, close=True)
+
+    def _close(self) -> None:
+        """Close the connection, or only its sending side if bytes may arrive that would reset it."""
+        if self._linger_until is not None or self.transport.is_closing():
+            return
         self.refusals.flush()
-        self.transport.write(response)
-
-
-@lru_cache(maxsize=64)  # URLs of up to MAX_HEADER_BYTES
-def _find_names(url: bytes) -> tuple[str, str | None] | None:
-    """Return the model and version names in a classify URL, or None for other URLs."""
-    match = PATH.fullmatch(url.partition(b"?")[0].decode("latin-1"))
-    if match is None or match[4] is None:  # errors of the Open Inference Protocol have another format
-        return None
-    return match[2], match[3]
-
-
-class _Refused:
-    """A finished request cycle, so that uvicorn discards the rest of the body."""
-
-    response_complete = True
-    message_event = asyncio.Event()
-
-
-_REFUSED = _Refused()
+        request = self._parser.request
+        expects_more = (
+            self._has_failed or self._parser.num_buffered or (request.headers_complete and not request.is_complete)
+        )
+        if self._sent_eof or not expects_more:
+            self.transport.close()
+            return
+        self._linger_until = self.loop.time() + self.linger_s
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        self._writes = True
+        self.resume_reading()

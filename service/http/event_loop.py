@@ -9,7 +9,9 @@ from typing import Any
 
 import uvloop
 
-from service.http.connection import HttpProtocol
+from service.http.connection import Connection
+from service.http.fast_path import FastPath
+from service.http.timeouts import Timeouts
 from service.http.uvicorn_adapter import register
 from service.inference.worker import Worker
 
@@ -41,9 +43,11 @@ def choose_loop(use_subprocess: bool = False) -> type[asyncio.AbstractEventLoop]
 
 def configure_uvicorn(worker: Worker) -> None:
     """Register the connection class and the event loop before uvicorn starts."""
-    HttpProtocol.worker = worker
+    settings = worker.settings
+    Connection.fast_path = FastPath(worker)
+    Connection.timeouts = Timeouts(min(settings.body_timeout_ms, settings.deadline_ms) / 1000)
     register(
-        protocol=f"{HttpProtocol.__module__}:{HttpProtocol.__name__}",
+        protocol=f"{Connection.__module__}:{Connection.__name__}",
         loop_factory=f"{__name__}:{choose_loop.__name__}",
     )
 

@@ -3,11 +3,9 @@
 from collections.abc import Iterable
 from functools import lru_cache
 
-from service.http.uvicorn_adapter import STATUS_LINE
+from service.http.response import Header, encode_response
 from service.open_inference.response import is_of_protocol, render_error
 from service.problems import CONTENT_TYPE, Problem
-
-Header = tuple[bytes, bytes]
 
 
 def encode_problem(problem: Problem, path: str) -> tuple[list[Header], bytes]:
@@ -19,15 +17,22 @@ def encode_problem(problem: Problem, path: str) -> tuple[list[Header], bytes]:
     return [(b"content-type", content_type), (b"content-length", b"%d" % len(body)), *problem.headers], body
 
 
-def encode_message(kind: type[Problem], detail: str, request_id: bytes, headers: Iterable[Header]) -> bytes:
-    """Return a complete HTTP/1.1 message with a problem and additional headers."""
-    before, after = _encode_around_id(kind, detail, tuple(headers))  # type: ignore[arg-type]  # mypy 1 considers a class unhashable
+def encode_refusal(
+    kind: type[Problem], detail: str, request_id: bytes, *, default_headers: Iterable[Header], close: bool
+) -> bytes:
+    """Return the complete response for a problem, which is rendered once for many requests."""
+    before, after = _encode_around_id(kind, detail, tuple(default_headers), close)  # type: ignore[arg-type]  # mypy 1 considers a class unhashable
     return b"".join((before, request_id, after))
 
 
 @lru_cache(maxsize=64)  # while a queue is full, many responses are equal
-def _encode_around_id(kind: type[Problem], detail: str, headers: tuple[Header, ...]) -> tuple[bytes, bytes]:
-    """Return the parts of the message before and after the request id."""
-    problem_headers, body = encode_problem(kind(detail), path="")
-    before, after = (b"".join(b"%b: %b\r\n" % line for line in lines) for lines in (headers, problem_headers))
-    return STATUS_LINE[kind.status] + before + b"x-request-id: ", b"\r\n" + after + b"\r\n" + body
+def _encode_around_id(
+    kind: type[Problem], detail: str, default_headers: tuple[Header, ...], close: bool
+) -> tuple[bytes, bytes]:
+    """Return the parts of the response before and after the request id."""
+    headers, body = encode_problem(kind(detail), path="")
+    response = encode_response(
+        kind.status, [*headers, (b"x-request-id", b"\0")], body, default_headers=default_headers, close=close
+    )
+    before, _, after = response.partition(b"\0")
+    return before, after

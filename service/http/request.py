@@ -5,7 +5,7 @@ import re
 import secrets
 from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 Message = MutableMapping[str, Any]
 Scope = MutableMapping[str, Any]
@@ -14,10 +14,22 @@ Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 REQUEST_ID = "classifier.request_id"  # key in the ASGI scope for routes behind the middleware
+EXCHANGE = "classifier.exchange"  # key in the scope's state
 
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
 _ids = itertools.count(1)
 _process = secrets.token_hex(8).encode()
+
+
+class ScopeExchange(Protocol):
+    """What the application sees of the exchange with the client."""
+
+    is_abandoned: bool  # the client has left, or the body timed out
+    timed_out: bool  # the body did not arrive in time
+
+    @property
+    def must_close(self) -> bool:
+        """Whether the response has to close the connection."""
 
 
 @dataclass(slots=True)

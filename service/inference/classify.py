@@ -14,11 +14,12 @@ from service.images.decoder import decode_picture, open_image
 from service.images.guards import check_size, is_costly
 from service.images.png import decode_plain_png
 from service.inference.occlusion import cover, draw_saliency
-from service.inference.options import ClassifyOptions
+from service.inference.options import DEFAULT_OPTIONS, ClassifyOptions
 from service.inference.repository import ServedModel
 from service.inference.worker import Worker
 from service.prediction import Prediction
-from service.problems import BadRequest, Problem, ProblemBody
+from service.problems import Problem, ProblemBody
+from service.settings import Settings
 
 INLINE_BYTES = INLINE_PIXELS = 64 * 1024  # larger images are decoded on a thread, not on the event loop
 TURN_S = 0.002  # longest decoding before the event loop handles other requests
@@ -49,9 +50,9 @@ class Classification:
 
     worker: Worker
     model: ServedModel
-    options: ClassifyOptions
     client_left: Callable[[], bool]
     timing: Timing
+    options: ClassifyOptions = DEFAULT_OPTIONS
 
     async def classify_image(self, content: bytes) -> bytes:
         """Classify one encoded image and render the response.
@@ -64,7 +65,7 @@ class Classification:
         self.record_decoding(started)
         images = [pixels, *cover(pixels)] if self.options.explain else [pixels]
         whole, *covered = await self._run_parts(images)
-        self.count_unfamiliar([whole])
+        count_unfamiliar(self.model, [whole])
         prediction = self.model.renderer.to_dict(whole, self.options.top)
         if self.options.explain:
             prediction["saliency"] = draw_saliency(pixels, whole, covered)
@@ -77,16 +78,13 @@ class Classification:
 
         The response has a problem in place of each invalid image.
         """
-        for name in ("explain", "pixels"):
-            if getattr(self.options, name):
-                raise BadRequest(f"{name}=true is not supported for batches; send single images to classify")
         self.model.batcher.check_room(len(contents))
         started = time.perf_counter()
         images = await self._decode_all(contents)
         self.record_decoding(started)
         valid = [image for image in images if not isinstance(image, dict)]
         results = await self.run(valid) if valid else []
-        self.count_unfamiliar(results)
+        count_unfamiliar(self.model, results)
         remaining = iter(results)
         predict = self.model.renderer.to_dict
         predictions = [
@@ -122,22 +120,12 @@ class Classification:
         """Decode and prepare a small image now, a large or costly one on a thread."""
         settings = self.worker.settings
         check_size(content, settings.max_body_bytes)
-        if len(content) <= INLINE_BYTES and (
-            picture := decode_plain_png(content, max_pixels=min(INLINE_PIXELS, settings.max_pixels))
-        ):
-            return self.model.prepare(picture)
-        if len(content) > INLINE_BYTES or is_costly(content):  # parsing the header may take long too
-            return self._on_thread(lambda: self._decode(open_image(content, max_pixels=settings.max_pixels)))
-        image = open_image(content, max_pixels=settings.max_pixels)
-        if image.width * image.height > INLINE_PIXELS:
-            return self._on_thread(lambda: self._decode(image))
-        return self._decode(image)
+        if (pixels := decode_small(content, self.model, settings)) is not None:
+            return pixels
+        return self._on_thread(lambda: _decode(self.model, open_image(content, max_pixels=settings.max_pixels)))
 
     def _on_thread(self, decode: Callable[[], Pixels]) -> asyncio.Future[Pixels]:
         return asyncio.get_running_loop().run_in_executor(self.worker.decoders, decode)
-
-    def _decode(self, image: Image.Image) -> Pixels:
-        return self.model.prepare(decode_picture(image, draft_side=self.model.draft_side))
 
     def record_decoding(self, started: float) -> None:
         """Record the decoding time since ``started``."""
@@ -146,8 +134,7 @@ class Classification:
 
     async def run(self, images: Sequence[Pixels]) -> list[Prediction]:
         """Run prepared images in batches and record the queue and inference times."""
-        job = self.model.batcher.submit(images, client_left=self.client_left)
-        await job.done
+        job = await self.model.batcher.predict(images, client_left=self.client_left)
         self.timing.queue += job.started - job.submitted
         self.timing.inference += job.finished - job.started
         return job.predictions
@@ -160,10 +147,33 @@ class Classification:
         parts = [images[start : start + limit] for start in range(0, len(images), limit)]
         return [prediction for part in parts for prediction in await self.run(part)]
 
-    def count_unfamiliar(self, predictions: Sequence[Prediction]) -> None:
-        """Count unfamiliar images in the metrics."""
-        if unfamiliar := sum(prediction.is_familiar is False for prediction in predictions):
-            self.model.metrics.unfamiliar.inc(unfamiliar)
+
+def decode_small(content: bytes, model: ServedModel, settings: Settings) -> Pixels | None:
+    """Decode and prepare a small image; return None if it could block the event loop for too long.
+
+    Raises:
+        Problem: the image is invalid.
+    """
+    if len(content) > INLINE_BYTES:
+        return None
+    if picture := decode_plain_png(content, max_pixels=min(INLINE_PIXELS, settings.max_pixels)):
+        return model.prepare(picture)
+    if is_costly(content):  # parsing the header may take long too
+        return None
+    image = open_image(content, max_pixels=settings.max_pixels)
+    if image.width * image.height > INLINE_PIXELS:
+        return None
+    return _decode(model, image)
+
+
+def count_unfamiliar(model: ServedModel, predictions: Sequence[Prediction]) -> None:
+    """Count unfamiliar images in the metrics."""
+    if unfamiliar := sum(prediction.is_familiar is False for prediction in predictions):
+        model.metrics.unfamiliar.inc(unfamiliar)
+
+
+def _decode(model: ServedModel, image: Image.Image) -> Pixels:
+    return model.prepare(decode_picture(image, draft_side=model.draft_side))
 
 
 async def _settle(outcome: Pixels | asyncio.Future[Pixels]) -> Pixels:

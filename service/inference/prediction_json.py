@@ -8,6 +8,11 @@ import orjson
 from service.prediction import Prediction
 
 
+def most_probable(probabilities: Mapping[str, float], count: int) -> dict[str, float]:
+    """Return the ``count`` most probable classes, most probable first."""
+    return dict(sorted(probabilities.items(), key=lambda item: -item[1])[:count])
+
+
 class PredictionRenderer:
     """Renders the predictions of one model."""
 
@@ -24,8 +29,7 @@ class PredictionRenderer:
         confidence = max(values)
         probabilities = dict(zip(self._class_names, values, strict=True))
         if top is not None:
-            most_probable = sorted(probabilities, key=probabilities.__getitem__, reverse=True)[:top]
-            probabilities = {name: probabilities[name] for name in most_probable}
+            probabilities = most_probable(probabilities, top)
         label = self._class_names[values.index(confidence)]
         fields = {"label": label, "confidence": confidence, "probabilities": probabilities}
         if prediction.familiarity is not None:

@@ -10,6 +10,7 @@ from typing import Literal
 
 from service.inference.repository import ModelRepository
 from service.inference.upload_budget import UploadBudget
+from service.metrics_buffer import BUFFER
 from service.problems import Draining, NotReady
 from service.runtime.hardware import cores_per_worker
 from service.settings import Settings
@@ -80,13 +81,21 @@ class Worker:
         if self.state == "draining":
             raise Draining("this worker is stopping; send the request again to reach another one")
         models = self.models
-        self.in_flight += 1
+        self.begin_request()
         try:
             yield models
         finally:
-            self.in_flight -= 1
-            if not self.in_flight:
-                self._idle.set()
+            self.end_request()
+
+    def begin_request(self) -> None:
+        """Count a request as in flight."""
+        self.in_flight += 1
+
+    def end_request(self) -> None:
+        """Count a request as finished."""
+        self.in_flight -= 1
+        if not self.in_flight:
+            self._idle.set()
 
     async def drain(self) -> None:
         """Refuse new requests and wait up to CLASSIFIER_DRAIN_MS for those in flight."""
@@ -101,10 +110,11 @@ class Worker:
                 return
 
     def close(self) -> None:
-        """Stop the threads."""
+        """Stop the threads, and publish the last metrics."""
         self.decoders.shutdown(wait=False, cancel_futures=True)
         if self._models is not None:
             self._models.close()
+        BUFFER.publish()
 
 
 def _tune_garbage_collection(_starting: asyncio.Task[None]) -> None:

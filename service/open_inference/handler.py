@@ -4,7 +4,7 @@ import asyncio
 import functools
 import time
 
-from service.inference.classify import INLINE_BYTES, Classification
+from service.inference.classify import INLINE_BYTES, Classification, count_unfamiliar
 from service.open_inference.request import parse_infer
 from service.open_inference.response import render_infer
 
@@ -24,5 +24,5 @@ async def infer(classification: Classification, body: bytes, json_length: int | 
         request, images = await asyncio.get_running_loop().run_in_executor(classification.worker.decoders, parse)
     classification.record_decoding(started)
     predictions = await classification.run(list(images))
-    classification.count_unfamiliar(predictions)
+    count_unfamiliar(model, predictions)
     return render_infer(request, model, predictions)

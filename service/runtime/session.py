@@ -1,6 +1,8 @@
 """ONNX Runtime sessions: uint8 images to class probabilities."""
 
 import time
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,6 +18,7 @@ from service.runtime.hardware import count_gpus
 
 Device = Literal["cpu", "cuda"]
 Images = NDArray[np.uint8]  # (N, H, W) grey or (N, H, W, 3) colour
+Providers = Sequence[str | tuple[str, dict[str, str]]]
 Probabilities = NDArray[np.float32]  # (N, K), rows sum to 1
 
 
@@ -43,11 +46,11 @@ class OnnxClassifier:
         self.path, self.threads = path, threads
         self._providers = _providers(device, gpu)
         self._exact = False
-        self._session, self.device = self._open(threads)
+        self._session, self.device = open_session(path, self._providers, threads=threads, exact=self._exact)
         self.card = self._read_card()
         if self.card.precision == "int8" and self.card.weight_bits != EXACT_WEIGHT_BITS:
             self._exact = True
-            self._session, self.device = self._open(threads)
+            self._session, self.device = open_session(path, self._providers, threads=threads, exact=self._exact)
         if device == "cuda" and self.device == "cpu":
             raise DeviceError(
                 "expected a GPU, but ONNX Runtime fell back to the CPU; install the `cuda` extra "
@@ -58,8 +61,9 @@ class OnnxClassifier:
         self._outputs = ["probabilities", FAMILIARITY] if self.has_familiarity else ["probabilities"]
         self._gpu_sessions: BatchSessions | None = None
         if self.device == "cuda":
+            open_another = partial(open_on_gpu, path, self._providers, exact=self._exact)  # without a reference to self
             self._gpu_sessions = BatchSessions(
-                self._session, self.open_another, outputs=self._outputs, device=self.device, gpu=gpu
+                self._session, open_another, outputs=self._outputs, device=self.device, gpu=gpu
             )
 
     def run(self, images: Images) -> list[Prediction]:
@@ -84,32 +88,6 @@ class OnnxClassifier:
             return self._gpu_sessions.run(images)
         outputs: list[NDArray[Any]] = self._session.run(self._outputs, {"images": images})
         return outputs
-
-    def _open(self, threads: int) -> tuple[ort.InferenceSession, Device]:
-        """Open a session and return it with its device.
-
-        ONNX Runtime falls back to the CPU without an exception.
-        """
-        options = session_options(threads, exact=self._exact)
-        try:
-            session = ort.InferenceSession(self.path, options, providers=self._providers)
-        except Exception as error:  # onnxruntime's exceptions share no other base class
-            raise ModelLoadError(f"cannot load {self.path}: {error}") from error
-        return session, "cuda" if session.get_providers()[0] == "CUDAExecutionProvider" else "cpu"
-
-    def open_another(self) -> ort.InferenceSession:
-        """Open another session of the file on the same device.
-
-        Raises:
-            DeviceError: ONNX Runtime fell back to the CPU.
-        """
-        session, device = self._open(threads=1)
-        if device != self.device:
-            raise DeviceError(
-                f"{self.path}: not enough GPU memory for another batch size; free GPU memory, lower "
-                "CLASSIFIER_MAX_BATCH_SIZE or set CLASSIFIER_DEVICE=cpu"
-            )
-        return session
 
     def warm_up(self, max_batch_size: int) -> None:
         """Run the batch sizes that the first requests will use."""
@@ -154,6 +132,36 @@ class OnnxClassifier:
         return tuple(shape[1:])
 
 
+def open_session(path: Path, providers: Providers, *, threads: int, exact: bool) -> tuple[ort.InferenceSession, Device]:
+    """Open a session and return it with its device.
+
+    ONNX Runtime falls back to the CPU without an exception.
+
+    Raises:
+        ModelLoadError: ONNX Runtime cannot load the file.
+    """
+    try:
+        session = ort.InferenceSession(path, session_options(threads, exact=exact), providers=providers)
+    except Exception as error:  # onnxruntime's exceptions share no other base class
+        raise ModelLoadError(f"cannot load {path}: {error}") from error
+    return session, "cuda" if session.get_providers()[0] == "CUDAExecutionProvider" else "cpu"
+
+
+def open_on_gpu(path: Path, providers: Providers, *, exact: bool) -> ort.InferenceSession:
+    """Open another session on the GPU.
+
+    Raises:
+        DeviceError: ONNX Runtime fell back to the CPU.
+    """
+    session, device = open_session(path, providers, threads=1, exact=exact)
+    if device != "cuda":
+        raise DeviceError(
+            f"{path}: not enough GPU memory for another batch size; free GPU memory, lower "
+            "CLASSIFIER_MAX_BATCH_SIZE or set CLASSIFIER_DEVICE=cpu"
+        )
+    return session
+
+
 def session_options(threads: int, *, exact: bool) -> ort.SessionOptions:
     """Return the options of a session.
 
@@ -171,10 +179,13 @@ def session_options(threads: int, *, exact: bool) -> ort.SessionOptions:
     return options
 
 
-def _providers(device: str, gpu: int) -> list[str | tuple[str, dict[str, str]]]:
+def _providers(device: str, gpu: int) -> Providers:
     num_gpus = 0 if device == "cpu" else count_gpus()
     if device == "cuda" and not num_gpus:
-        raise DeviceError("expected a GPU, but the NVIDIA driver shows none; check `nvidia-smi`, or use the CPU")
+        raise DeviceError(
+            "expected a GPU, but none is visible; check `nvidia-smi` and CUDA_VISIBLE_DEVICES, or set "
+            "CLASSIFIER_DEVICE=cpu"
+        )
     if not num_gpus:
         return ["CPUExecutionProvider"]
     ort.preload_dlls()

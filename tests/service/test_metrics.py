@@ -7,13 +7,15 @@ from support.paths import ROOT
 
 WORKER = """
 from service.metrics import ModelMetrics
+from service.metrics_buffer import BUFFER
 metrics = ModelMetrics("m", "1")
-metrics.queue_length.inc({count})
+metrics.queue_length.set({count})
 metrics.images.inc({count})
+BUFFER.publish()
 """
 READER = """
 from service.metrics import ModelMetrics, render
-ModelMetrics("m", "1").queue_length.inc(2)
+ModelMetrics("m", "1").queue_length.set(2)
 print(render().decode())
 """
 

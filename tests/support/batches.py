@@ -35,6 +35,28 @@ def stays():
     return False
 
 
+class Submitted:
+    """A submitted job, and a future that ends with it."""
+
+    def __init__(self, batcher, images, *, client_left=stays, **options):
+        self.done = asyncio.get_running_loop().create_future()
+        self.job = batcher.submit(images, on_done=self._end, client_left=client_left, **options)
+
+    def _end(self, job):
+        if job.error is None:
+            self.done.set_result(None)
+        else:
+            self.done.set_exception(job.error)
+
+    @property
+    def predictions(self):
+        return self.job.predictions
+
+
+def submit(batcher, images, **options):
+    return Submitted(batcher, images, **options)
+
+
 def values(job):
     return [prediction.probabilities[0] for prediction in job.predictions]
 
@@ -42,7 +64,7 @@ def values(job):
 async def one_running(batcher, model, value=0):
     """Submit a request that runs until the model's gate opens."""
     model.gate.clear()
-    job = batcher.submit([image(value)], client_left=stays)
+    job = submit(batcher, [image(value)])
     await asyncio.sleep(0)
     return job
 
@@ -51,7 +73,7 @@ async def one_running(batcher, model, value=0):
 async def one_waiting(batcher, model):
     """Keep one request running and another waiting until the block ends."""
     jobs = [await one_running(batcher, model)]
-    jobs.append(batcher.submit([image(1)], client_left=stays))
+    jobs.append(submit(batcher, [image(1)]))
     yield
     model.gate.set()
     await asyncio.gather(*(job.done for job in jobs))

@@ -6,7 +6,10 @@ from contextlib import asynccontextmanager
 
 import uvicorn
 
-from service.http.connection import HttpProtocol
+from service.http.coalesced_writes import CoalescedWrites
+from service.http.connection import Connection
+from service.http.fast_path import FastPath
+from service.http.timeouts import Timeouts
 
 MNIST = "/v1/models/mnist/classify"
 
@@ -42,6 +45,10 @@ class Client:
         headers = dict(line.split(": ", 1) for line in lines if line)
         return int(first.split()[1]), headers, await self._reader.readexactly(int(headers["content-length"]))
 
+    def end(self):
+        """Send no more; responses can still be read."""
+        self._writer.write_eof()
+
     async def status(self):
         response = await self.response()
         return response and response[0]
@@ -52,16 +59,21 @@ class Client:
 
 
 @asynccontextmanager
-async def running(service, *, app=None, keep_alive=5.0, linger_s=1.0):
+async def running(service, *, app=None, keep_alive=5.0, linger_s=1.0, has_fast_path=True):
     """Serve on a free port and yield a function that opens a connection."""
 
-    class Connection(HttpProtocol):
-        worker = service.worker
+    settings = service.worker.settings
 
-    Connection.linger_s = linger_s
+    class ServiceConnection(Connection):
+        fast_path = FastPath(service.worker, is_enabled=has_fast_path)
+        timeouts = Timeouts(min(keep_alive, linger_s, settings.body_timeout_ms / 1000, settings.deadline_ms / 1000))
+
+        refusals = CoalescedWrites()
+
+    ServiceConnection.linger_s = linger_s
     app = app or service.app
     server = uvicorn.Server(
-        uvicorn.Config(app, http=Connection, lifespan="off", log_config=None, timeout_keep_alive=keep_alive)
+        uvicorn.Config(app, http=ServiceConnection, lifespan="off", log_config=None, timeout_keep_alive=keep_alive)
     )
     with socket.create_server(("127.0.0.1", 0)) as listener:
         serving = asyncio.create_task(server.serve(sockets=[listener]))
@@ -73,6 +85,7 @@ async def running(service, *, app=None, keep_alive=5.0, linger_s=1.0):
             return clients[-1]
 
         connect.worker = service.worker
+        connect.refusals = ServiceConnection.refusals
         try:
             yield connect
         finally:

@@ -8,7 +8,7 @@ from contextlib import ExitStack
 
 import uvicorn
 
-from service.http.connection import HttpProtocol
+from service.http.connection import Connection
 from service.http.event_loop import ACCEPTED_AT_ONCE, EventLoop, configure_uvicorn
 
 
@@ -24,11 +24,12 @@ class Greeter(asyncio.Protocol):
 def test_configure_uvicorn_registers_the_loop_and_the_connection(service, monkeypatch):
     for registry in (uvicorn.config.LOOP_FACTORIES, uvicorn.config.HTTP_PROTOCOLS):
         monkeypatch.setitem(registry, "auto", registry["auto"])
-    monkeypatch.setattr(HttpProtocol, "worker", None, raising=False)
+    for name in ("fast_path", "timeouts"):
+        monkeypatch.setattr(Connection, name, None, raising=False)
     configure_uvicorn(service.worker)
     config = uvicorn.Config(service.app)
     config.load()
-    assert (config.get_loop_factory(), config.http_protocol_class) == (EventLoop, HttpProtocol)
+    assert (config.get_loop_factory(), config.http_protocol_class) == (EventLoop, Connection)
 
 
 def test_clients_without_tls_leave_no_unretrieved_error():

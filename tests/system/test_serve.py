@@ -5,6 +5,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from io import BytesIO
@@ -197,13 +198,15 @@ def test_several_workers_share_the_port_and_their_metrics(models_dir, digit_png)
             with httpx.Client(base_url=served.url) as new_client:
                 assert new_client.post(MNIST, content=digit_png).status_code == 200
         name = 'classifier_requests_total{model="mnist",status="200",version="2"} '
-        counts = {
-            line.removeprefix(name)
-            for _ in range(10)
-            for line in client.get("/metrics").text.splitlines()
-            if line.startswith(name)
-        }
-        assert counts == {"40.0"}
+
+        def read_counts():  # either worker may respond
+            texts = [client.get("/metrics").text for _ in range(10)]
+            lines = [line for text in texts for line in text.splitlines()]
+            return {line.removeprefix(name) for line in lines if line.startswith(name)}
+
+        deadline = time.monotonic() + 60
+        while (counts := read_counts()) != {"40.0"}:  # a worker publishes its metrics a few times per second
+            assert time.monotonic() < deadline, counts
         assert len(psutil.Process(served.process.pid).children(recursive=True)) == 2
 
 
@@ -229,7 +232,7 @@ def test_a_missing_gpu_ends_the_command(models_dir):
         pytest.skip("needs a machine without a GPU")
     code, printed = run_failing_serve(device="cuda", models_dir=models_dir)
     assert code != 0
-    assert "expected a GPU, but the NVIDIA driver shows none" in printed
+    assert "expected a GPU, but none is visible" in printed
     assert "onnxruntime" not in printed  # no other warnings
 
 

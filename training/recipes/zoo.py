@@ -31,8 +31,8 @@ class TrainableModel:
 
     name: str
     title: str
-    intended_use: str  # intended use, for the model card
-    out_of_scope: str  # out of scope, for the model card
+    intended_use: str  # on the model card
+    out_of_scope: str  # on the model card
     class_names: tuple[str, ...]
     preparation: Preparation
     load: Callable[[Path], DataSet]

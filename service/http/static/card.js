@@ -23,18 +23,18 @@ export function openCard(card, url) {
 }
 
 function fillFigures({ test, parameters }) {
-  const figures = [];
+  const measurements = [];
   if (test) {
-    figures.push(
+    measurements.push(
       [perCent(test.accuracy), "accuracy", `on ${number(test.num_images)} test images`],
       [perCent(test.ece), "calibration error", "average gap between confidence and accuracy"],
     );
   }
   if (parameters) {
-    figures.push([compact(parameters), "parameters", "learned weights"]);
+    measurements.push([compact(parameters), "parameters", "learned weights"]);
   }
   element("figures").replaceChildren(
-    ...figures.map(([value, name, note]) => {
+    ...measurements.map(([value, name, note]) => {
       const group = document.createElement("div");
       group.append(make("dt", name), make("dd", value), make("dd", note));
       return group;

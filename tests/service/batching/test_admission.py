@@ -5,7 +5,7 @@ from contextlib import nullcontext
 
 import numpy as np
 import pytest
-from support.batches import image, one_running, one_waiting, stays
+from support.batches import image, one_running, one_waiting, submit
 
 from service.batching.job import ModelFailed
 from service.problems import Overloaded
@@ -33,9 +33,9 @@ def test_request_with_more_images_than_room_is_refused(make_batcher, model):
     async def main():
         batcher = make_batcher(max_queue=5)
         running = await one_running(batcher, model)
-        waiting = batcher.submit([image(i) for i in range(4)], client_left=stays)
+        waiting = submit(batcher, [image(i) for i in range(4)])
         with pytest.raises(Overloaded, match=r"queue full: 4 images waiting \(limit 5\)"):
-            batcher.submit([image(0)] * 2, client_left=stays)
+            submit(batcher, [image(0)] * 2)
         model.gate.set()
         await asyncio.gather(running.done, waiting.done)
         batcher.check_room(5)
@@ -48,10 +48,10 @@ def test_single_images_are_admitted_next_to_large_requests(make_batcher, model):
     async def main():
         batcher = make_batcher(max_queue=5)
         running = await one_running(batcher, model)
-        jobs = [batcher.submit([image(0)] * 5, client_left=stays)]
-        jobs += [batcher.submit([image(i)], client_left=stays) for i in range(4)]
+        jobs = [submit(batcher, [image(0)] * 5)]
+        jobs += [submit(batcher, [image(i)]) for i in range(4)]
         with pytest.raises(Overloaded, match=r"queue full: 5 requests waiting \(limit 5\)"):
-            batcher.submit([image(9)], client_left=stays)
+            submit(batcher, [image(9)])
         model.gate.set()
         await asyncio.gather(running.done, *(job.done for job in jobs))
 
@@ -63,7 +63,7 @@ def test_failed_batch_does_not_change_the_time_per_image(make_batcher, model):
     async def main():
         batcher = make_batcher(max_wait_s=5.0, seconds_per_image=10.0)
         with pytest.raises(ModelFailed):
-            await batcher.submit([image(255)] * 4, client_left=stays).done
+            await submit(batcher, [image(255)] * 4).done
         async with one_waiting(batcher, model):
             with pytest.raises(Overloaded, match="expected wait 10000 ms behind 1 requests"):
                 batcher.check_room()
@@ -75,10 +75,10 @@ def test_failed_batch_does_not_change_the_time_per_image(make_batcher, model):
 def test_time_between_batches_counts_while_requests_wait(make_batcher, clock, first, refuses):
     async def main():
         batcher = make_batcher(concurrency=0, max_wait_s=0.5, seconds_per_image=0.0, clock=clock)
-        jobs = [batcher.submit([image(value)], client_left=stays) for value in [first] + [0] * 11]
+        jobs = [submit(batcher, [image(value)]) for value in [first] + [0] * 11]
         jobs[0].done.add_done_callback(lambda _: clock.advance(40))  # 10 s per image, weight 0.1; later ones take 0 s
         await asyncio.gather(*(job.done for job in jobs), return_exceptions=True)
-        waiting = batcher.submit([image(0)], client_left=stays)
+        waiting = submit(batcher, [image(0)])
         with pytest.raises(Overloaded, match=r"expected wait 8\d\d ms") if refuses else nullcontext():
             batcher.check_room()
         await waiting.done
@@ -90,11 +90,11 @@ def test_time_between_batches_counts_while_requests_wait(make_batcher, clock, fi
 def test_request_is_refused_when_the_expected_wait_is_too_long(make_batcher, model):
     async def main():
         batcher = make_batcher(max_wait_s=1e-9)
-        await batcher.submit([image(0)] * 4, client_left=stays).done  # sets the estimate
+        await submit(batcher, [image(0)] * 4).done  # sets the estimate
         running = await one_running(batcher, model)
-        waiting = batcher.submit([image(1)] * 3, client_left=stays)  # no request is ahead of it
+        waiting = submit(batcher, [image(1)] * 3)  # no request is ahead of it
         with pytest.raises(Overloaded, match=r"expected wait \d+ ms behind 1 requests \(limit 0 ms\)"):
-            batcher.submit([image(0)], client_left=stays)
+            submit(batcher, [image(0)])
         model.gate.set()
         await asyncio.gather(running.done, waiting.done)
         batcher.check_room(100)  # an idle model has no wait
@@ -106,13 +106,13 @@ def test_idle_time_after_all_clients_left_does_not_count(make_batcher, model, cl
     async def main():
         batcher, left = make_batcher(max_wait_s=1.0, seconds_per_image=0.01, clock=clock), False
         model.gate.clear()
-        gone = [batcher.submit([image(i)], client_left=lambda: left) for i in range(8)]
+        gone = [submit(batcher, [image(i)], client_left=lambda: left) for i in range(8)]
         await asyncio.sleep(0)  # four run, four wait
         left = True
         model.gate.set()
         await asyncio.gather(*(job.done for job in gone), return_exceptions=True)
         clock.advance(3600)
-        await batcher.submit([image(2)], client_left=stays).done
+        await submit(batcher, [image(2)]).done
         async with one_waiting(batcher, model):
             batcher.check_room()
 
@@ -125,7 +125,7 @@ def test_decoded_request_is_not_behind_later_headers(make_batcher, model):
         jobs = [await one_running(batcher, model)]
         assert batcher.expect(asyncio.get_running_loop()) is None
         assert "1 requests waiting" in batcher.expect(asyncio.get_running_loop())
-        jobs.append(batcher.submit([image(1)], client_left=stays))
+        jobs.append(submit(batcher, [image(1)]))
         model.gate.set()
         await asyncio.gather(*(job.done for job in jobs))
 
@@ -169,15 +169,15 @@ def test_request_admitted_before_the_queue_is_short_is_queued(make_batcher, mode
     async def main():
         batcher, loop = make_batcher(max_batch_size=2, max_queue=10, clock=clock), asyncio.get_running_loop()
         jobs = [await one_running(batcher, model)]
-        jobs += [batcher.submit([image(i)], client_left=stays) for i in range(8)]
+        jobs += [submit(batcher, [image(i)]) for i in range(8)]
         assert [batcher.expect(loop) is None for _ in range(3)] == [True, True, False]
         await asyncio.sleep(0)
         batcher.check_room()
-        jobs.append(batcher.submit([image(8)], client_left=stays))
+        jobs.append(submit(batcher, [image(8)]))
         clock.now += 0.06
         with pytest.raises(Overloaded, match=r"queue full: 9 requests waiting \(limit 4\)"):
             batcher.check_room()
-        jobs.append(batcher.submit([image(9)], client_left=stays))  # admitted earlier, decoded in the meantime
+        jobs.append(submit(batcher, [image(9)]))  # admitted earlier, decoded in the meantime
         model.gate.set()
         await asyncio.gather(*(job.done for job in jobs))
 
@@ -189,9 +189,9 @@ def test_expected_wait_counts_requests_not_images(make_batcher, model, concurren
     async def main():
         batcher = make_batcher(concurrency=concurrency, max_wait_s=2.0 / concurrency, seconds_per_image=1.0)
         model.gate.clear()
-        jobs = [batcher.submit([image(0)] * concurrency, client_left=stays)]
+        jobs = [submit(batcher, [image(0)] * concurrency)]
         await asyncio.sleep(0)
-        jobs += [batcher.submit([image(0)] * 20, client_left=stays) for _ in range(3)]
+        jobs += [submit(batcher, [image(0)] * 20) for _ in range(3)]
         with pytest.raises(Overloaded, match=f"expected wait {milliseconds} ms behind 3 requests"):
             batcher.check_room()
         model.gate.set()

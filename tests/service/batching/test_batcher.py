@@ -4,9 +4,9 @@ import asyncio
 import threading
 
 import pytest
-from support.batches import image, one_running, stays, values
+from support.batches import image, one_running, submit, values
 
-from service.batching.job import ClientLeft, ModelFailed
+from service.batching.job import ClientLeft, DeadlinePassed, ModelFailed
 from service.prediction import Prediction
 
 
@@ -14,7 +14,7 @@ from service.prediction import Prediction
 def test_requests_of_one_loop_iteration_share_a_batch(make_batcher, model, concurrency):
     async def main():
         batcher = make_batcher(concurrency=concurrency)
-        jobs = [batcher.submit([image(i)], client_left=stays) for i in range(4)]
+        jobs = [submit(batcher, [image(i)]) for i in range(4)]
         await asyncio.gather(*(job.done for job in jobs))
         return [values(job) for job in jobs]
 
@@ -26,7 +26,7 @@ def test_requests_that_arrive_during_a_batch_form_the_next_one(make_batcher, mod
     async def main():
         batcher = make_batcher()
         first = await one_running(batcher, model, 1)  # the first batch is running
-        rest = [batcher.submit([image(i)], client_left=stays) for i in range(3)]
+        rest = [submit(batcher, [image(i)]) for i in range(3)]
         model.gate.set()
         await asyncio.gather(first.done, *(job.done for job in rest))
 
@@ -36,7 +36,7 @@ def test_requests_that_arrive_during_a_batch_form_the_next_one(make_batcher, mod
 
 def test_lone_request_runs_after_one_loop_iteration(make_batcher, model):
     async def main():
-        job = make_batcher(concurrency=0).submit([image(1)], client_left=stays)
+        job = submit(make_batcher(concurrency=0), [image(1)])
         await asyncio.sleep(0)
         assert job.done.done()
 
@@ -48,9 +48,9 @@ def test_lone_request_runs_after_one_loop_iteration(make_batcher, model):
 def test_request_larger_than_a_batch_keeps_its_order(make_batcher, model, concurrency):
     async def main():
         batcher = make_batcher(concurrency=concurrency)
-        small = batcher.submit([image(100)], client_left=stays)
-        large = batcher.submit([image(i) for i in range(10)], client_left=stays)
-        last = batcher.submit([image(200)], client_left=stays)
+        small = submit(batcher, [image(100)])
+        large = submit(batcher, [image(i) for i in range(10)])
+        last = submit(batcher, [image(200)])
         await asyncio.gather(small.done, large.done, last.done)
         return values(small), values(large), values(last)
 
@@ -62,9 +62,9 @@ def test_queued_images_are_split_over_the_free_threads(make_batcher, model):
     async def main():
         batcher = make_batcher(concurrency=3)
         first = await one_running(batcher, model, 1)
-        second = batcher.submit([image(i) for i in range(5)], client_left=stays)
+        second = submit(batcher, [image(i) for i in range(5)])
         await asyncio.sleep(0)  # all three threads are busy
-        third = batcher.submit([image(9)] * 4, client_left=stays)
+        third = submit(batcher, [image(9)] * 4)
         await asyncio.sleep(0)
         model.gate.set()
         await asyncio.gather(first.done, second.done, third.done)
@@ -87,7 +87,7 @@ def test_request_keeps_its_order_when_its_last_batch_ends_first(make_batcher, mo
 
     async def main():
         batcher = make_batcher(concurrency=2)
-        job = batcher.submit([image(i) for i in range(12)], client_left=stays)
+        job = submit(batcher, [image(i) for i in range(12)])
         await asyncio.get_running_loop().run_in_executor(None, others_ended.wait, 10)
         await asyncio.sleep(0)
         assert not job.done.done()
@@ -111,11 +111,11 @@ def test_request_fails_when_one_of_its_batches_fails(make_batcher, model):
 
     async def main():
         batcher = make_batcher(concurrency=2)
-        job = batcher.submit([image(i) for i in range(8)], client_left=stays)
+        job = submit(batcher, [image(i) for i in range(8)])
         with pytest.raises(ModelFailed):
             await job.done
         others_may_end.set()
-        later = batcher.submit([image(7)], client_left=stays)
+        later = submit(batcher, [image(7)])
         await later.done
         return values(later)
 
@@ -126,8 +126,8 @@ def test_large_request_shares_its_batches_with_later_requests(make_batcher, mode
     async def main():
         batcher = make_batcher()
         running = await one_running(batcher, model)
-        large = batcher.submit([image(i) for i in range(10)], client_left=stays)
-        small = [batcher.submit([image(100 + i)], client_left=stays) for i in range(2)]
+        large = submit(batcher, [image(i) for i in range(10)])
+        small = [submit(batcher, [image(100 + i)]) for i in range(2)]
         model.gate.set()
         await asyncio.gather(running.done, *(job.done for job in small))
         assert not large.done.done()
@@ -142,10 +142,10 @@ def test_abandoned_requests_are_not_run(make_batcher, model):
     async def main():
         batcher = make_batcher()
         running = await one_running(batcher, model)
-        expired = batcher.submit([image(1)], client_left=stays)
-        gone = batcher.submit([image(2)], client_left=lambda: True)
-        alive = batcher.submit([image(3)], client_left=stays)
-        expired.done.cancel()
+        expired = submit(batcher, [image(1)])
+        gone = submit(batcher, [image(2)], client_left=lambda: True)
+        alive = submit(batcher, [image(3)])
+        expired.job.abandon()
         model.gate.set()
         with pytest.raises(ClientLeft):
             await gone.done
@@ -157,14 +157,44 @@ def test_abandoned_requests_are_not_run(make_batcher, model):
     assert model.batch_sizes == [1, 1]
 
 
+def test_request_is_dropped_when_its_time_is_over(make_batcher, model):
+    async def main():
+        batcher = make_batcher()
+        running = await one_running(batcher, model)
+        late = submit(batcher, [image(1)], timeout_s=0.0)
+        alive = submit(batcher, [image(2)], timeout_s=60.0)
+        model.gate.set()
+        with pytest.raises(DeadlinePassed):
+            await late.done
+        await asyncio.gather(running.done, alive.done)
+        return values(alive)
+
+    assert asyncio.run(main()) == [2.0]
+    assert model.batch_sizes == [1, 1]
+
+
+def test_cancelled_prediction_is_not_run(make_batcher, model):
+    async def main():
+        batcher = make_batcher()
+        running = await one_running(batcher, model)
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(batcher.predict([image(1)], client_left=lambda: False), 0.01)
+        model.gate.set()
+        await running.done
+        return values(await batcher.predict([image(3)], client_left=lambda: False))
+
+    assert asyncio.run(main()) == [3.0]
+    assert model.batch_sizes == [1, 1]
+
+
 @pytest.mark.parametrize("concurrency", [0, 1])
 def test_failed_batch_does_not_fail_later_requests(make_batcher, concurrency):
     async def main():
         batcher = make_batcher(concurrency=concurrency)
-        bad = batcher.submit([image(255)], client_left=stays)
+        bad = submit(batcher, [image(255)])
         with pytest.raises(ModelFailed):
             await bad.done
-        good = batcher.submit([image(1)], client_left=stays)
+        good = submit(batcher, [image(1)])
         await good.done
         return values(good)
 
@@ -174,10 +204,10 @@ def test_failed_batch_does_not_fail_later_requests(make_batcher, concurrency):
 def test_failed_batch_ends_a_large_request(make_batcher, model):
     async def main():
         batcher = make_batcher()
-        job = batcher.submit([image(255), *[image(1)] * 9], client_left=stays)
+        job = submit(batcher, [image(255), *[image(1)] * 9])
         with pytest.raises(ModelFailed):
             await job.done
-        after = batcher.submit([image(1)], client_left=stays)
+        after = submit(batcher, [image(1)])
         await after.done
 
     asyncio.run(main())

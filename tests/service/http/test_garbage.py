@@ -5,6 +5,7 @@ import gc
 
 import numpy as np
 import pytest
+from support.batches import submit
 from support.service import encode
 
 from benchmarks.generators import form
@@ -61,7 +62,7 @@ def test_a_refused_request_leaves_no_cycle(start, gate, path):
         batcher = service.worker.models.find("zoo").batcher
         jobs = []
         for _ in range(2):  # one runs, one waits
-            jobs.append(batcher.submit([PIXELS], client_left=lambda: False))
+            jobs.append(submit(batcher, [PIXELS]))
             await asyncio.sleep(0)
         garbage = await collect_garbage(service, path, PHOTO, "image/jpeg", 503)
         gate.set()
@@ -76,7 +77,8 @@ def test_a_request_refused_after_decoding_leaves_no_cycle(start):
     model = service.worker.models.find("zoo")
 
     def prepare(picture):
-        model.batcher.submit([PIXELS], client_left=lambda: False)  # another request arrives during decoding
+        # another request arrives during decoding
+        model.batcher.submit([PIXELS], on_done=lambda _job: None, client_left=lambda: False)
         return model.prepare(picture)
 
     service.replace("zoo", prepare=prepare)

@@ -63,7 +63,7 @@ def test_an_invalid_top_is_a_bad_request(service, digit_png, top):
 def test_an_unknown_query_parameter_is_400_with_the_known_ones(service, digit_png):
     response = service.post(f"{MNIST}?topp=3", content=digit_png)
     assert problem(response) == (400, "bad_request")
-    assert response.json()["detail"] == "unknown query parameter 'topp', expected explain, pixels, top"
+    assert response.json()["detail"] == "unsupported query parameter 'topp', expected explain, pixels, top"
 
 
 def test_a_batch_has_its_predictions_in_order(service):

@@ -107,25 +107,6 @@ def test_a_missed_deadline_is_504(start, digit_png, gate):
     assert problem(service.post(MNIST, content=digit_png)) == (504, "deadline_exceeded")
 
 
-def test_a_slow_body_is_408_and_closes_the_connection(start, digit_png):
-    service = start(body_timeout_ms=100)
-
-    async def stalled():
-        yield digit_png[:10]
-        await asyncio.Event().wait()
-
-    response = service.post(MNIST, content=stalled())
-    assert problem(response) == (408, "timeout")
-    assert response.headers["connection"] == "close"
-    assert service.worker.budget.held == 0
-
-
-def test_the_body_timeout_ends_with_the_body(start, digit_png, gate):
-    service = start(body_timeout_ms=200, deadline_ms=60_000)
-    service.gate("mnist", lambda images, classify: classify(images) if not gate.wait(0.3) else None)
-    assert service.post(MNIST, content=digit_png).status_code == 200
-
-
 def test_requests_before_loading_ends_are_503(start, digit_png):
     service = start(load=False)
     for response in service.ask(("POST", MNIST, {"content": digit_png}), ("GET", "/v1/models", {})):

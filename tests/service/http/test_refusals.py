@@ -56,7 +56,7 @@ def test_requests_of_one_loop_iteration_count_each_other(full, gate, digit_png):
         await full.app(scope, receive, send)
 
     async def main():
-        async with running(full, app=app) as connect:
+        async with running(full, app=app, has_fast_path=False) as connect:
             clients = [await connect() for _ in range(20)]
             for client in clients:
                 client.post(digit_png)
@@ -68,14 +68,31 @@ def test_requests_of_one_loop_iteration_count_each_other(full, gate, digit_png):
     assert asyncio.run(main()).count(200) == len(started)  # the application never sees a refused request
 
 
+def test_refusals_of_one_loop_iteration_are_written_together(full, gate, digit_png):
+    async def main():
+        async with running(full) as connect:
+            await fill_queue(connect, digit_png)
+            busy = set(connect.connections)
+            clients = [await connect() for _ in range(2)]
+            await wait_until(lambda: len(connect.connections) == len(busy) + 2)
+            for connection in connect.connections - busy:
+                connection.data_received(f"POST {MNIST} HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n".encode())
+            held = connect.refusals.num_held
+            statuses = [await client.status() for client in clients]
+            gate.set()
+            return held, statuses, connect.refusals.num_held
+
+    assert asyncio.run(main()) == (2, [503, 503], 0)
+
+
 @pytest.mark.parametrize("loop_factory", [asyncio.new_event_loop, EventLoop])
 def test_responses_of_the_application_follow_earlier_refusals(full, gate, digit_png, loop_factory):
     async def main():
         async with running(full) as connect:
             await fill_queue(connect, digit_png)
             client = await connect()
-            refused = f"POST {MNIST} HTTP/1.1\r\ncontent-length: 0\r\n\r\n"
-            client.send(f"{refused}GET /v1/models HTTP/1.1\r\n\r\n{refused}".encode())
+            refused = f"POST {MNIST} HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n"
+            client.send(f"{refused}GET /v1/models HTTP/1.1\r\nhost: x\r\n\r\n{refused}".encode())
             statuses = [await client.status() for _ in range(3)]
             gate.set()
             return statuses
@@ -87,7 +104,7 @@ def test_responses_of_the_application_follow_earlier_refusals(full, gate, digit_
 @pytest.mark.parametrize(
     ("last", "connection_headers"),
     [
-        (f"POST {MNIST} HTTP/1.1\r\nconnection: close\r\ncontent-length: 0\r\n\r\n", [None, "close"]),
+        (f"POST {MNIST} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: 0\r\n\r\n", [None, "close"]),
         ("garbage\r\n\r\n", [None, "close"]),
     ],
 )
@@ -96,7 +113,7 @@ def test_the_last_response_follows_earlier_refusals(full, gate, digit_png, last,
         async with running(full) as connect:
             await fill_queue(connect, digit_png)
             client = await connect()
-            client.send(f"POST {MNIST} HTTP/1.1\r\ncontent-length: 0\r\n\r\n{last}".encode())
+            client.send(f"POST {MNIST} HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n{last}".encode())
             responses = [await client.response() for _ in connection_headers]
             gate.set()
             return responses
@@ -169,7 +186,7 @@ def test_reading_pauses_when_a_client_reads_no_refusals(full, gate, digit_png):
             client = await connect()
             for _ in range(50_000):
                 client.post(b"")
-            await wait_until(lambda: any(connection.flow.read_paused for connection in connect.connections))
+            await wait_until(lambda: not all(connection.transport.is_reading() for connection in connect.connections))
             gate.set()
             return max(connection.transport.get_write_buffer_size() for connection in connect.connections)
 

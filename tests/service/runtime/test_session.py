@@ -7,7 +7,7 @@ from support.tiny_models import ANIMALS, write_model
 
 from models.contract import newest_version
 from service.runtime.hardware import count_gpus
-from service.runtime.session import DeviceError, ModelLoadError, OnnxClassifier, session_options
+from service.runtime.session import DeviceError, ModelLoadError, OnnxClassifier, open_on_gpu, session_options
 
 
 def load(path, device="cpu"):
@@ -74,19 +74,22 @@ def test_familiarity_of_another_shape_violates_the_contract(tmp_path):
 
 @pytest.mark.skipif(count_gpus() > 0, reason="needs a machine without a GPU")
 def test_cuda_without_a_gpu_is_a_device_error(tmp_path):
-    with pytest.raises(DeviceError, match="expected a GPU, but the NVIDIA driver shows none"):
+    with pytest.raises(DeviceError, match="expected a GPU, but none is visible"):
         load(write_model(tmp_path, "one"), device="cuda")
 
 
-def test_warm_up_runs_one_image_and_the_largest_batch(tmp_path):
+def test_warm_up_runs_the_sizes_of_the_first_requests(tmp_path):
     sizes = []
 
     class Recorder(OnnxClassifier):
         def run_blank(self, count):
             sizes.append(count)
 
-    Recorder(write_model(tmp_path, "one") / "model.onnx", device="cpu", threads=1).warm_up(20)
-    assert sizes == [1, 20]
+    classifier = Recorder(write_model(tmp_path, "one") / "model.onnx", device="cpu", threads=1)
+    classifier.warm_up(20)
+    classifier.device = "cuda"
+    classifier.warm_up(6)
+    assert sizes == [1, 20, 1, 2, 4, 8]
 
 
 def test_familiarity_is_rounded_to_thousandths():
@@ -101,8 +104,7 @@ def test_familiarity_is_rounded_to_thousandths():
 
 
 @pytest.mark.skipif(count_gpus() > 0, reason="needs a machine without a GPU")
-def test_second_session_on_the_cpu_instead_of_the_gpu_is_an_error(tmp_path):
-    classifier = load(write_model(tmp_path, "one"))
-    classifier.device = "cuda"
+def test_another_session_that_falls_back_to_the_cpu_is_an_error(tmp_path):
+    path = write_model(tmp_path, "one") / "model.onnx"
     with pytest.raises(DeviceError, match="not enough GPU memory for another batch size"):
-        classifier.open_another()
+        open_on_gpu(path, ["CPUExecutionProvider"], exact=False)

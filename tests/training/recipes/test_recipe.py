@@ -23,5 +23,5 @@ def test_strength_discount_needs_relu_and_no_label_smoothing(settings):
 
 
 @pytest.mark.parametrize("recipe", MNIST_RECIPES.values())
-def test_read_recipe_restores_a_recipe_from_its_settings(recipe):
+def test_recipe_from_settings_restores_a_recipe(recipe):
     assert recipe_from_settings({"name": "published", **asdict(recipe)}) == recipe
