@@ -13,6 +13,7 @@ from typing import Any
 import bentoml
 import PIL.Image
 
+from service.http.cors import allow_origins
 from service.http.event_loop import configure_uvicorn
 from service.http.middleware import InferenceMiddleware
 from service.http.request import App
@@ -102,7 +103,7 @@ class _Service(bentoml.Service[_Classifier]):
         gpu = gpu_index(bentoml.server_context.worker_index or 1)
         worker.begin_loading(partial(load_repository, settings, plans, gpu=gpu))
         configure_uvicorn(worker)
-        return InferenceMiddleware(super().to_asgi(is_main), worker=worker)
+        return allow_origins(InferenceMiddleware(super().to_asgi(is_main), worker=worker), settings)
 
 
 Classifier = bentoml.service(

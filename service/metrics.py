@@ -85,15 +85,19 @@ class RequestCounter:
 
     def __init__(self, model: str = NO_MODEL, version: str = NO_MODEL) -> None:
         self._labels = (model, version)
-        self._by_status: dict[int, BufferedCounter] = {}
+        self._pending: dict[int, int] = {}
 
     def count(self, status: int) -> None:
         """Count one response."""
-        counter = self._by_status.get(status)
-        if counter is None:
-            labels = (*self._labels, str(status))
-            counter = self._by_status[status] = BufferedCounter(_families().requests.labels(*labels))
-        counter.inc()
+        if not self._pending:
+            BUFFER.add(self)
+        self._pending[status] = self._pending.get(status, 0) + 1
+
+    def publish(self) -> None:
+        """Pass the counts on; a series is created with its first count."""
+        pending, self._pending = self._pending, {}
+        for status, count in pending.items():
+            _families().requests.labels(*self._labels, str(status)).inc(count)
 
 
 class ModelMetrics:

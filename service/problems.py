@@ -9,6 +9,7 @@ Problem
 ├── RequestTimeout        408 timeout
 ├── BodyTooLarge          413 body_too_large
 ├── ImageTooLarge         413 image_too_large
+├── UnsupportedEncoding   415 unsupported_encoding
 ├── UnsupportedImage      415 unsupported_image
 ├── UnreadableImage       422 unreadable_image
 ├── HeadTooLarge          431 head_too_large
@@ -126,6 +127,15 @@ class UnsupportedImage(Problem):
     status, code = 415, "unsupported_image"
 
 
+class UnsupportedEncoding(Problem):
+    """The Content-Encoding of the body is not supported."""
+
+    status, code = 415, "unsupported_encoding"
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail, headers=((b"accept-encoding", b"gzip, deflate"),))
+
+
 class UnreadableImage(Problem):
     """The image cannot be decoded, or its decoding would cost too much."""
 
@@ -175,6 +185,10 @@ class Draining(_Unavailable):
     """The worker is stopping."""
 
     code = "draining"
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail)
+        self.headers = (*self.headers, (b"connection", b"close"))  # the next connection reaches another worker
 
 
 class DeadlineExceeded(Problem):

@@ -49,8 +49,8 @@ Errors are `application/problem+json` objects (RFC 9457) with the fields `type`,
 `detail` says what was found, the limit and what to do. Paths under `/v2` use the format of the Open Inference
 Protocol, `{"error": "..."}`. Nothing that a client sends causes a 500."""
 API = """\
-`GET /openapi.json` returns the complete description (OpenAPI 3.1), and `/docs` shows it. An unknown query parameter of a
-classify request is refused with 400. Responses carry `X-Request-ID` (the request's own if it has one) and, for
+`GET /openapi.json` returns the complete description (OpenAPI 3.1), and `/docs` shows it. An unknown query parameter
+of a classify request is refused with 400. Responses carry `X-Request-ID` (the request's own if it has one) and, for
 predictions, `Server-Timing`: decode, queue and inference in milliseconds."""
 
 

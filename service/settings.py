@@ -66,6 +66,11 @@ class Settings(BaseSettings):
         default=10_000, description="a header section or a body that takes longer to arrive gets 408"
     )
     drain_ms: PositiveInt = Field(default=10_000, description="time for requests in flight to finish after SIGTERM")
+    cors_origins: str = Field(
+        default="",
+        description="origins of web pages that may call the service from a browser, such as `https://a.example`, "
+        "separated by commas; `*`: every origin",
+    )
     log_format: Literal["auto", "text", "json"] = Field(
         default="auto", description="`auto`: text on a terminal, JSON elsewhere"
     )

@@ -6,7 +6,7 @@ from service.inference.upload_budget import UploadBudget
 from service.problems import BadRequest, BodyTooLarge
 
 
-async def read_body(receive: Receive, headers: Headers, *, limit: int, budget: UploadBudget) -> bytes:
+async def read_body(receive: Receive, headers: Headers, *, limit: int, budget: UploadBudget, expected: str) -> bytes:
     """Read a whole body.
 
     The caller must release the body's length from ``budget`` afterwards.
@@ -33,7 +33,7 @@ async def read_body(receive: Receive, headers: Headers, *, limit: int, budget: U
             budget.take(len(chunk))
             chunks.append(chunk)
         if not length:
-            raise BadRequest("the body is empty, expected an image")
+            raise BadRequest(f"the body is empty, expected {expected}")
         return chunks[0] if len(chunks) == 1 else b"".join(chunks)
     except BaseException:
         budget.release(length)

@@ -41,11 +41,14 @@ class FastPath:
     def __init__(self, worker: Worker, *, is_enabled: bool = True) -> None:
         self.worker = worker
         self._is_enabled = is_enabled
+        self._has_cors = bool(worker.settings.cors_origins)
 
     def match(self, request: Request) -> Match | None:
         """Return the model of a classify request, or None for other requests."""
         if request.method != b"POST" or self.worker.state != "ready":
             return None
+        if self._has_cors and any(name == b"origin" for name, _ in request.headers):
+            return None  # the application adds headers to the response
         if (target := _parse_target(request.target)) is None:
             return None
         name, version, options = target

@@ -2,6 +2,7 @@
 
 import re
 
+CLASSIFY_METHODS = "OPTIONS, POST"
 BENTOML_CLIENT_PATH = "/classify"  # called by BentoML's generated clients; the form names the model
 
 # Groups: 2 for the Open Inference Protocol, model, version, action (none for infer).

@@ -14,7 +14,7 @@ from service.http.access_log import log_request
 from service.http.body import read_body
 from service.http.failures import CLIENT_LEFT, find_problem
 from service.http.forms import extract_image, extract_images, extract_named_image
-from service.http.inference_paths import BENTOML_CLIENT_PATH, PATH
+from service.http.inference_paths import BENTOML_CLIENT_PATH, CLASSIFY_METHODS, PATH
 from service.http.problem_response import encode_problem
 from service.http.request import (
     EXCHANGE,
@@ -28,14 +28,14 @@ from service.http.request import (
     Send,
     parse_headers,
 )
-from service.http.response import CLOSE, JSON, Header, success_headers
+from service.http.response import CLOSE, JSON, NO_SNIFF, Header, success_headers
 from service.inference.classify import Classification, Timing
 from service.inference.options import BATCH_OPTIONS, SINGLE_OPTIONS, parse_options
 from service.inference.repository import ModelRepository
 from service.inference.worker import Worker
 from service.metrics import RequestCounter
 from service.open_inference.handler import infer
-from service.open_inference.request import JSON_LENGTH, parse_json_length
+from service.open_inference.request import JSON_LENGTH, parse_encoding
 from service.problems import BadRequest, MethodNotAllowed, RequestTimeout
 
 CONTROL_CHARACTER = re.compile(r"[\x00-\x1f\x7f]")
@@ -84,7 +84,9 @@ class InferenceMiddleware:
         call = _Call(scope, receive, parse_headers(scope), scope.get("state", {}).get(EXCHANGE))
         if CONTROL_CHARACTER.search(scope["path"]):  # Starlette's routes match a path before a final newline
             status = await self._refuse(call, send, BadRequest("the path contains a control character; remove it"))
-        elif (match := PATH.fullmatch(scope["path"])) or scope["path"] == BENTOML_CLIENT_PATH:
+        elif scope["method"] != "OPTIONS" and (
+            (match := PATH.fullmatch(scope["path"])) or scope["path"] == BENTOML_CLIENT_PATH
+        ):
             if match:
                 call.model, call.version, call.action = match[2], match[3], match[4] or "infer"
             status = await self._respond(call, send)
@@ -104,7 +106,8 @@ class InferenceMiddleware:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = [*message.get("headers", ()), (b"x-request-id", request_id), *call.closing()]
+                headers = [*message.get("headers", ()), (b"x-request-id", request_id), *call.closing()]
+                message["headers"] = headers if NO_SNIFF in headers else [*headers, NO_SNIFF]
             await send(message)
 
         call.scope[REQUEST_ID] = request_id.decode()
@@ -140,7 +143,7 @@ class InferenceMiddleware:
     def _admit(self, call: _Call, models: ModelRepository) -> None:
         """Check the limits that do not need the body."""
         if call.scope["method"] != "POST":
-            raise MethodNotAllowed(call.scope["method"], "POST")
+            raise MethodNotAllowed(call.scope["method"], CLASSIFY_METHODS)
         if call.model is not None:
             model = models.find(call.model, call.version)
             call.requests = model.metrics.requests
@@ -154,7 +157,8 @@ class InferenceMiddleware:
         """
         settings, budget = self._worker.settings, self._worker.budget
         limit = settings.max_body_bytes if call.action == "classify" else settings.max_batch_body_bytes
-        body = await read_body(call.receive, call.headers, limit=limit, budget=budget)
+        expected = "a JSON request" if call.action == "infer" else "an image"
+        body = await read_body(call.receive, call.headers, limit=limit, budget=budget, expected=expected)
         try:
             async with asyncio.timeout(self._deadline_s):
                 return await self._classify(call, models, body)
@@ -175,7 +179,7 @@ class InferenceMiddleware:
             worker=self._worker, model=model, client_left=call.client_left, timing=call.timing
         )
         if call.action == "infer":
-            response, json_length = await infer(classification, body, parse_json_length(call.scope["headers"]))
+            response, json_length = await infer(classification, body, parse_encoding(call.scope["headers"]))
             if json_length is not None:
                 call.body_headers = (
                     (b"content-type", b"application/octet-stream"),

@@ -9,8 +9,8 @@ from service.problems import BadRequest, BodyTooLarge
 _MAX_HEADERS = 8192  # bytes per part
 
 _BOUNDARY = re.compile(rb';\s*boundary=(?:"([^"]{1,200})"|([^\s;"]{1,200}))', re.IGNORECASE)
-_DISPOSITION = re.compile(rb"^content-disposition:[ \t]*form-data[ \t]*;(.*)$", re.IGNORECASE | re.MULTILINE)
-_NAME = re.compile(rb'(?:^|;)[ \t]*name=(?:"((?:[^"\\]|\\.)*)"|([^\s;"]+))', re.IGNORECASE)
+_DISPOSITION = re.compile(rb"^content-disposition:[ \t]*form-data[ \t]*(;.*)$", re.IGNORECASE | re.MULTILINE)
+_PARAMETER = re.compile(rb';[ \t]*([^\s=;"]+)=(?:"((?:[^"\\]|\\.)*)"|([^\s;"]+))')  # a quoted string is one token
 
 
 class Part(NamedTuple):
@@ -66,11 +66,12 @@ def _parse_part(body: bytes, start: int, end: int) -> Part:
     """Parse one part: header lines, an empty line and the content."""
     headers_end = body.find(b"\r\n\r\n", start, min(end, start + _MAX_HEADERS))
     disposition = _DISPOSITION.search(body[start:headers_end].replace(b"\r", b"")) if headers_end >= 0 else None
-    name = _NAME.search(disposition[1]) if disposition else None
+    parameters = _PARAMETER.finditer(disposition[1]) if disposition else ()
+    name = next((match for match in parameters if match[1].lower() == b"name"), None)
     if name is None:
         raise BadRequest(
             'malformed multipart body: a part without `Content-Disposition: form-data; name="..."` '
             f"in its first {_MAX_HEADERS} bytes"
         )
-    raw_name = name[1] if name[1] is not None else name[2]
+    raw_name = name[2] if name[2] is not None else name[3]
     return Part(re.sub(rb"\\(.)", rb"\1", raw_name).decode("utf-8", "replace"), body[headers_end + 4 : end])

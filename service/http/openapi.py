@@ -28,7 +28,7 @@ _PREDICTION: Json = {
     "probabilities": {
         "type": "object",
         "additionalProperties": {"type": "number", "minimum": 0, "maximum": 1},
-        "description": "by class name, in class order, summing to 1; with `top`, the most likely first",
+        "description": "by class name, in class order, summing to 1; with `top`, only the most likely",
     },
 }
 _FAMILIARITY: Json = {
@@ -66,6 +66,13 @@ _PIXELS: Json = {
     "in": "query",
     "schema": {"type": "boolean", "default": False},
     "description": "also return `pixels`, the preprocessed image that the model received",
+}
+_RANKING: Json = {
+    "ranking": {
+        "type": "array",
+        "items": {"type": "string"},
+        "description": "with `top`, the class names in `probabilities`, most likely first",
+    },
 }
 _EXTRA_IMAGES: Json = {
     "saliency": {
@@ -114,6 +121,7 @@ def openapi(settings: Settings) -> Json:
             f"{_size(settings.max_body_bytes)} and {settings.max_pixels:,} pixels.",
             "license": {"name": "Apache License 2.0", "identifier": "Apache-2.0"},
         },
+        "servers": [{"url": "."}],  # relative, so that a path prefix of a proxy works
         "tags": list(_TAGS),
         "paths": paths,
         "components": {"schemas": {"Problem": problem}},
@@ -125,14 +133,14 @@ def _classify(settings: Settings) -> Json:
         "image/*": {"schema": {"type": "string", "format": "binary", "maxLength": settings.max_body_bytes}},
         "multipart/form-data": {"schema": _object(image=_FILE)},
     }
-    response = _object(_FAMILIARITY | _EXTRA_IMAGES, **_NAMED, **_PREDICTION)
+    response = _object(_FAMILIARITY | _RANKING | _EXTRA_IMAGES, **_NAMED, **_PREDICTION)
     return _post("Classify an image", body, response, (*_REQUEST, *_MODEL, *_IMAGE, *_SERVER))
 
 
 def _classify_batch(settings: Settings) -> Json:
     files: Json = {"type": "array", "items": _FILE, "minItems": 1, "maxItems": MAX_IMAGES}
     body = {"multipart/form-data": {"schema": _object(images=files)}}
-    either = {"anyOf": [_object(_FAMILIARITY, **_PREDICTION), {"$ref": "#/components/schemas/Problem"}]}
+    either = {"anyOf": [_object(_FAMILIARITY | _RANKING, **_PREDICTION), {"$ref": "#/components/schemas/Problem"}]}
     response = _object(**_NAMED, predictions={"type": "array", "items": either})
     summary = f"Classify up to {MAX_IMAGES} images, {_size(settings.max_batch_body_bytes)} in total"
     return _post(summary, body, response, (*_REQUEST, *_MODEL, *_SERVER))

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from functools import lru_cache
 
-from service.http.response import Header, encode_response
+from service.http.response import NO_SNIFF, Header, encode_response
 from service.open_inference.response import is_of_protocol, render_error
 from service.problems import CONTENT_TYPE, Problem
 
@@ -14,7 +14,8 @@ def encode_problem(problem: Problem, path: str) -> tuple[list[Header], bytes]:
         content_type, body = b"application/json", render_error(problem)
     else:
         content_type, body = CONTENT_TYPE, problem.render()
-    return [(b"content-type", content_type), (b"content-length", b"%d" % len(body)), *problem.headers], body
+    length = (b"content-length", b"%d" % len(body))
+    return [(b"content-type", content_type), NO_SNIFF, length, *problem.headers], body
 
 
 def encode_refusal(

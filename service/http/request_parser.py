@@ -155,7 +155,7 @@ class RequestParser:
     def on_header(self, name: bytes, value: bytes) -> None:
         """Store a header; trailers are ignored."""
         if not self.request.headers_complete:
-            self.request.headers.append((name.lower(), value))
+            self.request.headers.append((name.lower(), value.rstrip(b" \t")))
 
     def on_headers_complete(self) -> None:
         """Store what the parser knows of the header section; it forgets that at the end of the request."""

@@ -7,6 +7,7 @@ from service.inference.classify import Timing
 
 Header = tuple[bytes, bytes]
 
+NO_SNIFF: Header = (b"x-content-type-options", b"nosniff")  # a browser must not guess another type
 CLOSE: Header = (b"connection", b"close")
 JSON: Sequence[Header] = ((b"content-type", b"application/json"),)
 
@@ -15,6 +16,7 @@ def success_headers(body: bytes, request_id: bytes, timing: Timing, described: S
     """Return the headers of a response with predictions; ``described`` are those that describe the body."""
     return [
         *described,
+        NO_SNIFF,
         (b"content-length", b"%d" % len(body)),
         (b"x-request-id", request_id),
         (b"server-timing", timing.header()),

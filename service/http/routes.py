@@ -2,6 +2,7 @@
 
 import logging
 from typing import Any
+from urllib.parse import quote
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -11,10 +12,11 @@ from starlette.routing import Match, Route
 
 from models.contract import FAMILIARITY
 from service import metrics
+from service.http.inference_paths import BENTOML_CLIENT_PATH, CLASSIFY_METHODS, PATH
 from service.http.openapi import openapi
 from service.http.page import page_routes
 from service.http.problem_response import encode_problem
-from service.http.request import REQUEST_ID
+from service.http.request import REQUEST_ID, Scope
 from service.inference.repository import ModelRepository, ServedModel, highest
 from service.inference.worker import Worker
 from service.open_inference.routes import inference_routes
@@ -51,12 +53,28 @@ def create_routes(worker: Worker) -> Starlette:
         *page_routes(),
     ]
 
-    async def reject(request: Request) -> Response:  # also reached if only the method is wrong
-        if request.url.path in BENTOML_ROUTES:
-            raise MethodNotAllowed(request.method, "GET, HEAD")
+    def find_methods(scope: Scope) -> str | None:
+        """Return the methods of a path, for an Allow header, or None if there is no such path."""
+        path = scope["path"]
+        if path in BENTOML_ROUTES:
+            return "GET, HEAD, OPTIONS"
+        if PATH.fullmatch(path) or path == BENTOML_CLIENT_PATH:
+            return CLASSIFY_METHODS
         for route in routes:
-            if isinstance(route, Route) and route.matches(request.scope)[0] is Match.PARTIAL:
-                raise MethodNotAllowed(request.method, ", ".join(sorted(route.methods or ())))
+            if isinstance(route, Route) and route.matches(scope)[0] is not Match.NONE:
+                return ", ".join(sorted({*(route.methods or ()), "OPTIONS"}))
+        return None
+
+    async def reject(request: Request) -> Response:  # also reached if only the method is wrong
+        path = request.url.path
+        if methods := find_methods(request.scope):
+            if request.method == "OPTIONS":
+                return Response(status_code=204, headers={"allow": methods})
+            raise MethodNotAllowed(request.method, methods)
+        if path.endswith("/") and find_methods({**request.scope, "path": path.rstrip("/")}):
+            location = f"{'../' * (len(path) - len(path.rstrip('/')))}{path.rstrip('/').rpartition('/')[2]}"
+            query = f"?{request.url.query}" if request.url.query else ""
+            return Response(status_code=308, headers={"location": quote(location, safe="/") + query})
         raise _not_found(request)
 
     methods = ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]

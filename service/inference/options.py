@@ -49,6 +49,6 @@ def parse_options(query_string: bytes, allowed: Sequence[str] = SINGLE_OPTIONS) 
 
 def _parse_flag(fields: Mapping[str, str], name: str) -> bool:
     value = fields.get(name, "false")
-    if value not in {"true", "false"}:
+    if value.lower() not in {"true", "false"}:  # Python clients send True
         raise BadRequest(f"{name}={value[:50]!r}: expected true or false")
-    return value == "true"
+    return value.lower() == "true"

@@ -23,15 +23,19 @@ class PredictionRenderer:
     def to_dict(self, prediction: Prediction, top: int | None = None) -> dict[str, Any]:
         """Return the JSON object for one image, with unrounded probabilities.
 
-        All classes are in class order; with ``top``, the ``top`` most probable classes, most probable first.
+        The classes are in class order. With ``top`` only the ``top`` most probable ones, whose names are also in
+        ``ranking``, most probable first: JavaScript sorts the keys of an object if they are whole numbers.
         """
         values = prediction.probabilities
         confidence = max(values)
         probabilities = dict(zip(self._class_names, values, strict=True))
         if top is not None:
-            probabilities = most_probable(probabilities, top)
+            ranking = list(most_probable(probabilities, top))
+            probabilities = {name: value for name, value in probabilities.items() if name in ranking}
         label = self._class_names[values.index(confidence)]
-        fields = {"label": label, "confidence": confidence, "probabilities": probabilities}
+        fields: dict[str, Any] = {"label": label, "confidence": confidence, "probabilities": probabilities}
+        if top is not None:
+            fields["ranking"] = ranking
         if prediction.familiarity is not None:
             fields |= {"familiarity": prediction.familiarity, "familiar": prediction.is_familiar}
         return fields

@@ -5,11 +5,11 @@ import functools
 import time
 
 from service.inference.classify import INLINE_BYTES, Classification, count_unfamiliar
-from service.open_inference.request import parse_infer
+from service.open_inference.request import Encoding, parse_infer
 from service.open_inference.response import render_infer
 
 
-async def infer(classification: Classification, body: bytes, json_length: int | None) -> tuple[bytes, int | None]:
+async def infer(classification: Classification, body: bytes, encoding: Encoding) -> tuple[bytes, int | None]:
     """Run an inference request; see :func:`parse_infer` and :func:`render_infer`.
 
     Raises:
@@ -17,8 +17,9 @@ async def infer(classification: Classification, body: bytes, json_length: int | 
     """
     started = time.perf_counter()
     model = classification.model
-    parse = functools.partial(parse_infer, body, json_length, model.classifier.image_shape)
-    if len(body) <= INLINE_BYTES:
+    max_bytes = classification.worker.settings.max_batch_body_bytes
+    parse = functools.partial(parse_infer, body, encoding, model.classifier.image_shape, max_bytes=max_bytes)
+    if len(body) <= INLINE_BYTES and not encoding.is_compressed:
         request, images = parse()
     else:
         request, images = await asyncio.get_running_loop().run_in_executor(classification.worker.decoders, parse)

@@ -42,6 +42,7 @@ def inference_routes(worker: Worker) -> list[Route]:
 
     return [
         Route("/v2", show_server),
+        Route("/v2/", show_server),  # the path in the protocol's own OpenAPI document
         Route("/v2/health/live", is_live),
         Route("/v2/health/ready", is_ready),
         *(Route(path, show_model) for path in (MODEL, f"{MODEL}/versions/{{version}}")),

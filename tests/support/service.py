@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import httpx
 from PIL import Image
 
+from service.http.cors import allow_origins
 from service.http.middleware import InferenceMiddleware
 from service.http.routes import create_routes
 from service.inference.repository import ModelRepository, load_repository, make_batcher
@@ -21,7 +22,8 @@ class Service:
 
     def __init__(self, settings):
         self.worker = Worker(settings)
-        self.app = InferenceMiddleware(create_routes(self.worker), worker=self.worker)
+        middleware = InferenceMiddleware(create_routes(self.worker), worker=self.worker)
+        self.app = allow_origins(middleware, settings)
 
     def ask(self, *requests):
         """Send (method, path, httpx arguments) concurrently; return the responses."""

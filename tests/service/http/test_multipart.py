@@ -46,6 +46,7 @@ def test_a_truncated_body_is_refused():
     "headers",
     [
         b'Content-Disposition: form-data; name="image"; filename="name=other.png"',
+        b'Content-Disposition: form-data; filename="a; name=b.png"; name="image"',
         b"content-disposition:form-data;name=image",
         b'CONTENT-DISPOSITION: form-data; filename="x"; name="image"',
         b'Content-Type: image/png\r\nContent-Disposition: form-data; name="image"',

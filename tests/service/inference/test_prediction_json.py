@@ -29,13 +29,17 @@ def test_image_is_familiar_from_the_threshold_0_05(familiarity, familiar):
     assert (response["familiarity"], response["familiar"]) == (familiarity, familiar)
 
 
-def test_top_keeps_the_most_probable_classes_first():
-    assert list(render(top=2)["probabilities"]) == [NAMES[1], NAMES[0]]
+def test_top_ranks_the_most_probable_classes():
+    response = render(top=2)
+    assert response["ranking"] == [NAMES[1], NAMES[0]]
+    assert list(response["probabilities"]) == NAMES[:2]
 
 
 @pytest.mark.parametrize("top", [3, 100])
 def test_top_of_at_least_all_classes_keeps_all(top):
-    assert list(render(top)["probabilities"]) == [NAMES[1], NAMES[0], NAMES[2]]
+    response = render(top)
+    assert response["ranking"] == [NAMES[1], NAMES[0], NAMES[2]]
+    assert list(response["probabilities"]) == NAMES
 
 
 def test_batch_response_is_a_list_in_order():
