@@ -61,9 +61,12 @@ class Settings(BaseSettings):
     max_body_bytes: PositiveInt = Field(default=10 * MIB, description="largest image, in bytes")
     max_batch_body_bytes: PositiveInt = Field(default=64 * MIB, description="largest body of a batch request, in bytes")
     max_pixels: PositiveInt = Field(default=50_000_000, description="largest image, in pixels")
-    deadline_ms: PositiveInt = Field(default=10_000, description="a request that takes longer gets 504")
+    deadline_ms: PositiveInt = Field(
+        default=10_000, description="a prediction that takes longer, from the end of the body, gets 504"
+    )
     body_timeout_ms: PositiveInt = Field(
-        default=10_000, description="a header section or a body that takes longer to arrive gets 408"
+        default=10_000,
+        description="a body of which nothing arrives for this long, or a header section that takes longer, gets 408",
     )
     drain_ms: PositiveInt = Field(default=10_000, description="time for requests in flight to finish after SIGTERM")
     cors_origins: str = Field(

@@ -45,6 +45,16 @@ class Client:
         headers = dict(line.split(": ", 1) for line in lines if line)
         return int(first.split()[1]), headers, await self._reader.readexactly(int(headers["content-length"]))
 
+    async def read_until_idle(self):
+        """Return the bytes that arrive until the server is silent or closes."""
+        received = b""
+        try:
+            while data := await asyncio.wait_for(self._reader.read(65536), 0.2):
+                received += data
+        except TimeoutError:
+            pass
+        return received
+
     def end(self):
         """Send no more; responses can still be read."""
         self._writer.write_eof()
@@ -70,6 +80,10 @@ async def running(service, *, app=None, keep_alive=5.0, linger_s=1.0, has_fast_p
 
         refusals = CoalescedWrites()
 
+        def write(self, data):
+            connect.writes.append(data)
+            super().write(data)
+
     ServiceConnection.linger_s = linger_s
     app = app or service.app
     server = uvicorn.Server(
@@ -85,7 +99,7 @@ async def running(service, *, app=None, keep_alive=5.0, linger_s=1.0, has_fast_p
             return clients[-1]
 
         connect.worker = service.worker
-        connect.refusals = ServiceConnection.refusals
+        connect.refusals, connect.writes = ServiceConnection.refusals, []
         try:
             yield connect
         finally:
