@@ -13,7 +13,9 @@ from benchmarks.generators import Body, ClosedLoop, form
 from benchmarks.images import DIGIT, make_photograph
 from benchmarks.load import measure_load
 from benchmarks.measurements import Measurement, RunOptions, ServerSummary
-from benchmarks.servers import BASELINE, OURS, PEERS, Server, served
+from benchmarks.servers import BASELINE, MOSEC, OURS, PEERS, Server, served
+
+CONNECTIONS = 16  # of the table and of the peers that take forms
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,31 +29,52 @@ class ServerRun:
 
 
 def compare_servers(options: RunOptions) -> tuple[list[ServerSummary], list[Measurement]]:
-    """Post a digit from 16 connections to each server, in turns."""
-    cases = [(BASELINE, "raw"), (OURS, "raw"), (OURS, "form"), *((peer, "form") for peer in PEERS)]
-    runs: dict[tuple[str, str], list[ServerRun]] = {(server.name, body): [] for server, body in cases}
+    """Post a digit to each server, in turns."""
+    cases: list[tuple[Server, str, Sequence[int]]] = [
+        (BASELINE, "raw", (16, 64)),
+        (OURS, "raw", (16, 64, 256)),
+        (OURS, "form", (16, 64)),
+        (MOSEC, "raw", (16, 64, 256)),
+        *((peer, "form", (CONNECTIONS,)) for peer in PEERS),
+    ]
+    runs: dict[tuple[str, str, int], list[ServerRun]] = {}
     for _ in range(options.repeats):
-        for server, body in cases:
-            runs[server.name, body].append(run_server(server, body, options))
-            print(f"{server.name}, {body}: {runs[server.name, body][-1].cpu_us:.0f} µs CPU per request", flush=True)
-    summaries = [summarize(name, body, found) for (name, body), found in runs.items()]
-    baseline, raw, ours = (runs[key] for key in ((BASELINE.name, "raw"), (OURS.name, "raw"), (OURS.name, "form")))
-    name = f"CPU per request, raw body: {OURS.name} relative to the {BASELINE.name}"
-    measurements = [Measurement(name=name, values=cpu_ratios(raw, reference=baseline), target=1.5)]
+        for server, body, connections in cases:
+            for count, run in run_server(server, body, options, connections).items():
+                runs.setdefault((server.name, body, count), []).append(run)
+                where = f"{server.name}, {body}, {count} connections"
+                print(f"{where}: {run.cpu_us:.0f} µs CPU per request", flush=True)
+    summaries = [summarize(name, body, found) for (name, body, count), found in runs.items() if count == CONNECTIONS]
+    measurements = []
+    for body, target in (("raw", 0.65), ("form", 0.75)):
+        for count in (16, 64):
+            values = cpu_ratios(runs[OURS.name, body, count], reference=runs[BASELINE.name, "raw", count])
+            name = f"CPU per request, {body} body, {count} connections: {OURS.name} relative to the {BASELINE.name}"
+            measurements.append(Measurement(name=name, values=values, target=target))
+    for count in (16, 64, 256):
+        values = cpu_ratios(runs[MOSEC.name, "raw", count], reference=runs[OURS.name, "raw", count])
+        name = f"CPU per request, raw body, {count} connections: {MOSEC.name}, relative to {OURS.name}"
+        measurements.append(Measurement(name=name, values=values, target=1.0, at_least=True))
+    ours = runs[OURS.name, "form", CONNECTIONS]
     for peer in (peer for peer in PEERS if peer.min_cpu_ratio):
-        values = cpu_ratios(runs[peer.name, "form"], reference=ours)
+        values = cpu_ratios(runs[peer.name, "form", CONNECTIONS], reference=ours)
         name = f"CPU per request, form: {peer.name}, relative to {OURS.name}"
         measurements.append(Measurement(name=name, values=values, target=peer.min_cpu_ratio, at_least=True))
     return summaries, measurements
 
 
-def run_server(server: Server, body: str, options: RunOptions) -> ServerRun:
-    """Start a server, warm it up and measure it under load."""
+def run_server(
+    server: Server, body: str, options: RunOptions, connections: Sequence[int] = (CONNECTIONS,)
+) -> dict[int, ServerRun]:
+    """Start a server, warm it up and measure it under load, by number of connections."""
     with served(server) as running:
         url = running.url(server.classify.format(model="mnist"))
         content = Body(content=DIGIT.read_bytes()) if body == "raw" else form(server.field, [DIGIT.read_bytes()])
-        load, cpu_us = measure_load(running, url, content, options.seconds)
-        return ServerRun(load=load, cpu_us=cpu_us, memory_mib=running.memory_mib(), ready_s=running.ready_s)
+        runs = {}
+        for count in connections:
+            load, cpu_us = measure_load(running, url, content, options.seconds, connections=count)
+            runs[count] = ServerRun(load=load, cpu_us=cpu_us, memory_mib=running.memory_mib(), ready_s=running.ready_s)
+        return runs
 
 
 def summarize(server: str, body: str, runs: Sequence[ServerRun]) -> ServerSummary:

@@ -5,7 +5,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.generators import Body, OpenLoop, load_open
+from benchmarks.generators import Body, OpenLoop, load_closed, load_open
 from benchmarks.images import DIGIT, PHOTO
 from benchmarks.load import measure_load
 from benchmarks.measurements import Measurement, RunOptions
@@ -35,7 +35,7 @@ OVERLOADS = (
         model="cifar10", precision="float32", image=PHOTO, factor=3, connections=512, peak_connections=32, target=85
     ),
     Overload(
-        model="mnist", precision="int8", image=DIGIT, factor=1.5, connections=1280, peak_connections=256, target=60
+        model="mnist", precision="int8", image=DIGIT, factor=1.5, connections=1280, peak_connections=256, target=75
     ),
     Overload(  # most connections are idle at any time
         model="mnist", precision="int8", image=DIGIT, factor=1.5, connections=4096, peak_connections=256
@@ -101,6 +101,21 @@ def run_overload(overload: Overload, *, seconds: int) -> tuple[float, OpenLoop]:
         load = load_open(url, body, rate=overload.factor * before, connections=overload.connections, seconds=seconds)
         time.sleep(PAUSE_S)
         return (before + measure_peak()) / 2, load
+
+
+def measure_retries(options: RunOptions, *, connections: int = 1536, peak_connections: int = 256) -> list[Measurement]:
+    """Measure clients that ignore Retry-After and repeat a rejected request at once."""
+    allow_connections(connections)
+    shares = []
+    for _ in range(options.repeats):
+        with served(OURS) as running:
+            url, body = running.url("/v1/models/mnist/classify"), Body(content=DIGIT.read_bytes())
+            peak = measure_load(running, url, body, options.seconds, connections=peak_connections)[0].rate
+            load = load_closed(url, body, connections=connections, seconds=options.seconds)
+            time.sleep(PAUSE_S)
+            shares.append(100 * load.rate / peak)
+    name = f"mnist, {connections:,} clients that retry at once: rate of 200 responses relative to the peak rate"
+    return [Measurement(name=name, values=shares, target=40, unit="%", at_least=True)]
 
 
 def allow_connections(count: int) -> None:

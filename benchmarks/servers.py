@@ -54,6 +54,13 @@ BASELINE = Server(
     ready="/",
     raw=True,
 )
+MOSEC = Server(
+    name="mosec, one stage",
+    command=[*PYTHON, "benchmarks.peers.with_mosec", "--port", "{port}", "--log-level", "error"],
+    classify="/inference",
+    ready="/",
+    raw=True,
+)
 PEERS = [
     Server(
         name="FastAPI, UploadFile",

@@ -42,6 +42,7 @@ SUITES: Suites = {
     "tail": latency.measure_tail,
     "errors": latency.measure_errors,
     "overload": overload.measure_overload,
+    "retries": overload.measure_retries,
     "start": resources.measure_start,
     "memory": resources.measure_memory,
 }

@@ -23,6 +23,9 @@ hypothesis_settings.load_profile("project")
 def pytest_addoption(parser):
     parser.addoption("--screenshot", metavar="PATH", help="file for the screenshot that test_page takes of the page")
 
+    parser.addoption("--fuzz-seconds", type=float, default=3.0, help="duration of test_fuzzing, default: %(default)s")
+    parser.addoption("--fuzz-seed", type=int, default=0, help="seed of test_fuzzing, default: %(default)s")
+
 
 def pytest_collection_modifyitems(items):
     """Mark the tests that start processes or train a model as ``system``."""

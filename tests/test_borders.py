@@ -43,9 +43,9 @@ ENTRY_POINTS = {"__main__", "app", "reference"}
 ADAPTERS = {
     "service/http/bentoml_adapter.py",
     "service/http/uvicorn_adapter.py",
-    "service/images/pillow_patches.py",
+    "service/images/pillow_adapter.py",
 }
-INTERNALS = ("uvicorn.", "PIL.TiffImagePlugin.ImageFileDirectory", "onnxruntime.capi.")
+INTERNALS = ("uvicorn.", "PIL.Image.core", "PIL.TiffImagePlugin.ImageFileDirectory", "onnxruntime.capi.")
 VAGUE = {"utils", "helpers", "common", "core", "base", "manager"}
 FILES = [path for package in FORBIDDEN for path in sorted((ROOT / package).rglob("*.py"))]
 

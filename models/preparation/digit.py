@@ -34,22 +34,28 @@ def digit(picture: Image.Image) -> Pixels:
 
 
 def _mnist_pixels(picture: Image.Image) -> Pixels | None:
-    """Return the pixels of an image with MNIST's framing, else None.
-
-    All 70,000 images of MNIST have four black corners and are dark.
-    """
+    """Return the pixels of an image with MNIST's framing, else None."""
     if picture.size != (SIDE, SIDE):
         return None
-    levels = (picture if picture.mode == "L" else picture.getchannel(0)).tobytes()
-    if levels[0] or levels[SIDE - 1] or levels[-SIDE] or levels[-1]:
-        return None
-    pixels: Pixels = np.frombuffer(levels, np.uint8).reshape(SIDE, SIDE)
-    is_dark = 2 * levels.count(0) >= len(levels) or pixels.sum() < 128 * pixels.size  # counting is cheaper
-    if not is_dark:
+    pixels: Pixels = np.asarray(picture if picture.mode == "L" else picture.getchannel(0))
+    if not is_mnist(pixels):
         return None
     if picture.mode != "L" and (np.asarray(picture) != pixels[:, :, None]).any():
         return None
     return pixels
+
+
+def is_mnist(pixels: Pixels) -> bool:
+    """Return whether grey pixels, (H, W) uint8, have MNIST's framing.
+
+    All 70,000 images of MNIST have four black corners and are dark.
+    """
+    if pixels.shape != (SIDE, SIDE):
+        return False
+    levels = pixels.tobytes()
+    if levels[0] or levels[SIDE - 1] or levels[-SIDE] or levels[-1]:
+        return False
+    return 2 * levels.count(0) >= len(levels) or int(pixels.sum()) < 128 * len(levels)  # counting is cheaper
 
 
 def _center(glyph: NDArray[np.float32]) -> Pixels:

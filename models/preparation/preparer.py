@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from models.card import Preparation
-from models.preparation.digit import SIDE, digit
+from models.preparation.digit import SIDE, digit, is_mnist
 from models.preparation.photo import photo
 from models.preparation.subject import LEAST
 
@@ -40,6 +40,16 @@ def preparer(preparation: Preparation, image_shape: tuple[int, ...]) -> Callable
             return functools.partial(photo, size=image_shape[:2])
         case _:
             assert_never(preparation)
+
+
+def prepared_check(preparation: Preparation, image_shape: tuple[int, ...]) -> Callable[[Pixels], bool]:
+    """Return the function that tells, cheaply, whether the preparation leaves pixels unchanged.
+
+    The pixels are uint8, (H, W) or (H, W, 3).
+    """
+    if preparation == "digit":
+        return is_mnist
+    return lambda pixels: pixels.shape == image_shape
 
 
 def draft_side(preparation: Preparation, image_shape: tuple[int, ...]) -> int | None:

@@ -9,7 +9,7 @@ from service.problems import BadRequest, BodyTooLarge
 _MAX_HEADERS = 8192  # bytes per part
 
 _BOUNDARY = re.compile(rb';\s*boundary=(?:"([^"]{1,200})"|([^\s;"]{1,200}))', re.IGNORECASE)
-_DISPOSITION = re.compile(rb"^content-disposition:[ \t]*form-data[ \t]*(;.*)$", re.IGNORECASE | re.MULTILINE)
+_DISPOSITION = re.compile(rb"(?:^|\r\n)content-disposition:[ \t]*form-data[ \t]*(;[^\r\n]*)", re.IGNORECASE)
 _PARAMETER = re.compile(rb';[ \t]*([^\s=;"]+)=(?:"((?:[^"\\]|\\.)*)"|([^\s;"]+))')  # a quoted string is one token
 
 
@@ -65,7 +65,7 @@ def _split(body: bytes, delimiter: bytes) -> Iterator[Part]:
 def _parse_part(body: bytes, start: int, end: int) -> Part:
     """Parse one part: header lines, an empty line and the content."""
     headers_end = body.find(b"\r\n\r\n", start, min(end, start + _MAX_HEADERS))
-    disposition = _DISPOSITION.search(body[start:headers_end].replace(b"\r", b"")) if headers_end >= 0 else None
+    disposition = _DISPOSITION.search(body[start:headers_end]) if headers_end >= 0 else None
     parameters = _PARAMETER.finditer(disposition[1]) if disposition else ()
     name = next((match for match in parameters if match[1].lower() == b"name"), None)
     if name is None:
@@ -74,4 +74,6 @@ def _parse_part(body: bytes, start: int, end: int) -> Part:
             f"in its first {_MAX_HEADERS} bytes"
         )
     raw_name = name[2] if name[2] is not None else name[3]
-    return Part(re.sub(rb"\\(.)", rb"\1", raw_name).decode("utf-8", "replace"), body[headers_end + 4 : end])
+    if b"\\" in raw_name:
+        raw_name = re.sub(rb"\\(.)", rb"\1", raw_name)
+    return Part(raw_name.decode("utf-8", "replace"), body[headers_end + 4 : end])

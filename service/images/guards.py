@@ -12,7 +12,7 @@ from contextlib import suppress
 from PIL import Image
 from PIL.BmpImagePlugin import BmpImageFile
 
-from service.images.pillow_patches import EXIF_PREFIX
+from service.images.pillow_adapter import EXIF_PREFIX
 from service.problems import BodyTooLarge, UnreadableImage
 
 Body = bytes | bytearray | memoryview

@@ -156,8 +156,9 @@ def decode_small(content: bytes, model: ServedModel, settings: Settings) -> Pixe
     """
     if len(content) > INLINE_BYTES:
         return None
-    if picture := decode_plain_png(content, max_pixels=min(INLINE_PIXELS, settings.max_pixels)):
-        return model.prepare(picture)
+    pixels = decode_plain_png(content, max_pixels=min(INLINE_PIXELS, settings.max_pixels))
+    if pixels is not None:
+        return pixels if model.is_prepared(pixels) else model.prepare(Image.fromarray(pixels))
     if is_costly(content):  # parsing the header may take long too
         return None
     image = open_image(content, max_pixels=settings.max_pixels)

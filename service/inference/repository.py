@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from models.card import ModelCard
-from models.preparation.preparer import draft_side, preparer
+from models.preparation.preparer import draft_side, prepared_check, preparer
 from service.batching.batcher import Batcher
 from service.inference.prediction_json import PredictionRenderer
 from service.metrics import ModelMetrics
@@ -30,6 +30,7 @@ class ServedModel:
     card: ModelCard
     classifier: OnnxClassifier
     prepare: Callable[[Image.Image], NDArray[np.uint8]]
+    is_prepared: Callable[[NDArray[np.uint8]], bool]  # whether ``prepare`` would return the same pixels
     draft_side: int | None  # see models.preparation.preparer.draft_side
     batcher: Batcher
     renderer: PredictionRenderer
@@ -92,6 +93,7 @@ def load_model(plan: ServingPlan, settings: Settings, *, gpu: int = 0) -> Served
         card=card,
         classifier=classifier,
         prepare=preparer(card.preparation, classifier.image_shape),
+        is_prepared=prepared_check(card.preparation, classifier.image_shape),
         draft_side=draft_side(card.preparation, classifier.image_shape),
         batcher=make_batcher(classifier, plan, settings, metrics),
         renderer=PredictionRenderer(card.name, card.version, card.class_names),

@@ -11,7 +11,7 @@ from support.pictures import CIFAR, difference, enlarged
 
 from models.preparation.digit import digit
 from models.preparation.photo import photo
-from models.preparation.preparer import preparer
+from models.preparation.preparer import prepared_check, preparer
 
 TESTS = ROOT / "tests"
 MNIST = np.load(TESTS / "data" / "mnist-test-500.npz")["images"]
@@ -252,3 +252,20 @@ def test_preparer_returns_the_image_shape():
 def test_preparer_rejects_an_unsupported_shape(preparation, image_shape, message):
     with pytest.raises(ValueError, match=message):
         preparer(preparation, image_shape)
+
+
+@pytest.mark.parametrize(
+    ("preparation", "shape"), [("digit", (28, 28)), ("photo", (32, 32, 3)), ("photo", (24, 16, 3))]
+)
+def test_prepared_pixels_are_those_that_the_preparation_leaves_unchanged(preparation, shape):
+    rng = np.random.default_rng(0)
+    prepare, is_prepared = preparer(preparation, shape), prepared_check(preparation, shape)
+    others = [(28, 28), (32, 32, 3), (24, 16, 3), (16, 24, 3), (9, 9)]
+    images = [*MNIST[:50], *(rng.integers(0, 256, other, np.uint8) for other in others)]
+    images += [image[::-1].copy() for image in images] + [255 - image for image in images]
+    found = [is_prepared(image) for image in images]
+    assert any(found)
+    assert not all(found)
+    for image, unchanged in zip(images, found, strict=True):
+        if unchanged:
+            assert np.array_equal(prepare(Image.fromarray(image)), image)

@@ -94,11 +94,11 @@ async def running(service, *, app=None, keep_alive=5.0, linger_s=1.0, has_fast_p
         clients = []
 
         async def connect():
-            connect.connections = server.server_state.connections
             clients.append(Client(*await asyncio.open_connection(*listener.getsockname())))
             return clients[-1]
 
-        connect.worker = service.worker
+        connect.worker, connect.address = service.worker, listener.getsockname()
+        connect.connections = server.server_state.connections
         connect.refusals, connect.writes = ServiceConnection.refusals, []
         try:
             yield connect

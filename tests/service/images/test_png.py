@@ -48,7 +48,7 @@ def read_by_plugin(body):
 @pytest.mark.parametrize("level", [0, 6, 9])
 def test_plain_png_has_the_same_pixels_as_with_pillow(picture, level):
     found = read(encode(picture, compress_level=level))
-    assert found.mode == picture.mode
+    assert found.shape == np.asarray(picture).shape
     assert np.array_equal(found, picture)
 
 
@@ -103,5 +103,5 @@ def test_damaged_png_decodes_as_with_the_plugin_or_not_at_all(picture, changes):
         slow = read_by_plugin(bytes(body))
     except Problem as problem:
         pytest.fail(f"the plugin rejects the file: {problem.detail}")
-    assert quick.mode == slow.mode
+    assert quick.shape == np.asarray(slow).shape
     assert np.array_equal(quick, slow)
