@@ -67,8 +67,8 @@ def service(path: Path, shape: tuple[int, ...], device: Device) -> Run:
     batcher = make_batcher(classifier, plan, settings, metrics)
 
     async def classify(images: Images) -> NDArray[np.float32]:
-        jobs = [batcher.submit([image], client_left=lambda: False) for _ in range(count) for image in images]
-        await asyncio.gather(*(job.done for job in jobs))
+        predictions = (batcher.predict([image], client_left=lambda: False) for _ in range(count) for image in images)
+        jobs = await asyncio.gather(*predictions)
         return np.array([job.predictions[0].probabilities for job in jobs], np.float32)
 
     return lambda images: asyncio.run(classify(images))

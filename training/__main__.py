@@ -180,21 +180,19 @@ def _retrain(parser: argparse.ArgumentParser, options: argparse.Namespace) -> in
 
 def _train_seeds(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
     return _experiment(
-        options.ledger,
         lambda report: train_seeds(_make_retraining_options(parser, options), options.seeds, report=report),
     )
 
 
 def _ablate(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
     return _experiment(
-        options.ledger,
         lambda report: ablate(_make_retraining_options(parser, options), epochs=options.epochs, report=report),
     )
 
 
-def _experiment(ledger: Path, run: Callable[[Report], None]) -> int:
+def _experiment(run: Callable[[Report], None]) -> int:
     def report(name: str, result: RetrainingResult | None) -> None:
-        print(f"{name}: {_describe(result.run) if result else f'skipped, already in {ledger}'}", flush=True)
+        print(f"{name}: {_describe(result.run) if result else 'skipped, already recorded'}", flush=True)
 
     try:
         run(report)

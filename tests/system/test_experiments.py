@@ -105,7 +105,7 @@ def test_seeds_command_prints_one_line_per_run(tmp_path, capsys):
         assert call(*command, tmp_path=tmp_path, models=models) == 0
     first, again = capsys.readouterr().out.splitlines()
     assert first.startswith("seed 4: accuracy ")
-    assert again == "seed 4: skipped, already in docs/runs.jsonl"
+    assert again == "seed 4: skipped, already recorded"
     assert [run.seed for run in runs_of(tmp_path)] == [4]
 
 
