@@ -31,6 +31,7 @@ class MetricsBuffer:
 
     def __init__(self) -> None:
         self._changed: list[Buffered] = []
+        self._is_failing = False
 
     def add(self, metric: Buffered) -> None:
         """Publish a metric soon, or with the next call of ``publish`` if no event loop runs."""
@@ -40,14 +41,20 @@ class MetricsBuffer:
         self._changed.append(metric)
 
     def publish(self) -> None:
-        """Publish all changes. A failure, such as a full disk, is logged, and the changes are lost."""
+        """Publish all changes.
+
+        What cannot be published, for example because the disk is full, is lost. The first failure of several is logged.
+        """
         changed, self._changed = self._changed, []
+        failure: Exception | None = None
         for metric in changed:
             try:
                 metric.publish()
-            except Exception:
-                logger.exception("metrics could not be published")
-                return
+            except Exception as error:
+                failure = error
+        if failure is not None and not self._is_failing:
+            logger.error("metrics could not be published: %s", failure)
+        self._is_failing = failure is not None
 
 
 BUFFER = MetricsBuffer()  # of this process

@@ -113,7 +113,8 @@ class Connection(asyncio.Protocol):
         """Keep the connection open for the response to a complete request, if the client still waits for it."""
         self._sent_eof = True
         is_waiting = self._handler is not None and self._parser.request.is_complete and not self._has_responded
-        return is_waiting and self.loop.time() - self._last_received <= HALF_CLOSE_S
+        is_recent = self.loop.time() - self._last_received <= HALF_CLOSE_S
+        return is_waiting and is_recent and self.transport.can_write_eof()  # TLS has no half-closed connections
 
     def pause_writing(self) -> None:
         """Stop reading while the client does not read its responses."""

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import socket
+import time
 from collections.abc import Callable
 from ssl import SSLContext
 from typing import Any
@@ -17,15 +18,17 @@ from service.inference.worker import Worker
 
 logger = logging.getLogger("classifier")
 
-ACCEPTED_AT_ONCE = 32  # connections per event-loop iteration
+ACCEPTED_AT_ONCE = 32  # connections per iteration of a busy event loop
+BUSY_S = 0.001  # an iteration that takes longer
 
 _Factory = Callable[[], asyncio.BaseProtocol]
 
 
 class EventLoop(uvloop.Loop):
-    """uvloop's event loop that accepts several connections per iteration.
+    """uvloop's event loop that accepts several connections per iteration while it is busy.
 
     libuv accepts one. An iteration with a thousand responses takes 10 to 20 ms, so new connections waited for seconds.
+    An idle loop accepts one, so that the connections of a new client are shared among the workers.
     """
 
     async def create_server(  # type: ignore[override]  # as uvicorn calls it
@@ -63,10 +66,12 @@ class _Acceptor:
 
     def make_protocol(self) -> asyncio.BaseProtocol:
         """Return a protocol for the accepted connection, and schedule the next ones."""
-        self._loop.call_soon(self._accept)
+        self._loop.call_soon(self._accept, time.perf_counter())
         return self._factory()
 
-    def _accept(self) -> None:
+    def _accept(self, scheduled: float) -> None:
+        if time.perf_counter() - scheduled < BUSY_S:
+            return
         for _ in range(ACCEPTED_AT_ONCE):
             try:
                 connection, _ = self._listener.accept()

@@ -85,6 +85,15 @@ def test_no_path_reaches_bentomls_endpoint(client, digit_png):
             listener.accept()
 
 
+def test_only_four_routes_of_bentoml_respond(client):
+    for path in ("/livez", "/healthz", "/readyz", "/schema.json"):  # its clients read the last one
+        assert client.get(path).status_code == 200, path
+    for path in ("/docs.json", "/assets/main.js", "/static_content/index.css", "/classify/status", "/classify/get"):
+        assert client.get(path).json()["code"] == "not_found", path
+    for path in ("/classify/submit", "/classify/retry", "/is_ready"):
+        assert client.post(path).json()["code"] == "not_found", path
+
+
 def test_a_control_character_in_any_path_is_a_problem(client):
     for path in (
         "/",
