@@ -23,7 +23,8 @@ from service.batching.service_time import ServiceTimeEstimator
 from service.metrics import ModelMetrics
 from service.prediction import Prediction
 
-SHORT_QUEUE = 2  # batches per concurrent batch: the next one, and one for bursts
+TURN_S = 0.005  # of inline batches at a time
+SHORT_QUEUE = 2  # batches per concurrent batch: the next one, and one for bursts; inline, the queue is not shortened
 
 logger = logging.getLogger("classifier")
 
@@ -71,11 +72,12 @@ class Batcher:
         self._admission = Admission(
             self._service_time,
             max_queue=max_queue,
-            short_queue=SHORT_QUEUE * at_once * max_batch_size,
+            short_queue=SHORT_QUEUE * concurrency * max_batch_size or max_queue,
             max_wait_s=max_wait_s,
             clock=clock,
         )
         self._free = [np.empty((max_batch_size, *image_shape), np.uint8) for _ in range(at_once)]  # buffers
+        self._turn_ends = 0.0  # when full inline batches wait for the next iteration; 0: none has run in this one
         self._collecting = False  # a collection is scheduled for the next iteration of the event loop
         self._threads = ThreadPoolExecutor(concurrency, thread_name_prefix="inference") if concurrency else None
 
@@ -123,6 +125,8 @@ class Batcher:
         self._waiting += len(images)
         if self._free:
             self._collect_soon()
+            if self._threads is None and self._waiting >= self.max_batch_size:
+                self._run_full_batch()
         else:
             self._metrics.queue_length.set(self._waiting)
         return job
@@ -154,17 +158,35 @@ class Batcher:
             loop = asyncio.get_running_loop()
             loop.call_soon(self._collect, loop)
 
+    def _run_full_batch(self) -> None:
+        """Run a full inline batch at once, for at most TURN_S in total per iteration of the event loop.
+
+        The images are still in the processor's caches, and requests wait in their sockets instead of the queue.
+        """
+        if self._turn_ends == 0.0:
+            self._turn_ends = self._clock() + TURN_S
+        if self._clock() < self._turn_ends and (batch := self._take()):
+            self._finish(batch, self._run_timed(batch))
+
     def _collect(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Start one batch per free buffer; an inline batch also ends here."""
-        self._collecting = False
+        """Start one batch per free buffer, or run inline batches."""
+        self._collecting, self._turn_ends = False, 0.0
+        if self._threads is None:
+            self._run_inline()
+            return
         while self._free and (batch := self._take()):
-            if self._threads is None:
-                self._finish(batch, self._run_timed(batch))
-                if self._queue:
-                    self._collect_soon()
-                return
             running = loop.run_in_executor(self._threads, self._run_timed, batch)
             running.add_done_callback(partial(self._on_batch_run, loop, batch))
+
+    def _run_inline(self) -> None:
+        """Run queued batches for TURN_S, at least one; the next iteration runs the rest."""
+        ends = self._clock() + TURN_S
+        while batch := self._take():
+            self._finish(batch, self._run_timed(batch))
+            if self._queue and self._clock() >= ends:
+                self._collect_soon()
+                break
+        self._service_time.reset()  # the time until the next iteration is no service time
 
     def _on_batch_run(self, loop: asyncio.AbstractEventLoop, batch: Batch, done: asyncio.Future[_Outcome]) -> None:
         self._finish(batch, done.result())

@@ -126,12 +126,14 @@ class FastRequest:
         self._body = b""
         self._timing.decode = time.perf_counter() - started
         model.metrics.decode_seconds.observe(self._timing.decode)
-        self._job = model.batcher.submit(
+        job = model.batcher.submit(
             [pixels],
             on_done=self._on_done,
             client_left=self._connection.transport.is_closing,
             timeout_s=self._worker.settings.deadline_ms / 1000,
         )
+        if not job.is_done:  # a full batch runs at once
+            self._job = job
 
     def _hand_over(self) -> None:
         """Let the application handle a request that would block the event loop."""

@@ -72,11 +72,14 @@ def test_failed_batch_does_not_change_the_time_per_image(make_batcher, model):
 
 
 @pytest.mark.parametrize(("first", "refuses"), [(0, True), (255, False)])  # a failed batch is no measurement
-def test_time_between_batches_counts_while_requests_wait(make_batcher, clock, first, refuses):
+def test_time_between_batches_counts_while_requests_wait(make_batcher, model, clock, first, refuses):
     async def main():
-        batcher = make_batcher(concurrency=0, max_wait_s=0.5, seconds_per_image=0.0, clock=clock)
+        batcher = make_batcher(max_wait_s=0.5, seconds_per_image=0.0, clock=clock)
+        model.gate.clear()
         jobs = [submit(batcher, [image(value)]) for value in [first] + [0] * 11]
-        jobs[0].done.add_done_callback(lambda _: clock.advance(40))  # 10 s per image, weight 0.1; later ones take 0 s
+        await asyncio.sleep(0)  # four run, eight wait
+        clock.advance(40)  # 10 s per image, weight 0.1; later batches take 0 s
+        model.gate.set()
         await asyncio.gather(*(job.done for job in jobs), return_exceptions=True)
         waiting = submit(batcher, [image(0)])
         with pytest.raises(Overloaded, match=r"expected wait 8\d\d ms") if refuses else nullcontext():

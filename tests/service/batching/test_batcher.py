@@ -6,6 +6,7 @@ import threading
 import pytest
 from support.batches import image, one_running, submit, values
 
+from service.batching.batcher import TURN_S
 from service.batching.job import ClientLeft, DeadlinePassed, ModelFailed
 from service.prediction import Prediction
 
@@ -42,6 +43,43 @@ def test_lone_request_runs_after_one_loop_iteration(make_batcher, model):
 
     asyncio.run(main())
     assert model.batch_sizes == [1]
+
+
+def test_full_inline_batch_runs_at_once(make_batcher, model):
+    async def main():
+        batcher = make_batcher(concurrency=0)
+        jobs = [submit(batcher, [image(i)]) for i in range(6)]
+        done = [job.done.done() for job in jobs]
+        await asyncio.gather(*(job.done for job in jobs))
+        return done
+
+    assert asyncio.run(main()) == [True] * 4 + [False] * 2
+    assert model.batch_sizes == [4, 2]
+
+
+@pytest.mark.parametrize(("batch_s", "at_once"), [(0.0, 5), (0.6 * TURN_S, 2), (2 * TURN_S, 1)])
+def test_inline_batches_of_one_iteration_have_a_time_limit(make_batcher, model, batch_s, at_once):
+    now, run = [100.0], model.run
+
+    def run_slowly(images):
+        now[0] += batch_s
+        return run(images)
+
+    model.run = run_slowly
+
+    async def main():
+        batcher = make_batcher(concurrency=0, clock=lambda: now[0])
+        jobs = [submit(batcher, [image(0)]) for _ in range(20)]
+        counts = [len(model.batch_sizes)]
+        while not all(job.done.done() for job in jobs):
+            await asyncio.sleep(0)
+            counts.append(len(model.batch_sizes))
+        return [after - before for before, after in zip([0, *counts], counts, strict=False)]
+
+    found = asyncio.run(main())
+    assert found[0] == at_once
+    assert max(found) <= at_once
+    assert sum(found) == 5
 
 
 @pytest.mark.parametrize("concurrency", [0, 1])
