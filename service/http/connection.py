@@ -16,7 +16,7 @@ from service.http.exchange import Exchange
 from service.http.fast_path import FastPath, FastRequest
 from service.http.problem_response import encode_problem, encode_refusal
 from service.http.request import parse_headers
-from service.http.request_parser import RequestParser
+from service.http.request_parser import RequestParser, check_target
 from service.http.response import Header, encode_response
 from service.http.timeouts import Timeouts
 from service.http.uvicorn_adapter import Config, ServerState
@@ -288,6 +288,7 @@ class Connection(asyncio.Protocol):
             self.resume_reading()
 
     def _make_exchange(self) -> Exchange:
+        check_target(self._parser.request.target)
         return Exchange(
             self._parser.request,
             self,

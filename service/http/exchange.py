@@ -57,6 +57,8 @@ class Exchange:
         self._protocol = HttpToolsProtocol(config, own_state, {**app_state, EXCHANGE: self}, connection.loop)
         self._protocol.connection_made(Transport(self, connection))  # type: ignore[arg-type]
         self._protocol.data_received(_encode_headers(request))
+        if not own_state.tasks:  # uvicorn has refused the target itself, and closes the connection
+            connection.loop.call_soon(self._on_application_done, None)
         for task in own_state.tasks:
             server_state.tasks.add(task)  # uvicorn waits for them when it stops
             task.add_done_callback(server_state.tasks.discard)
@@ -119,7 +121,7 @@ class Exchange:
         """Close the connection after the response."""
         self._is_closing = True
 
-    def _on_application_done(self, _task: asyncio.Task[None]) -> None:
+    def _on_application_done(self, _task: asyncio.Task[None] | None) -> None:
         if self._is_over:
             return
         self._is_over = True

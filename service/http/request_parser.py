@@ -48,6 +48,20 @@ class Request:
         self.is_complete = False  # the body has ended
 
 
+def check_target(target: bytes) -> None:
+    """Check the request target, which the parser accepts in more forms than the application.
+
+    Raises:
+        BadRequest: the target is no path and no absolute URL.
+    """
+    try:
+        path = httptools.parse_url(target).path
+    except httptools.HttpParserInvalidURLError:
+        path = None
+    if not path:
+        raise BadRequest("the request target is not a path", headers=(CLOSE,))
+
+
 class RequestParser:
     """Parses the bytes of a connection, one request at a time."""
 

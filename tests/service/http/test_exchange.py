@@ -101,6 +101,22 @@ def test_failed_application_is_500_and_closes(service):
     assert received.count(b"HTTP/1.1") == 1
 
 
+@pytest.mark.parametrize("target", [b"http://x:999999/", b"http://[::1/x", b"x", b"http://"])
+def test_target_without_a_path_is_400_and_closes(service, target):
+    async def main():
+        async with running(service) as connect:
+            client = await connect()
+            client.send(b"GET %b HTTP/1.1\r\nhost: x\r\n\r\n" % target + GET)
+            received = await client.read_until_idle()
+            await wait_until(lambda: not connect.connections)
+            return received
+
+    received = asyncio.run(main())
+    assert received.startswith(b"HTTP/1.1 400 ")
+    assert b"content-type: application/problem+json" in received
+    assert received.count(b"HTTP/1.1") == 1
+
+
 def test_body_is_requested_with_100_continue(service):
     expect = POST + b"expect: 100-continue\r\ncontent-length: 4\r\n\r\n"
     received, _ = exchange(service, echo, expect, b"body")
