@@ -39,6 +39,7 @@ class Connection(asyncio.Protocol):
     __slots__ = (
         "_app_state",
         "_body_began",
+        "_body_progress",
         "_body_timeout_s",
         "_config",
         "_handler",
@@ -83,7 +84,8 @@ class Connection(asyncio.Protocol):
         self._sent_eof = False  # the client sends no more
         self._reads = self._writes = True  # whether the transport reads, and takes more to write
         self._linger_until: float | None = None  # the last response is written
-        self._idle_since = self._last_received = self._body_began = self._unread_since = self.loop.time()
+        self._idle_since = self._last_received = self._unread_since = self.loop.time()
+        self._body_began = self._body_progress = self._idle_since
         self._received = 0  # bytes of the current body
         self._unread = 0  # response bytes that the client had not read at the last check
 
@@ -105,7 +107,7 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Parse received bytes and handle the requests in them."""
-        self._last_received = self.loop.time()
+        self._last_received = self._body_progress = self.loop.time()
         if self._linger_until is None:
             self._process(data)
 
@@ -113,6 +115,9 @@ class Connection(asyncio.Protocol):
         """Keep the connection open for the response to a complete request, if the client still waits for it."""
         self._sent_eof = True
         is_waiting = self._handler is not None and self._parser.request.is_complete and not self._has_responded
+        if self._handler is None and self._parser.num_buffered:  # perhaps a complete request
+            self.loop.call_soon(self._continue)
+            is_waiting = True
         is_recent = self.loop.time() - self._last_received <= HALF_CLOSE_S
         return is_waiting and is_recent and self.transport.can_write_eof()  # TLS has no half-closed connections
 
@@ -140,6 +145,11 @@ class Connection(asyncio.Protocol):
         elif isinstance(self._handler, Exchange):
             self._handler.shutdown()
 
+    @property
+    def _is_last(self) -> bool:
+        """Whether the client sends no more, and has sent nothing after the current request."""
+        return self._sent_eof and not self._parser.num_buffered
+
     # Called by the handlers.
 
     def write(self, data: bytes) -> None:
@@ -150,7 +160,7 @@ class Connection(asyncio.Protocol):
 
     def respond(self, status: int, headers: Iterable[Header], body: bytes, *, close: bool = False) -> None:
         """Write a complete response."""
-        close = close or self._is_stopping or self._sent_eof or not self._parser.request.keep_alive
+        close = close or self._is_stopping or self._is_last or not self._parser.request.keep_alive
         default_headers = self._server_state.default_headers
         self.write(encode_response(status, headers, body, default_headers=default_headers, close=close))
         self.on_responded(close=close)
@@ -159,7 +169,9 @@ class Connection(asyncio.Protocol):
         """Go on to the next request, or close."""
         self._handler, self._has_responded = None, True
         self._server_state.total_requests += 1
-        if close or self._is_stopping or self._sent_eof:
+        if self.transport.is_closing():
+            return
+        if close or self._is_stopping or self._is_last:
             self._close()
         elif not self._is_processing and self._parser.request.is_complete:
             self._begin_next()
@@ -169,7 +181,13 @@ class Connection(asyncio.Protocol):
     def hand_over(self, body: Sequence[bytes]) -> None:
         """Let the application handle the current request."""
         self._handler = exchange = self._make_exchange()
+        exchange.is_admitted = True
         exchange.receive(body)
+
+    def restart_body_timeout(self) -> None:
+        """Count the time for the body from now on."""
+        self._body_began = self._body_progress = self.loop.time()
+        self._received = 0
 
     def pause_reading(self) -> None:
         """Stop receiving."""
@@ -181,15 +199,18 @@ class Connection(asyncio.Protocol):
         """Continue to receive, unless the client does not read its responses."""
         if not self._reads and self._writes and not self.transport.is_closing():
             self._reads = True
-            self._last_received = self.loop.time()  # silence until now was not the client's
+            self.restart_body_timeout()  # silence until now was not the client's
             self.transport.resume_reading()
 
     # Called by Timeouts.
 
     def check(self, now: float) -> None:
         """Act on the timeouts of the client, and let the handler check its deadline."""
-        if self._is_stalled(now) or (self._linger_until is not None and now >= self._linger_until):
+        if self._is_stalled(now):
             self.transport.abort()
+            return
+        if self._linger_until is not None and now >= self._linger_until and not self._unread:
+            self.transport.close()
             return
         request, handler = self._parser.request, self._handler
         if self._linger_until is not None:
@@ -223,7 +244,7 @@ class Connection(asyncio.Protocol):
         if not self._reads or not is_invited:
             return False
         required = MIN_BYTES_PER_S * (now - self._body_began - self._body_timeout_s)
-        return now - self._last_received > self._body_timeout_s or self._received < required
+        return now - self._body_progress > self._body_timeout_s or self._received < required
 
     def _process(self, data: bytes) -> None:
         """Parse bytes, and handle requests until one has no response yet."""
@@ -257,7 +278,8 @@ class Connection(asyncio.Protocol):
 
     def _begin(self) -> None:
         """Choose who responds to the request whose headers are parsed."""
-        self._body_began, self._received = self._last_received, 0
+        self._body_began = self._body_progress = self.loop.time()
+        self._received = 0
         request = self._parser.request
         match = self.fast_path.match(request)
         if match is None:
@@ -280,10 +302,13 @@ class Connection(asyncio.Protocol):
 
     def _continue(self) -> None:
         """Parse what is buffered, and read again."""
-        if self._linger_until is not None or not self._writes:
+        if self._linger_until is not None or not self._writes or self.transport.is_closing():
             return
         if self._handler is None and self._parser.num_buffered:
             self._process(b"")
+            if self._sent_eof and self._handler is None and not self._has_responded:
+                self._close()  # the rest is no complete request
+                return
         if self._parser.num_buffered <= READ_AHEAD_BYTES:
             self.resume_reading()
 

@@ -29,6 +29,7 @@ class Exchange:
         "continued",
         "has_begun",
         "is_abandoned",
+        "is_admitted",
         "request",
         "timed_out",
     )
@@ -44,6 +45,7 @@ class Exchange:
     ) -> None:
         """Begin the request; the application starts in the next event-loop iteration."""
         self.request = request
+        self.is_admitted = False  # the request was admitted before it became an exchange
         self.is_abandoned = False  # the client has left, or the body timed out
         self.timed_out = False  # the body did not arrive in time
         self.has_begun = False  # the response
@@ -110,6 +112,8 @@ class Exchange:
         if not self.has_begun:
             is_interim = data.startswith(b"HTTP/1.1 100 ")
             self.continued, self.has_begun = self.continued or is_interim, not is_interim
+            if is_interim:
+                self._connection.restart_body_timeout()
 
     def flush(self) -> None:
         """Write what is held."""
@@ -127,7 +131,7 @@ class Exchange:
         self._is_over = True
         if not self.is_abandoned:
             self.flush()
-            closes = self._is_closing
+            closes = self._is_closing or self.must_close
             self._protocol.connection_lost(None)  # it closes the transport
             self._connection.on_responded(close=closes)
 

@@ -73,6 +73,7 @@ class FastRequest:
         "_connection",
         "_headers",
         "_held",
+        "_is_over",
         "_job",
         "_match",
         "_request",
@@ -87,6 +88,7 @@ class FastRequest:
         self._body = b""
         self._held = 0  # bytes of an incomplete body in the upload budget
         self._job: Job | None = None
+        self._is_over = False
         self._timing = Timing()
         self._started = time.perf_counter()
         worker.begin_request()
@@ -99,8 +101,9 @@ class FastRequest:
             if self._request.is_complete:
                 self._classify()
             elif len(self._body) > self._held:
-                self._worker.budget.take(len(self._body) - self._held)
-                self._held = len(self._body)
+                count = len(self._body) - self._held
+                self._held += count  # also the bytes of a refused take count until they are released
+                self._worker.budget.take(count)
         except Exception as error:
             self._fail(error)
 
@@ -137,8 +140,8 @@ class FastRequest:
 
     def _hand_over(self) -> None:
         """Let the application handle a request that would block the event loop."""
-        self._release()
         self._connection.hand_over([self._body])
+        self._connection.loop.call_soon(self._release)  # after the application has counted the request as in flight
 
     def _on_done(self, job: Job) -> None:
         self._job = None  # the job refers to this method
@@ -173,6 +176,9 @@ class FastRequest:
         self._connection.respond(status, headers, body)
 
     def _end(self, status: int) -> None:
+        if self._is_over:  # the client left while its job was dropped
+            return
+        self._is_over = True
         self._release()
         self._match.model.metrics.requests.count(status)
         if self._worker.settings.access_log:

@@ -118,7 +118,8 @@ class InferenceMiddleware:
         """Send the response or a problem, and return its status."""
         request_id = call.headers.request_id
         try:
-            with self._worker.admitted() as models:
+            is_admitted = call.exchange is not None and call.exchange.is_admitted
+            with self._worker.admitted(again=is_admitted) as models:
                 self._admit(call, models)
                 body = await self._read_and_classify(call, models)
         except ClientLeft:

@@ -25,6 +25,7 @@ class ScopeExchange(Protocol):
     """What the application sees of the exchange with the client."""
 
     is_abandoned: bool  # the client has left, or the body timed out
+    is_admitted: bool  # the request was admitted before it became an exchange
     timed_out: bool  # the body did not arrive in time
 
     @property

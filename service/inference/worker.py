@@ -71,14 +71,17 @@ class Worker:
         logger.info("ready: serving %s", ", ".join(map(str, models)))
 
     @contextmanager
-    def admitted(self) -> Iterator[ModelRepository]:
+    def admitted(self, *, again: bool = False) -> Iterator[ModelRepository]:
         """Count a request as in flight, from its admission to its response.
+
+        Args:
+            again: whether the request was admitted before, so that it is not refused while the worker drains.
 
         Raises:
             NotReady: the models are not loaded yet.
             Draining: the worker is stopping.
         """
-        if self.state == "draining":
+        if self.state == "draining" and not again:
             raise Draining("this worker is stopping; send the request again to reach another one")
         models = self.models
         self.begin_request()

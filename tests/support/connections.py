@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import struct
 from contextlib import asynccontextmanager
 
 import uvicorn
@@ -62,6 +63,12 @@ class Client:
     async def status(self):
         response = await self.response()
         return response and response[0]
+
+    def reset(self):
+        """Close the connection with a reset."""
+        linger = struct.pack("ii", 1, 0)
+        self._writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+        self._writer.transport.abort()
 
     async def close(self):
         self._writer.close()

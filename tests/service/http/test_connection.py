@@ -1,6 +1,7 @@
 """Connections over real sockets: header limits, timeouts, and idle or slow clients."""
 
 import asyncio
+import time
 
 import pytest
 from support.connections import MNIST, running, wait_until
@@ -237,11 +238,62 @@ def test_pipelined_requests_are_dropped_with_the_connection(full, gate, digit_pn
             client, batcher = await connect(), full.worker.models.find("mnist").batcher
             for _ in range(2):
                 client.post(digit_png)
+            client.post(digit_png, whole=False)
             await wait_until(lambda: full.worker.in_flight == 1)
-            await client.close()
+            client.reset()
             await wait_until(lambda: not connect.connections)
             gate.set()
             await wait_until(lambda: not full.worker.in_flight)
-            return batcher.queued_requests
+            await asyncio.sleep(0.02)
+            return batcher.queued_requests, full.worker.in_flight, full.worker.budget.held
 
-    assert asyncio.run(main()) == 0
+    assert asyncio.run(main()) == (0, 0, 0)
+
+
+@FAST_AND_SLOW
+def test_a_client_that_half_closes_gets_all_its_responses(service, digit_png, has_fast_path):
+    async def main():
+        async with running(service, has_fast_path=has_fast_path) as connect:
+            client = await connect()
+            for _ in range(3):
+                client.post(digit_png)
+            client.send(b"GET / HT")  # an incomplete request
+            client.end()
+            return [await client.status() for _ in range(4)]
+
+    assert asyncio.run(main()) == [200, 200, 200, None]
+
+
+def test_refused_parts_of_a_body_leave_the_upload_budget(start):
+    service = start(max_batch_body_bytes=10)  # the budget is four times that
+
+    async def main():
+        async with running(service) as connect:
+            for _ in range(3):
+                client = await connect()
+                client.send(f"POST {MNIST} HTTP/1.1\r\nhost: x\r\ncontent-length: 1000\r\n\r\n".encode() + bytes(100))
+                assert await client.status() == 503
+                await client.close()
+            await wait_until(lambda: not connect.connections)
+
+    asyncio.run(main())
+    assert (service.worker.budget.held, service.worker.in_flight) == (0, 0)
+
+
+def test_a_client_that_leaves_as_its_job_is_dropped_is_counted_once(full, gate, digit_png):
+    async def main():
+        async with running(full) as connect:
+            clients = [await connect() for _ in range(2)]
+            batcher = full.worker.models.find("mnist").batcher
+            for number, client in enumerate(clients):
+                client.post(digit_png)
+                await wait_until(lambda number=number: full.worker.in_flight > number == batcher.queued_requests)
+            await asyncio.sleep(2 * HALF_CLOSE_S)
+            clients[1].end()
+            gate.set()
+            time.sleep(0.2)  # noqa: ASYNC251  # the end of the batch and of the connection are ready together
+            await clients[0].status()
+            await wait_until(lambda: len(connect.connections) == 1)
+
+    asyncio.run(main())
+    assert full.worker.in_flight == 0
