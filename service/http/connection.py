@@ -209,12 +209,11 @@ class Connection(asyncio.Protocol):
         if self._is_stalled(now):
             self.transport.abort()
             return
-        if self._linger_until is not None and now >= self._linger_until and not self._unread:
-            self.transport.close()
+        if self._linger_until is not None:
+            if now >= self._linger_until and not self._unread:
+                self.transport.close()
             return
         request, handler = self._parser.request, self._handler
-        if self._linger_until is not None:
-            return
         if not request.headers_complete:
             if not self._parser.num_buffered:
                 if now - self._idle_since >= self._keep_alive_s:
@@ -278,8 +277,7 @@ class Connection(asyncio.Protocol):
 
     def _begin(self) -> None:
         """Choose who responds to the request whose headers are parsed."""
-        self._body_began = self._body_progress = self.loop.time()
-        self._received = 0
+        self.restart_body_timeout()
         request = self._parser.request
         match = self.fast_path.match(request)
         if match is None:
@@ -322,6 +320,9 @@ class Connection(asyncio.Protocol):
             app_state=self._app_state,
         )
 
+    def _read_request_id(self) -> bytes:
+        return parse_headers({"headers": self._parser.request.headers}).request_id
+
     def _refuse(self, model: ServedModel, detail: str) -> None:
         """Refuse a request before its body is read.
 
@@ -329,7 +330,7 @@ class Connection(asyncio.Protocol):
         """
         request = self._parser.request
         close = request.expects_continue or not request.keep_alive or self._is_stopping
-        request_id = parse_headers({"headers": request.headers}).request_id
+        request_id = self._read_request_id()
         default_headers = self._server_state.default_headers
         message = encode_refusal(Overloaded, detail, request_id, default_headers=default_headers, close=close)
         model.metrics.requests.count(Overloaded.status)
@@ -353,7 +354,7 @@ class Connection(asyncio.Protocol):
             handler.abandon(timed_out=isinstance(problem, RequestTimeout))
         path = request.target.partition(b"?")[0].decode("latin-1")
         headers, body = encode_problem(problem, path)
-        request_id = parse_headers({"headers": request.headers}).request_id
+        request_id = self._read_request_id()
         self.respond(problem.status, [*headers, (b"x-request-id", request_id)], body, close=True)
 
     def _close(self) -> None:

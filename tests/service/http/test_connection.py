@@ -160,17 +160,23 @@ def test_a_client_that_half_closes_gets_its_response(service, digit_png, has_fas
     assert (status, end) == (200, None)
 
 
+async def leave_while_waiting(connect, body):
+    """Send two requests, of which one runs and one waits; the client of the second leaves. Return both clients."""
+    clients = [await connect() for _ in range(2)]
+    batcher = connect.worker.models.find("mnist").batcher
+    for number, client in enumerate(clients):
+        client.post(body)
+        await wait_until(lambda number=number: connect.worker.in_flight > number == batcher.queued_requests)
+    await asyncio.sleep(2 * HALF_CLOSE_S)
+    clients[1].end()
+    return clients
+
+
 @pytest.mark.parametrize("loop_factory", [asyncio.new_event_loop, EventLoop])
 def test_a_client_that_leaves_later_is_dropped(full, gate, digit_png, loop_factory):
     async def main():
         async with running(full) as connect:
-            clients = [await connect() for _ in range(2)]
-            batcher = full.worker.models.find("mnist").batcher
-            for number, client in enumerate(clients):
-                client.post(digit_png)
-                await wait_until(lambda number=number: full.worker.in_flight > number == batcher.queued_requests)
-            await asyncio.sleep(2 * HALF_CLOSE_S)
-            clients[1].end()
+            clients = await leave_while_waiting(connect, digit_png)
             await wait_until(lambda: len(connect.connections) == 1)
             gate.set()
             await clients[0].status()
@@ -283,13 +289,7 @@ def test_refused_parts_of_a_body_leave_the_upload_budget(start):
 def test_a_client_that_leaves_as_its_job_is_dropped_is_counted_once(full, gate, digit_png):
     async def main():
         async with running(full) as connect:
-            clients = [await connect() for _ in range(2)]
-            batcher = full.worker.models.find("mnist").batcher
-            for number, client in enumerate(clients):
-                client.post(digit_png)
-                await wait_until(lambda number=number: full.worker.in_flight > number == batcher.queued_requests)
-            await asyncio.sleep(2 * HALF_CLOSE_S)
-            clients[1].end()
+            clients = await leave_while_waiting(connect, digit_png)
             gate.set()
             time.sleep(0.2)  # noqa: ASYNC251  # the end of the batch and of the connection are ready together
             await clients[0].status()
