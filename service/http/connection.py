@@ -56,6 +56,7 @@ class Connection(asyncio.Protocol):
         "_received",
         "_sent_eof",
         "_server_state",
+        "_takes_body",
         "_unread",
         "_unread_since",
         "_writes",
@@ -80,9 +81,11 @@ class Connection(asyncio.Protocol):
         self._has_responded = False  # to the current request
         self._has_failed = False  # the bytes were invalid or too slow, so the connection closes
         self._is_processing = False
-        self._is_stopping = False  # the server stops
+        self._is_stopping = self.fast_path.worker.state == "draining"  # the server stops
         self._sent_eof = False  # the client sends no more
-        self._reads = self._writes = True  # whether the transport reads, and takes more to write
+        self._reads = True  # the transport receives
+        self._writes = True  # the client reads its responses
+        self._takes_body = True  # the application reads the body
         self._linger_until: float | None = None  # the last response is written
         self._idle_since = self._last_received = self._unread_since = self.loop.time()
         self._body_began = self._body_progress = self._idle_since
@@ -124,7 +127,7 @@ class Connection(asyncio.Protocol):
     def pause_writing(self) -> None:
         """Stop reading while the client does not read its responses."""
         self._writes = False
-        self.pause_reading()
+        self._update_reading()
         if isinstance(self._handler, Exchange):
             self._handler.pause_writing()
 
@@ -190,17 +193,14 @@ class Connection(asyncio.Protocol):
         self._received = 0
 
     def pause_reading(self) -> None:
-        """Stop receiving."""
-        if self._reads:
-            self._reads = False
-            self.transport.pause_reading()
+        """Stop receiving the body."""
+        self._takes_body = False
+        self._update_reading()
 
     def resume_reading(self) -> None:
-        """Continue to receive, unless the client does not read its responses."""
-        if not self._reads and self._writes and not self.transport.is_closing():
-            self._reads = True
-            self.restart_body_timeout()  # silence until now was not the client's
-            self.transport.resume_reading()
+        """Continue to receive the body."""
+        self._takes_body = True
+        self._update_reading()
 
     # Called by Timeouts.
 
@@ -273,7 +273,7 @@ class Connection(asyncio.Protocol):
         finally:
             self._is_processing = False
         if parser.num_buffered > READ_AHEAD_BYTES:
-            self.pause_reading()
+            self._update_reading()
 
     def _begin(self) -> None:
         """Choose who responds to the request whose headers are parsed."""
@@ -295,7 +295,7 @@ class Connection(asyncio.Protocol):
     def _begin_next(self) -> None:
         """Expect the next request."""
         self._parser.next()
-        self._has_responded = False
+        self._has_responded, self._takes_body = False, True
         self._idle_since = self.loop.time()
 
     def _continue(self) -> None:
@@ -307,8 +307,20 @@ class Connection(asyncio.Protocol):
             if self._sent_eof and self._handler is None and not self._has_responded:
                 self._close()  # the rest is no complete request
                 return
-        if self._parser.num_buffered <= READ_AHEAD_BYTES:
-            self.resume_reading()
+        self._update_reading()
+
+    def _update_reading(self) -> None:
+        """Receive, unless unread responses, unread parts of the body or unparsed requests would use more memory."""
+        is_open = self._writes and self._takes_body and self._parser.num_buffered <= READ_AHEAD_BYTES
+        reads = is_open or self._linger_until is not None
+        if reads == self._reads or self.transport.is_closing():
+            return
+        self._reads = reads
+        if reads:
+            self.restart_body_timeout()  # silence until now was not the client's
+            self.transport.resume_reading()
+        else:
+            self.transport.pause_reading()
 
     def _make_exchange(self) -> Exchange:
         check_target(self._parser.request.target)
@@ -372,5 +384,4 @@ class Connection(asyncio.Protocol):
         self._linger_until = self.loop.time() + self.linger_s
         if self.transport.can_write_eof():
             self.transport.write_eof()
-        self._writes = True
-        self.resume_reading()
+        self._update_reading()

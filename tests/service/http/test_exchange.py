@@ -159,3 +159,35 @@ def test_application_learns_that_the_client_left(service):
 
     asyncio.run(main())
     assert left == ["http.disconnect"]
+
+
+def test_an_unread_body_stays_paused_when_the_client_reads_the_response(service):
+    part, body = b"x" * 1_000_000, b"y" * 3_000_000  # more than the operating system buffers
+
+    def is_reading(connect):
+        return all(connection.transport.is_reading() for connection in connect.connections)
+
+    async def main():
+        reads = asyncio.Event()
+
+        async def app(_scope, receive, send):
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+            for _ in range(8):
+                await send({"type": "http.response.body", "body": part, "more_body": True})
+            await reads.wait()
+            await send({"type": "http.response.body", "body": b"%d" % len(await read_all(receive))})
+
+        async with running(service, app=app) as connect:
+            client = await connect()
+            client.send(POST + b"content-length: %d\r\n\r\n" % len(body) + body)
+            try:
+                await wait_until(lambda: connect.connections and not is_reading(connect))
+                await client.read_until_idle()
+                was_reading = is_reading(connect)
+            finally:
+                reads.set()
+            return was_reading, await client.read_until_idle()
+
+    was_reading, rest = asyncio.run(main())
+    assert not was_reading
+    assert b"3000000" in rest
