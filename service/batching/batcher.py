@@ -23,7 +23,8 @@ from service.batching.service_time import ServiceTimeEstimator
 from service.metrics import ModelMetrics
 from service.prediction import Prediction
 
-TURN_S = 0.005  # of inline batches at a time
+TURN_S = 0.025  # of inline batches at the end of an iteration of the event loop; the next iteration runs the rest
+AT_ONCE_S = 0.003  # of inline batches within an iteration
 SHORT_QUEUE = 2  # batches per concurrent batch: the next one, and one for bursts; inline, the queue is not shortened
 
 logger = logging.getLogger("classifier")
@@ -159,12 +160,12 @@ class Batcher:
             loop.call_soon(self._collect, loop)
 
     def _run_full_batch(self) -> None:
-        """Run a full inline batch at once, for at most TURN_S in total per iteration of the event loop.
+        """Run a full inline batch at once, for at most AT_ONCE_S in total per iteration of the event loop.
 
-        The images are still in the processor's caches, and requests wait in their sockets instead of the queue.
+        The images are still in the processor's caches, and the queue has room for the other requests of the iteration.
         """
         if self._turn_ends == 0.0:
-            self._turn_ends = self._clock() + TURN_S
+            self._turn_ends = self._clock() + AT_ONCE_S
         if self._clock() < self._turn_ends and (batch := self._take()):
             self._finish(batch, self._run_timed(batch))
 
