@@ -1,11 +1,15 @@
 """Decoder of image files.
 
-The format is detected by magic bytes, the header is checked against limits, and the pixels become mode L or RGB.
+The format is detected by magic bytes, the file is reduced to what its pixels need within limits, and the pixels become
+mode L or RGB.
 """
 
 import logging
 import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
 from io import BytesIO
+from typing import NamedTuple
 
 from PIL import Image
 from PIL.BmpImagePlugin import BmpImageFile
@@ -17,21 +21,43 @@ from PIL.TiffImagePlugin import TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
 from models.preparation.upright import decode_upright
-from service.images.guards import check_blocks, check_run_lengths, check_scans
+from service.images.containers.bmp import parse_bmp
+from service.images.containers.container import Container, check_sides
+from service.images.containers.gif import parse_gif
+from service.images.containers.jpeg import END, is_complete, parse_jpeg
+from service.images.containers.png import parse_png
+from service.images.containers.tiff import parse_tiff
+from service.images.containers.webp import parse_webp
 from service.problems import ImageTooLarge, Problem, UnreadableImage, UnsupportedImage
 
-_PLUGINS: tuple[tuple[bytes, type[ImageFile]], ...] = (
-    (b"\x89PNG\r\n\x1a\n", PngImageFile),
-    (b"\xff\xd8\xff", JpegImageFile),
-    (b"GIF87a", GifImageFile),
-    (b"GIF89a", GifImageFile),
-    (b"BM", BmpImageFile),
-    (b"II*\x00", TiffImageFile),
-    (b"MM\x00*", TiffImageFile),
-    (b"II+\x00", TiffImageFile),  # BigTIFF
-    (b"MM\x00+", TiffImageFile),
+
+class Format(NamedTuple):
+    """How a format is decoded, and what that costs."""
+
+    name: str
+    parse: Callable[[bytes, int], Container]
+    plugin: type[ImageFile]
+    ns_per_pixel: float  # per pass, decoded and prepared; see benchmarks.decoding_costs
+    max_pixels: int | None = None  # where memory or time demands a lower limit than CLASSIFIER_MAX_PIXELS
+
+
+_PNG = Format("PNG", parse_png, PngImageFile, 20)
+_JPEG = Format("JPEG", parse_jpeg, JpegImageFile, 10)
+_GIF = Format("GIF", parse_gif, GifImageFile, 20)
+_BMP = Format("BMP", parse_bmp, BmpImageFile, 10)
+_TIFF = Format("TIFF", parse_tiff, TiffImageFile, 20)
+_WEBP = Format("WebP", parse_webp, WebPImageFile, 40, max_pixels=25_000_000)
+_MAGIC: tuple[tuple[bytes, Format], ...] = (
+    (b"\x89PNG\r\n\x1a\n", _PNG),
+    (b"\xff\xd8\xff", _JPEG),
+    (b"GIF87a", _GIF),
+    (b"GIF89a", _GIF),
+    (b"BM", _BMP),
+    (b"II*\x00", _TIFF),
+    (b"MM\x00*", _TIFF),
+    (b"II+\x00", _TIFF),  # BigTIFF
+    (b"MM\x00+", _TIFF),
 )
-_TIFF_TILE_WIDTH, _TIFF_TILE_LENGTH = 322, 323
 _REMEDY = "send PNG, JPEG, WebP, GIF, BMP or TIFF"
 
 # Pillow's warnings about a client's file do not belong in the server log.
@@ -39,33 +65,50 @@ warnings.filterwarnings("ignore", module=r"PIL\.")
 logging.getLogger("PIL").setLevel(logging.CRITICAL)
 
 
-def open_image(body: bytes | bytearray | memoryview, *, max_pixels: int) -> Image.Image:
+@dataclass(slots=True, frozen=True)
+class OpenedImage:
+    """An image whose header is parsed and whose pixels are not decoded yet."""
+
+    image: Image.Image
+    container: Container
+    format: Format
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height in pixels, before the image is rotated."""
+        return self.image.size
+
+    @property
+    def expected_s(self) -> float:
+        """Expected seconds to decode and prepare the pixels."""
+        width, height = self.size
+        return width * height * self.container.passes * self.format.ns_per_pixel * 1e-9
+
+
+def open_image(body: bytes | bytearray | memoryview, *, max_pixels: int) -> OpenedImage:
     """Parse the header of an encoded image: format, mode and size, but no pixels.
 
     Raises:
         UnsupportedImage: the first bytes match no supported format.
-        ImageTooLarge: the header states more than ``max_pixels``.
+        ImageTooLarge: the header states more than ``max_pixels``, or than the format allows.
         UnreadableImage: the header is damaged, or decoding would be disproportionately expensive.
     """
-    plugin = _plugin(bytes(body[:64]))
-    check_blocks(body)
+    body = bytes(body)
+    format_ = _find_format(body[:64])
+    limit = min(max_pixels, format_.max_pixels or max_pixels)
     try:
-        image: Image.Image = plugin(BytesIO(body))  # Image.open also warns and tries other plugins
-        sizes = [image.size]
-        if isinstance(image, TiffImageFile):  # a small image may have tiles of any size
-            sizes.append((int(image.tag_v2.get(_TIFF_TILE_WIDTH, 0)), int(image.tag_v2.get(_TIFF_TILE_LENGTH, 0))))
+        container = format_.parse(body, limit)
+        end = b"" if container.has_end else END
+        image = format_.plugin(BytesIO(container.body + end))  # Image.open also warns and tries other plugins
+    except Problem:
+        raise
     except Exception as error:
-        raise _problem(plugin.format, error) from error
-    for width, height in sizes:
-        if width * height > max_pixels:
-            raise ImageTooLarge(f"the image has {width} x {height} pixels, expected at most {max_pixels} in total")
-    check_run_lengths(image)
-    if isinstance(image, JpegImageFile):
-        check_scans(body, image.width * image.height)
-    return image
+        raise _problem(format_.name, error) from error
+    check_sides(*image.size, limit)
+    return OpenedImage(image, container, format_)
 
 
-def decode_picture(image: Image.Image, *, draft_side: int | None = None) -> Image.Image:
+def decode_picture(opened: OpenedImage, *, draft_side: int | None = None) -> Image.Image:
     """Decode the first frame of an opened image, upright, as mode L or RGB.
 
     Transparent pixels get a black or white background, whichever contrasts more with the content. A JPEG larger than
@@ -74,18 +117,23 @@ def decode_picture(image: Image.Image, *, draft_side: int | None = None) -> Imag
     Raises:
         UnreadableImage: the pixels are damaged or incomplete.
     """
+    container = opened.container
     try:
-        return decode_upright(image, draft_side=draft_side)
+        if not (container.has_end or is_complete(container.body, draft_side=draft_side)):
+            raise UnreadableImage("the JPEG cannot be decoded: it is truncated; send the complete, undamaged file")
+        return decode_upright(opened.image, draft_side=draft_side, orientation=container.orientation)
+    except Problem:
+        raise
     except Exception as error:
-        raise _problem(image.format, error) from error
+        raise _problem(opened.format.name, error) from error
 
 
-def _plugin(start: bytes) -> type[ImageFile]:
-    for magic, plugin in _PLUGINS:
+def _find_format(start: bytes) -> Format:
+    for magic, format_ in _MAGIC:
         if start.startswith(magic):
-            return plugin
+            return format_
     if start.startswith(b"RIFF") and start[8:12] == b"WEBP":
-        return WebPImageFile
+        return _WEBP
     if start[4:8] == b"ftyp":  # the ISO base media box; the compatible brands follow
         name = (
             "AVIF" if b"avi" in start[8:] else "HEIC" if any(b in start[8:] for b in (b"hei", b"hev", b"mif")) else ""
@@ -96,7 +144,7 @@ def _plugin(start: bytes) -> type[ImageFile]:
     raise UnsupportedImage(f"unknown image format, the file begins with '{first}': {_REMEDY}")
 
 
-def _problem(format_name: str | None, error: Exception) -> Problem:
+def _problem(format_name: str, error: Exception) -> Problem:
     """Convert a plugin's exception, of any class, to a problem."""
     if isinstance(error, Image.DecompressionBombError):  # a frame exceeds the size in the file's header
         return ImageTooLarge(f"the image has too many pixels: {error}")

@@ -4,24 +4,27 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from service.images.data_url import data_url
-from service.images.decoder import decode_picture, open_image
-from service.images.guards import check_size, is_costly
+from service.images.decoder import OpenedImage, decode_picture, open_image
+from service.images.guards import check_size
 from service.images.png import decode_plain_png
 from service.inference.occlusion import cover, draw_saliency
 from service.inference.options import DEFAULT_OPTIONS, ClassifyOptions
 from service.inference.repository import ServedModel
 from service.inference.worker import Worker
 from service.prediction import Prediction
-from service.problems import Problem, ProblemBody
+from service.problems import Overloaded, Problem, ProblemBody
 from service.settings import Settings
 
 INLINE_BYTES = INLINE_PIXELS = 64 * 1024  # larger images are decoded on a thread, not on the event loop
+OPEN_S = 0.005  # expected for the container of a large image, at most
+INLINE_S = 0.002  # images that are expected to take longer too
 TURN_S = 0.002  # longest decoding before the event loop handles other requests
 
 Pixels = NDArray[np.uint8]
@@ -97,15 +100,16 @@ class Classification:
         # problems as JSON: exceptions in the list would keep this frame alive
         outcomes: list[Pixels | asyncio.Future[Pixels] | ProblemBody] = []
         waiting: set[asyncio.Future[Pixels]] = set()
-        turn = time.perf_counter()
+        has_waited, turn = False, time.perf_counter()
         try:
             for content in contents:
                 try:
-                    outcomes.append(self._pixels(content))
+                    outcomes.append(self._pixels(content, is_new=not has_waited))
                 except Problem as problem:
                     outcomes.append(problem.body())
                 if isinstance(last := outcomes[-1], asyncio.Future):
                     waiting.add(last)
+                    has_waited = True  # the rest of an admitted request is decoded
                 if len(waiting) >= self.worker.num_decoders:
                     _, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
                 if time.perf_counter() - turn > TURN_S:
@@ -113,19 +117,27 @@ class Classification:
                     turn = time.perf_counter()
             return [await _settle_or_problem(outcome) for outcome in outcomes]
         finally:
-            for future in waiting:
-                future.cancel()  # the request has ended
+            for outcome in outcomes:  # those of a request that has ended
+                if isinstance(outcome, asyncio.Future) and not outcome.cancel() and not outcome.cancelled():
+                    outcome.exception()  # retrieved, so that it is not logged
 
-    def _pixels(self, content: bytes) -> Pixels | asyncio.Future[Pixels]:
-        """Decode and prepare a small image now, a large or costly one on a thread."""
+    def _pixels(self, content: bytes, *, is_new: bool = True) -> Pixels | asyncio.Future[Pixels]:
+        """Decode and prepare a small image now, a large or costly one on a thread.
+
+        ``is_new``: whether the request is refused if the image is expected to wait too long.
+        """
         settings = self.worker.settings
         check_size(content, settings.max_body_bytes)
         if (pixels := decode_small(content, self.model, settings)) is not None:
             return pixels
-        return self._on_thread(lambda: _decode(self.model, open_image(content, max_pixels=settings.max_pixels)))
+        return asyncio.ensure_future(self._decode_on_thread(content, is_new=is_new))
 
-    def _on_thread(self, decode: Callable[[], Pixels]) -> asyncio.Future[Pixels]:
-        return asyncio.get_running_loop().run_in_executor(self.worker.decoders, decode)
+    async def _decode_on_thread(self, content: bytes, *, is_new: bool) -> Pixels:
+        """Parse the container of an image, which is cheap, then decode and prepare its pixels."""
+        run = self.worker.decoders.run
+        parse = partial(open_image, content, max_pixels=self.worker.settings.max_pixels)
+        opened = await run(parse, expected_s=OPEN_S, is_new=is_new)
+        return await run(partial(_decode, self.model, opened), expected_s=opened.expected_s, is_new=is_new)
 
     def record_decoding(self, started: float) -> None:
         """Record the decoding time since ``started``."""
@@ -159,12 +171,8 @@ def decode_small(content: bytes, model: ServedModel, settings: Settings) -> Pixe
     pixels = decode_plain_png(content, max_pixels=min(INLINE_PIXELS, settings.max_pixels))
     if pixels is not None:
         return pixels if model.is_prepared(pixels) else model.prepare(Image.fromarray(pixels))
-    if is_costly(content):  # parsing the header may take long too
-        return None
     image = open_image(content, max_pixels=settings.max_pixels)
-    if image.width * image.height > INLINE_PIXELS:
-        return None
-    return _decode(model, image)
+    return _decode(model, image) if image.expected_s <= INLINE_S else None
 
 
 def count_unfamiliar(model: ServedModel, predictions: Sequence[Prediction]) -> None:
@@ -173,7 +181,7 @@ def count_unfamiliar(model: ServedModel, predictions: Sequence[Prediction]) -> N
         model.metrics.unfamiliar.inc(unfamiliar)
 
 
-def _decode(model: ServedModel, image: Image.Image) -> Pixels:
+def _decode(model: ServedModel, image: OpenedImage) -> Pixels:
     return model.prepare(decode_picture(image, draft_side=model.draft_side))
 
 
@@ -187,6 +195,8 @@ async def _settle(outcome: Pixels | asyncio.Future[Pixels]) -> Pixels:
 async def _settle_or_problem(outcome: Pixels | asyncio.Future[Pixels] | ProblemBody) -> Pixels | ProblemBody:
     try:
         return outcome if isinstance(outcome, dict) else await _settle(outcome)
+    except Overloaded:
+        raise
     except Problem as problem:
         return problem.body()
     finally:

@@ -8,6 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Literal
 
+from service.inference.decode_queue import DecodeQueue
 from service.inference.repository import ModelRepository
 from service.inference.upload_budget import UploadBudget
 from service.metrics_buffer import BUFFER
@@ -15,6 +16,7 @@ from service.problems import Draining, NotReady
 from service.runtime.hardware import cores_per_worker
 from service.settings import Settings
 
+DECODE_WAIT = 0.25  # of the deadline; an image that is expected to wait longer for a thread gets 503
 GARBAGE_OBJECTS = 50_000  # new container objects between garbage collections
 
 logger = logging.getLogger("classifier")
@@ -27,7 +29,11 @@ class Worker:
         self.settings = settings
         self.state: Literal["starting", "ready", "draining", "failed"] = "starting"
         self.num_decoders = cores_per_worker(settings)  # each may hold a large image
-        self.decoders = ThreadPoolExecutor(self.num_decoders, thread_name_prefix="decode")
+        self.decoders = DecodeQueue(
+            self.num_decoders,
+            max_wait_s=DECODE_WAIT * settings.deadline_ms / 1000,
+            deadline_s=settings.deadline_ms / 1000,
+        )
         self.budget = UploadBudget(4 * settings.max_batch_body_bytes)
         self._models: ModelRepository | None = None
         self._loading: Future[ModelRepository]
@@ -114,7 +120,7 @@ class Worker:
 
     def close(self) -> None:
         """Stop the threads, and publish the last metrics."""
-        self.decoders.shutdown(wait=False, cancel_futures=True)
+        self.decoders.close()
         if self._models is not None:
             self._models.close()
         BUFFER.publish()

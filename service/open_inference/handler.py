@@ -1,12 +1,13 @@
 """Handling of inference requests of the Open Inference Protocol."""
 
-import asyncio
 import functools
 import time
 
 from service.inference.classify import INLINE_BYTES, Classification, count_unfamiliar
 from service.open_inference.request import Encoding, parse_infer
 from service.open_inference.response import render_infer
+
+NS_PER_BYTE = 20  # of JSON numbers, parsed
 
 
 async def infer(classification: Classification, body: bytes, encoding: Encoding) -> tuple[bytes, int | None]:
@@ -22,7 +23,8 @@ async def infer(classification: Classification, body: bytes, encoding: Encoding)
     if len(body) <= INLINE_BYTES and not encoding.is_compressed:
         request, images = parse()
     else:
-        request, images = await asyncio.get_running_loop().run_in_executor(classification.worker.decoders, parse)
+        expected_s = len(body) * NS_PER_BYTE * 1e-9
+        request, images = await classification.worker.decoders.run(parse, expected_s=expected_s)
     classification.record_decoding(started)
     predictions = await classification.run(list(images))
     count_unfamiliar(model, predictions)
