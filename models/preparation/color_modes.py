@@ -30,12 +30,14 @@ def plain(image: Image.Image) -> Image.Image:
     mode = "L" if image.mode in ("1", "L") else "RGB"
     if isinstance(image.info.get("transparency"), int | tuple) and _is_key_the_paper(image):
         return image.convert(mode)
-    if image.has_transparency_data:
-        picture = image.convert("LA" if image.mode in ("1", "L", "LA", "La") else "RGBA")
-        if image.format == "BMP" and picture.getextrema()[-1] == (0, 0):  # the writer left the alpha channel empty
-            return picture.convert("RGB")
-        return _over_contrasting_background(picture)
-    return image.convert(mode)
+    if not image.has_transparency_data or (image.format == "BMP" and _is_alpha_empty(image)):
+        return image.convert(mode)
+    return _over_contrasting_background(image.convert("LA" if image.mode in ("1", "L", "LA", "La") else "RGBA"))
+
+
+def _is_alpha_empty(image: Image.Image) -> bool:
+    """Return whether the alpha channel is 0 everywhere, because the writer did not use it."""
+    return image.mode == "RGBA" and image.getchannel("A").getextrema() == (0, 0)
 
 
 def _narrow(samples: NDArray[np.uint16]) -> NDArray[np.uint8]:
@@ -65,8 +67,8 @@ def _scaled_to_bytes(image: Image.Image) -> Image.Image:
 def _is_key_the_paper(image: Image.Image) -> bool:
     """Return whether the colour that stands for transparency is what the picture is drawn on.
 
-    Soft ink fades to the colour of its paper: next to keyed pixels it is closer to the key than elsewhere. Other writers
-    key a colour that does not occur, often black, under black ink that fades to white.
+    Soft ink fades to the colour of its paper: next to keyed pixels it is closer to the key than elsewhere. Other
+    writers key a colour that does not occur, often black, under black ink that fades to white.
     """
     step = math.ceil(math.sqrt(image.width * image.height / _KEY_SAMPLE))
     sample = image.resize((-(-image.width // step), -(-image.height // step)), Image.Resampling.NEAREST)

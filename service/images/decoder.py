@@ -28,6 +28,7 @@ from service.images.containers.jpeg import END, is_complete, parse_jpeg
 from service.images.containers.png import parse_png
 from service.images.containers.tiff import parse_tiff
 from service.images.containers.webp import parse_webp
+from service.images.low_bits import restore_low_bits
 from service.problems import ImageTooLarge, Problem, UnreadableImage, UnsupportedImage
 
 
@@ -59,6 +60,12 @@ _MAGIC: tuple[tuple[bytes, Format], ...] = (
     (b"MM\x00+", _TIFF),
 )
 _REMEDY = "send PNG, JPEG, WebP, GIF, BMP or TIFF"
+_UNSUPPORTED = ("unknown pixel mode", "unknown data organization", "Unsupported BMP")  # Pillow's messages
+_SAMPLES = {
+    "TIFF": "unsigned samples of 1, 2, 4, 8, 12 or 16 bits (grey), of 8 or 16 bits (RGB, RGBA, CMYK) or of up to "
+    "8 bits (palette), or one signed, unsigned or float sample of 32 bits",
+    "BMP": "1, 4, 8, 16, 24 or 32 bits per pixel, with 5, 6 or 8 bits per colour",
+}
 
 # Pillow's warnings about a client's file do not belong in the server log.
 warnings.filterwarnings("ignore", module=r"PIL\.")
@@ -121,7 +128,8 @@ def decode_picture(opened: OpenedImage, *, draft_side: int | None = None) -> Ima
     try:
         if not (container.has_end or is_complete(container.body, draft_side=draft_side)):
             raise UnreadableImage("the JPEG cannot be decoded: it is truncated; send the complete, undamaged file")
-        return decode_upright(opened.image, draft_side=draft_side, orientation=container.orientation)
+        image = restore_low_bits(opened.image, lambda: opened.format.plugin(BytesIO(container.body)))
+        return decode_upright(image, draft_side=draft_side, orientation=container.orientation)
     except Problem:
         raise
     except Exception as error:
@@ -146,6 +154,11 @@ def _find_format(start: bytes) -> Format:
 
 def _problem(format_name: str, error: Exception) -> Problem:
     """Convert a plugin's exception, of any class, to a problem."""
+    if str(error).startswith(_UNSUPPORTED) and format_name in _SAMPLES:
+        return UnsupportedImage(
+            f"the {format_name} has a sample format that is not supported ({error}): expected {_SAMPLES[format_name]}; "
+            "save it again or send PNG"
+        )
     if isinstance(error, Image.DecompressionBombError):  # a frame exceeds the size in the file's header
         return ImageTooLarge(f"the image has too many pixels: {error}")
     cause = str(error) or type(error).__name__

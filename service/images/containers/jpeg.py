@@ -9,7 +9,7 @@ from PIL.JpegImagePlugin import JpegImageFile
 
 from service.images.containers.container import Container, check_sides
 from service.images.containers.orientation import read_exif, read_xmp
-from service.problems import UnreadableImage
+from service.problems import UnreadableImage, UnsupportedImage
 
 MAX_SEGMENTS = 2_000  # real files have a dozen, or a few hundred with colour profiles and depth maps
 MAX_SCANS = 100  # encoders write up to 12, and 64 coefficients can be sent one by one
@@ -32,6 +32,7 @@ def parse_jpeg(body: bytes, max_pixels: int) -> Container:
     Raises:
         ImageTooLarge: the image has more than ``max_pixels``, or a longer side than MAX_SIDE.
         UnreadableImage: the file has more segments or scans than encoders write.
+        UnsupportedImage: the samples do not have 8 bits.
     """
     parts, missing = [body[:2]], set(_APP_KEPT)
     at, scans, orientation, size = 2, 0, 1, (0, 0)
@@ -58,7 +59,7 @@ def parse_jpeg(body: bytes, max_pixels: int) -> Container:
         if marker in _FRAMES and not any(size):
             size = int.from_bytes(segment[7:9], "big"), int.from_bytes(segment[5:7], "big")
             check_sides(*size, max_pixels)
-            _check_coding(marker)
+            _check_coding(marker, bits=segment[4] if len(segment) > 4 else 0)
     else:
         raise UnreadableImage(f"the JPEG has over {MAX_SEGMENTS} segments; save it again")
     pixels, has_end = size[0] * size[1], found is not None
@@ -95,7 +96,9 @@ def is_complete(body: bytes, *, draft_side: int | None) -> bool:
     return len(checksums) == 1
 
 
-def _check_coding(marker: int) -> None:
+def _check_coding(marker: int, *, bits: int) -> None:
+    if bits != 8:
+        raise UnsupportedImage(f"the JPEG has samples of {bits} bits, expected 8; save it again or send PNG")
     if marker in _ARITHMETIC:
         raise UnreadableImage("the JPEG has arithmetic coding, which is not supported; save it as PNG")
 

@@ -1,9 +1,12 @@
 """Pixels of decoded images: orientation, bit depth, colour modes, transparency, first frame."""
 
+import struct
+import zlib
+
 import numpy as np
 import pytest
-from PIL import Image
-from support.encoded_images import COLORS, RAMP, decode, encode, pixels_of, turned
+from PIL import Image, ImageFilter
+from support.encoded_images import COLORS, RAMP, chunk, decode, encode, pixels_of, turned
 from support.paths import IMAGES
 
 from service.images.decoder import open_image
@@ -46,6 +49,25 @@ def test_sixteen_bit_pixels_are_reduced_to_eight():
     )
 
 
+@pytest.mark.parametrize("bits", [8, 10, 12, 14, 16])
+@pytest.mark.parametrize("file_format", ["PNG", "TIFF"])
+def test_sixteen_bit_grey_is_scaled_by_the_bits_in_use(file_format, bits):
+    wide = (RAMP.astype(np.uint16) << (bits - 8)) + (2 ** (bits - 8) - 1)
+    np.testing.assert_array_equal(pixels_of(encode(Image.fromarray(wide), file_format)), RAMP)
+
+
+@pytest.mark.parametrize("bits", [8, 10, 12, 14, 16])
+@pytest.mark.parametrize("color", [2, 4, 6], ids=["RGB", "grey with alpha", "RGBA"])
+def test_sixteen_bit_colour_is_scaled_by_the_bits_in_use(color, bits):
+    colors, has_alpha = (1 if color == 4 else 3), color != 2
+    samples = np.dstack([RAMP.astype(">u2") << (bits - 8)] * colors + [np.full(RAMP.shape, 65535)] * has_alpha)
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in samples)
+    header = struct.pack(">IIBBBBB", 16, 16, 16, color, 0, 0, 0)
+    chunks = [chunk(b"IHDR", header), chunk(b"IDAT", zlib.compress(rows)), chunk(b"IEND", b"")]
+    picture = decode(b"\x89PNG\r\n\x1a\n" + b"".join(chunks))
+    np.testing.assert_array_equal(np.asarray(picture.convert("L")), RAMP)
+
+
 @pytest.mark.parametrize(
     ("values", "expected"),
     [
@@ -55,6 +77,7 @@ def test_sixteen_bit_pixels_are_reduced_to_eight():
         (RAMP.astype(np.float32) - 1000, RAMP),
         (RAMP.astype(np.int32), RAMP),
         (RAMP.astype(np.int32) * 257, RAMP),
+        (RAMP.astype(np.int32) * 4095 // 255, RAMP),
         (RAMP.astype(np.int32) - 128, RAMP),
         (np.full((3, 3), -5, np.float32), np.zeros((3, 3))),
         (np.ones((3, 3), np.int32), np.ones((3, 3))),
@@ -114,13 +137,37 @@ def test_transparent_palette_colour_is_background():
         assert (pixels[8, 8] == 250).all()
 
 
-def test_transparent_level_or_colour_is_background():
-    picture = Image.new("L", (10, 10), 100)
-    picture.paste(0, (2, 2, 5, 5))
-    for body in (encode(picture, transparency=100), encode(picture.convert("RGB"), transparency=(100, 100, 100))):
-        pixels = pixels_of(body)
-        assert (pixels[2:5, 2:5] == 0).all()
-        assert (pixels[6:] == 255).all()
+@pytest.mark.parametrize(("paper", "ink"), [(255, 0), (0, 255), (255, 150), (100, 0)])
+@pytest.mark.parametrize("file_format", ["PNG", "RGB PNG", "GIF"])
+def test_ink_lies_over_the_colour_key(file_format, paper, ink):
+    soft = Image.new("L", (60, 60), paper)
+    soft.paste(ink, (20, 10, 40, 50))
+    soft = soft.filter(ImageFilter.GaussianBlur(4))  # most of what is drawn is neither ink nor paper
+    key = (paper,) * 3 if file_format == "RGB PNG" else paper
+    picture = soft.convert("RGB") if file_format == "RGB PNG" else soft
+    pixels = np.asarray(decode(encode(picture, file_format.split()[-1], transparency=key)).convert("L"))
+    np.testing.assert_array_equal(pixels, np.asarray(soft))
+
+
+@pytest.mark.parametrize("file_format", ["PNG", "GIF"])
+def test_ink_in_the_colour_of_the_key_gets_a_contrasting_background(file_format):
+    picture = Image.new("P", (30, 30), 1)
+    picture.putpalette([0, 0, 0, 0, 0, 0, 255, 255, 255])  # black ink 0, black key 1, white fringe 2
+    picture.paste(2, (9, 9, 21, 21))
+    picture.paste(0, (10, 10, 20, 20))
+    pixels = pixels_of(encode(picture, file_format, transparency=1))
+    assert (pixels[12:18, 12:18] == 0).all()
+    assert (pixels[:5] == 255).all()
+
+
+def test_bmp_with_an_empty_alpha_channel_is_opaque():
+    grey = np.repeat(RAMP[::-1, :, None], 4, axis=2)
+    for alpha, expected in ((0, RAMP), (255, RAMP)):
+        grey[:, :, 3] = alpha
+        header = struct.pack("<IiiHHIIiiII", 124, 16, 16, 1, 32, 3, grey.size, 0, 0, 0, 0)
+        header += struct.pack("<IIII", 0xFF0000, 0xFF00, 0xFF, 0xFF000000) + b"BGRs" + bytes(64)
+        body = b"BM" + struct.pack("<IHHI", 138 + grey.size, 0, 0, 138) + header + grey.tobytes()
+        np.testing.assert_array_equal(np.asarray(decode(body).convert("L")), expected)
 
 
 def test_opaque_alpha_channel_has_no_effect():

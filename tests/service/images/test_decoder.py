@@ -14,6 +14,7 @@ from PIL import Image
 from support.encoded_images import COLORS, RAMP, decode, encode, pixels_of, turned
 from support.paths import IMAGES, ROOT
 
+from benchmarks.hostile_files import tiff
 from service.images.decoder import decode_picture, open_image
 from service.problems import ImageTooLarge, Problem, UnreadableImage, UnsupportedImage
 
@@ -143,6 +144,23 @@ def test_unknown_format_is_unsupported(body, message):
         open_image(body, max_pixels=1000)
 
 
+def test_unsupported_sample_formats_name_those_that_are_supported():
+    tags = {256: (4, 1, 4), 257: (4, 1, 4), 258: (3, 1, 64), 259: (3, 1, 1), 262: (3, 1, 1), 339: (3, 1, 3)}
+    double = tiff(tags | {273: (4, 1, 8), 279: (4, 1, 128)}, bytes(128))
+    jpeg = bytearray(encode(COLORS.convert("L"), "JPEG"))
+    jpeg[jpeg.index(b"\xff\xc0") + 4] = 12
+    depth = bytearray(encode(COLORS.convert("RGB"), "BMP"))
+    depth[28] = 2
+    for body, message in (
+        (double, "expected unsigned samples of 1, 2, 4, 8, 12 or 16 bits .*; save it again or send PNG"),
+        (jpeg, "samples of 12 bits, expected 8; save it again or send PNG"),
+        (depth, "expected 1, 4, 8, 16, 24 or 32 bits per pixel"),
+        (tiff(tags | {259: (3, 1, 34677), 273: (4, 1, 8)}, bytes(128)), "compression 34677, expected none, CCITT"),
+    ):
+        with pytest.raises(UnsupportedImage, match=message):
+            open_image(bytes(body), max_pixels=1000)
+
+
 @pytest.mark.parametrize("file_format", ["PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF"])
 def test_truncated_image_is_unreadable(file_format):
     body = encode(COLORS.convert("RGB").resize((200, 200)), file_format)
@@ -174,6 +192,7 @@ def test_damaged_image_gives_a_picture_or_a_problem(body, changes, length, draft
 def test_warnings_of_pillow_are_not_logged():
     script = """
 import struct, sys, zlib
+from benchmarks.hostile_files import tiff
 from service.images.decoder import open_image, decode_picture
 body = sys.stdin.buffer.read()
 at = body.index(b"IDAT") - 4
