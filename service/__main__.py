@@ -19,6 +19,7 @@ from service.runtime.session import DeviceError, ModelLoadError
 from service.settings import SettingsError, load_settings
 
 DEFAULT_MODEL = "mnist"
+LISTED = 20  # skipped files by name
 EXIT_CODES = (
     "exit codes: 0 success; 1 some images could not be classified, the others were; "
     "2 error, described in one line; 130 interrupted"
@@ -115,6 +116,10 @@ def _score(options: argparse.Namespace) -> int:
         result = score(options.folder, options.out, model)
     for path, error in result.failed.items():
         print(f"{path}: {error}", file=sys.stderr)
+    for path in result.skipped[:LISTED]:
+        print(f"skipped {path}: no image suffix", file=sys.stderr)
+    if len(result.skipped) > LISTED:
+        print(f"skipped {len(result.skipped) - LISTED:,} more files without an image suffix", file=sys.stderr)
     earlier = f", {result.earlier:,} of them from an earlier run" if result.earlier else ""
     failed = f"; {len(result.failed):,} could not be classified" if result.failed else ""
     print(f"wrote {options.out}: {result.images:,} images{earlier}{failed}")

@@ -1,7 +1,6 @@
 """CSV or Parquet table of predictions, with resumption of interrupted runs."""
 
 import csv
-import fcntl
 import importlib.util
 import itertools
 import json
@@ -11,7 +10,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol
 
+from service.cli.file_lock import lock_file
+
 CHUNK = 10_000  # rows in memory while a table is written
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")  # beginnings of formulas in Excel and others
 FIELDS = ("label", "confidence", "familiarity", "familiar")
 
 Row = dict[str, Any]
@@ -60,7 +62,7 @@ class PredictionTable:
         self._header = {"folder": str(folder.resolve()), "model": model.name, "version": model.version}
         self._file = self._partial.open("a", encoding="ascii")
         try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # held until the file is closed
+            lock_file(self._file)
             self.errors = self._read_earlier()
         except BlockingIOError as error:
             self._file.close()
@@ -94,6 +96,7 @@ class PredictionTable:
         unfinished = self.out.with_name(self.out.name + ".unfinished")
         WRITERS[self.out.suffix](unfinished, self._rows(), self._class_names)
         unfinished.replace(self.out)
+        self._file.close()  # Windows removes no open file
         self._partial.unlink()
 
     def _write(self, row: Mapping[str, Any]) -> None:
@@ -133,10 +136,16 @@ class PredictionTable:
 
 
 def _write_csv(path: Path, rows: Iterator[Row], class_names: Sequence[str]) -> None:
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, [name for name, _ in _columns(class_names)])
-        writer.writeheader()
-        writer.writerows(rows)
+    """Write a table that spreadsheets open as it is: UTF-8 with a byte order mark, and no text is a formula."""
+    with path.open("w", encoding="utf-8-sig", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(name for name, _ in _columns(class_names))
+        writer.writerows([_quote_formula(value) for value in row.values()] for row in rows)
+
+
+def _quote_formula(value: Any) -> Any:  # noqa: ANN401  # a cell
+    """Return a text that a spreadsheet would run as a formula with an apostrophe in front."""
+    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
 
 
 def _write_parquet(path: Path, rows: Iterator[Row], class_names: Sequence[str]) -> None:

@@ -9,7 +9,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressC
 from service.cli.files import BATCH_SIZE, Model, classify_files
 from service.cli.prediction_table import PredictionTable, ScoringError
 
-SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
+SUFFIXES = {".avif", ".bmp", ".gif", ".heic", ".heif", ".hif", ".webp"}
+SUFFIXES |= {".jfif", ".jpe", ".jpeg", ".jpg", ".png", ".tif", ".tiff"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,6 +20,7 @@ class ScoringResult:
     images: int
     earlier: int  # classified by an interrupted run
     failed: dict[str, str]  # path -> error message
+    skipped: list[str]  # paths of files without an image suffix
 
 
 def score(folder: Path, out: Path, model: Model, *, batch_size: int = BATCH_SIZE) -> ScoringResult:
@@ -36,7 +38,9 @@ def score(folder: Path, out: Path, model: Model, *, batch_size: int = BATCH_SIZE
     Raises:
         ScoringError: the folder has no image, or see PredictionTable.
     """
-    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    paths = [path for path in files if path.suffix.lower() in SUFFIXES]
+    skipped = [str(path.relative_to(folder)) for path in files if path.suffix.lower() not in SUFFIXES]
     if not paths:
         raise ScoringError(f"no file under {folder} has an image suffix ({', '.join(sorted(SUFFIXES))})")
     with PredictionTable(out, folder=folder, model=model) as table, _progress() as progress:
@@ -48,7 +52,7 @@ def score(folder: Path, out: Path, model: Model, *, batch_size: int = BATCH_SIZE
             progress.advance(task, len(predictions))
         table.finish()
     failed = {path: error for path, error in table.errors.items() if error is not None}
-    return ScoringResult(images=len(table.errors), earlier=earlier, failed=failed)
+    return ScoringResult(images=len(table.errors), earlier=earlier, failed=failed, skipped=skipped)
 
 
 def _progress() -> Progress:

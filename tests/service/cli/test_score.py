@@ -4,6 +4,7 @@ import os
 import shutil
 
 import pytest
+from PIL import Image
 from pyarrow import parquet
 from support.interrupted_model import InterruptedModel
 from support.paths import IMAGES
@@ -72,3 +73,36 @@ def test_existing_table_is_not_overwritten(folder, tmp_path, mnist):
 def test_folder_without_images_is_an_error(tmp_path, mnist):
     with pytest.raises(ScoringError, match="has an image suffix"):
         score(tmp_path, tmp_path / "table.csv", mnist)
+
+
+def test_files_with_other_suffixes_are_listed_as_skipped(folder, tmp_path, mnist):
+    (folder / "more" / "README").write_text("no image")
+    assert score(folder, tmp_path / "table.csv", mnist).skipped == ["more/README", "notes.txt"]
+
+
+@pytest.mark.parametrize("suffix", [".jfif", ".jpe", ".JPG"])
+def test_every_suffix_of_a_jpeg_is_classified(tmp_path, mnist, suffix):
+    with Image.open(IMAGES / "mnist-7.png") as image:
+        image.save(tmp_path / "seven", "JPEG", quality=95)
+    (tmp_path / "seven").rename(tmp_path / f"seven{suffix}")
+    score(tmp_path, tmp_path / "table.csv", mnist)
+    assert [row["label"] for row in read_rows(tmp_path / "table.csv")] == ["7"]
+
+
+@pytest.mark.parametrize("suffix", [".avif", ".heic", ".heif", ".hif"])
+def test_phone_pictures_are_not_passed_over(tmp_path, mnist, suffix):
+    (tmp_path / f"picture{suffix}").write_bytes(b"damaged")
+    assert score(tmp_path, tmp_path / "table.csv", mnist).failed.keys() == {f"picture{suffix}"}
+
+
+@pytest.mark.parametrize("beginning", ["=1+1", "+1", "-1", "@SUM(A1)", "\tx", "\rx"])
+def test_csv_has_no_formulas(tmp_path, mnist, beginning):
+    (tmp_path / "images").mkdir()
+    shutil.copy(IMAGES / "mnist-7.png", tmp_path / "images" / f"{beginning}.png")
+    score(tmp_path / "images", tmp_path / "table.csv", mnist)
+    assert [row["path"] for row in read_rows(tmp_path / "table.csv")] == [f"'{beginning}.png"]
+
+
+def test_csv_begins_with_a_byte_order_mark(folder, tmp_path, mnist):
+    score(folder, tmp_path / "table.csv", mnist)
+    assert (tmp_path / "table.csv").read_bytes().startswith(b"\xef\xbb\xbfpath,model,")
