@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from io import BytesIO
 from typing import NamedTuple
 
-from PIL import Image
+from PIL import AvifImagePlugin, Image, features
+from PIL.AvifImagePlugin import AvifImageFile
 from PIL.BmpImagePlugin import BmpImageFile
 from PIL.GifImagePlugin import GifImageFile
 from PIL.ImageFile import ImageFile
@@ -24,12 +25,24 @@ from models.preparation.upright import decode_upright
 from service.images.containers.bmp import parse_bmp
 from service.images.containers.container import Container, check_sides
 from service.images.containers.gif import parse_gif
+from service.images.containers.heif import find_brand, parse_heif
 from service.images.containers.jpeg import END, is_complete, parse_jpeg
 from service.images.containers.png import parse_png
 from service.images.containers.tiff import parse_tiff
 from service.images.containers.webp import parse_webp
 from service.images.low_bits import restore_low_bits
 from service.problems import ImageTooLarge, Problem, UnreadableImage, UnsupportedImage
+
+try:
+    from pi_heif import HeifImageFile
+    from pi_heif import options as heif_options
+except ImportError:  # the extra `heif` is not installed
+    HeifImageFile = None
+else:
+    heif_options.DECODE_THREADS = 1
+    heif_options.THUMBNAILS = heif_options.DEPTH_IMAGES = heif_options.AUX_IMAGES = False
+
+AvifImagePlugin.DEFAULT_MAX_THREADS = 1  # the service decodes several images at once
 
 
 class Format(NamedTuple):
@@ -48,6 +61,9 @@ _GIF = Format("GIF", parse_gif, GifImageFile, 20)
 _BMP = Format("BMP", parse_bmp, BmpImageFile, 10)
 _TIFF = Format("TIFF", parse_tiff, TiffImageFile, 20)
 _WEBP = Format("WebP", parse_webp, WebPImageFile, 40, max_pixels=25_000_000)
+_AVIF = Format("AVIF", parse_heif, AvifImageFile, 40, max_pixels=20_000_000)
+_HEIF = HeifImageFile and Format("HEIF", parse_heif, HeifImageFile, 40, max_pixels=25_000_000)
+_JPEG_XL = (b"\xff\x0a", b"\0\0\0\x0cJXL \r\n\x87\n")
 _MAGIC: tuple[tuple[bytes, Format], ...] = (
     (b"\x89PNG\r\n\x1a\n", _PNG),
     (b"\xff\xd8\xff", _JPEG),
@@ -59,7 +75,7 @@ _MAGIC: tuple[tuple[bytes, Format], ...] = (
     (b"II+\x00", _TIFF),  # BigTIFF
     (b"MM\x00+", _TIFF),
 )
-_REMEDY = "send PNG, JPEG, WebP, GIF, BMP or TIFF"
+_REMEDY = "send PNG, JPEG, WebP, GIF, BMP, TIFF, AVIF or HEIC"
 _UNSUPPORTED = ("unknown pixel mode", "unknown data organization", "Unsupported BMP")  # Pillow's messages
 _SAMPLES = {
     "TIFF": "unsigned samples of 1, 2, 4, 8, 12 or 16 bits (grey), of 8 or 16 bits (RGB, RGBA, CMYK) or of up to "
@@ -142,14 +158,26 @@ def _find_format(start: bytes) -> Format:
             return format_
     if start.startswith(b"RIFF") and start[8:12] == b"WEBP":
         return _WEBP
-    if start[4:8] == b"ftyp":  # the ISO base media box; the compatible brands follow
-        name = (
-            "AVIF" if b"avi" in start[8:] else "HEIC" if any(b in start[8:] for b in (b"hei", b"hev", b"mif")) else ""
-        )
-        if name:
-            raise UnsupportedImage(f"{name} is not supported: {_REMEDY}; phones and editors can export JPEG")
+    if brand := find_brand(start):
+        return _find_video_format(brand)
+    if start.startswith(_JPEG_XL):
+        raise UnsupportedImage(f"JPEG XL is not supported: convert it, or {_REMEDY}")
     first = "".join(chr(byte) if 32 <= byte < 127 else "." for byte in start[:12])
     raise UnsupportedImage(f"unknown image format, the file begins with '{first}': {_REMEDY}")
+
+
+def _find_video_format(brand: str) -> Format:
+    """Return the format AVIF or HEIF, if its decoder is installed."""
+    if brand == "AVIF":
+        if not features.check("avif"):
+            raise UnsupportedImage(f"AVIF is not supported by the installed Pillow: {_REMEDY}")
+        return _AVIF
+    if _HEIF is None:
+        raise UnsupportedImage(
+            "HEIC and HEIF need the extra `heif`, which is not installed on this server: install it, or send JPEG, "
+            "which phones and editors can export"
+        )
+    return _HEIF
 
 
 def _problem(format_name: str, error: Exception) -> Problem:

@@ -203,11 +203,10 @@ def _without_animation(body: bytes, top: list[tuple[bytes, int, int]]) -> bytes:
     if not tracks:
         return body
     changed = bytearray(body)
-    for at in tracks:
-        at = changed.rindex(b"moov", 0, at + 4)
+    for before in tracks:
+        at = changed.rindex(b"moov", 0, before + 4)
         changed[at : at + 4] = b"free"
     _, start, end = top[0]
-    changed[start:end] = (
-        changed[start:end].replace(b"avis", b"avif").replace(b"msf1", b"mif1").replace(b"hevc", b"heic")
-    )
+    for sequence, still in ((b"avis", b"avif"), (b"msf1", b"mif1"), (b"hevc", b"heic")):
+        changed[start:end] = changed[start:end].replace(sequence, still)
     return bytes(changed)
