@@ -6,7 +6,7 @@ from typing import IO
 try:
     import fcntl
 except ImportError:  # Windows
-    fcntl = None  # type: ignore[assignment]
+    fcntl = None  # type: ignore[assignment,unused-ignore]
 
 _LOCKED_BYTE = 2**40  # far after the end: on Windows nobody can read a locked byte
 
@@ -24,6 +24,6 @@ def lock_file(file: IO[str]) -> None:
 
     os.lseek(file.fileno(), _LOCKED_BYTE, os.SEEK_SET)
     try:
-        msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined]
+        msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined,unused-ignore]
     except OSError as error:
         raise BlockingIOError(str(error)) from error

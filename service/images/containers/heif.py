@@ -164,7 +164,7 @@ def _check(body: bytes, items: _Items, max_pixels: int) -> tuple[int, int]:
     for number, kind in items.kinds.items():
         own = [items.properties[index - 1] for index in items.associations.get(number, []) if index]
         stated = next((struct.unpack_from(">II", content, 4) for name, content in own if name == b"ispe"), (0, 0))
-        check_sides(*stated, max_pixels)
+        check_sides(stated[0], stated[1], max_pixels)
         if number == items.primary:
             size = stated
         if kind not in {b"av01", b"hvc1", b"hev1"}:

@@ -30,8 +30,8 @@ def parse_webp(body: bytes, max_pixels: int) -> Container:
         elif name == b"ANIM" or name in _IMAGE:
             kept.setdefault(name, content)
     if not header:
-        name = next((name for name in (b"VP8 ", b"VP8L") if name in kept), None)
-        if name is None:
+        name = b"VP8 " if b"VP8 " in kept else b"VP8L"
+        if name not in kept:
             raise UnreadableImage("the WebP cannot be decoded: it has no image; send the complete, undamaged file")
         width, height = _simple_size(name, kept[name])
         check_sides(width, height, max_pixels)
