@@ -1,9 +1,9 @@
 """AVIF and HEIF files: pixels, limits and the missing extra."""
 
-import io
 import struct
 import subprocess
 import sys
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
@@ -21,7 +21,12 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:::PIL"),
     pytest.mark.skipif(not features.check("avif"), reason="this Pillow has no AVIF"),
 ]
+needs_heif = pytest.mark.skipif(not find_spec("pi_heif"), reason="the extra heif is not installed")
+HEIC = ROOT / "tests" / "data" / "heic"
 SMOOTH = Image.linear_gradient("L").resize((64, 48)).convert("RGB")
+
+ACROSS = Image.linear_gradient("L").rotate(90).resize((64, 48))
+GRADIENTS = Image.merge("RGB", [SMOOTH.getchannel(0), ACROSS, Image.new("L", (64, 48), 90)])
 
 
 def box(brand, *compatible):
@@ -100,6 +105,8 @@ except Exception as error:
 
 
 ENCODINGS = [encode(COLORS.convert(mode), "AVIF") for mode in ("L", "RGB", "RGBA")]
+if find_spec("pi_heif"):
+    ENCODINGS += [path.read_bytes() for path in sorted(HEIC.glob("*.heic"))]
 
 
 @settings(max_examples=500)
@@ -108,7 +115,7 @@ ENCODINGS = [encode(COLORS.convert(mode), "AVIF") for mode in ("L", "RGB", "RGBA
     st.lists(st.tuples(st.integers(0, 800), st.integers(0, 255)), max_size=6),
     st.integers(13, 4000),
 )
-def test_damaged_avif_gives_a_picture_or_a_problem(body, changes, length):
+def test_damaged_files_give_a_picture_or_a_problem(body, changes, length):
     damaged = bytearray(body)
     for position, value in changes:
         damaged[position % len(damaged)] = value
@@ -124,9 +131,18 @@ def test_truncated_avif_is_unreadable():
             decode(ENCODINGS[1][:length])
 
 
-def test_heic_is_decoded_and_rotated_once():
-    pytest.importorskip("pi_heif")
-    pillow_heif = pytest.importorskip("pillow_heif")  # encodes; not among the test packages, because of its licence
-    stream = io.BytesIO()
-    pillow_heif.from_pillow(SMOOTH).save(stream, quality=95, exif=turned(6).tobytes())
-    assert decode(stream.getvalue()).size in {(64, 48), (48, 64)}
+@needs_heif
+@pytest.mark.parametrize(("name", "turns"), [("upright", 0), ("rotated", 3)])
+def test_heic_is_decoded_and_rotated_once(name, turns):
+    expected = np.rot90(np.asarray(GRADIENTS), turns)
+    found = np.asarray(decode((HEIC / f"{name}.heic").read_bytes()))
+    assert found.shape == expected.shape
+    assert np.abs(found.astype(int) - expected).max() < 12
+
+
+@needs_heif
+def test_heic_has_a_pixel_limit():
+    body = (HEIC / "upright.heic").read_bytes()
+    assert open_image(body, max_pixels=64 * 64).size == (64, 48)
+    with pytest.raises(ImageTooLarge):
+        open_image(body, max_pixels=64 * 48 - 1)

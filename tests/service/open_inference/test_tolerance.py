@@ -52,7 +52,7 @@ def test_compressed_body_is_decompressed(service, expected, encoding, compress):
     assert post(service, compress(BODY), **{"content-encoding": encoding}) == (200, expected)
 
 
-@pytest.mark.parametrize("content", [gzip.compress(BODY)[:-9], b"no gzip", gzip.compress(BODY)[:30]])
+@pytest.mark.parametrize("content", [gzip.compress(BODY, mtime=0)[:-9], b"no gzip", gzip.compress(BODY, mtime=0)[:30]])
 def test_damaged_compressed_body_is_400(service, content):
     status, body = post(service, content, **{"content-encoding": "gzip"})
     assert status == 400
