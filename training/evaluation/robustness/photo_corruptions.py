@@ -78,15 +78,15 @@ def snow(images: Values, random: Random, *constants: float) -> Values:
 
 
 def frost(images: Values, random: Random, kept: float, strength: float) -> Values:
-    """Blend in frost: bright needles in three directions over a rough plasma.
+    """Blend in frost: needles in three directions over a rough plasma.
 
-    It stands in for the authors' six photographs.
+    It stands in for the authors' six photographs, with a mean of 0.56 and a standard deviation of 0.17.
     """
-    texture = plasma(random, len(images), 32, 1.4)
+    texture = 0.15 + 0.6 * plasma(random, len(images), 32, 1.7)
     for _ in range(3):
-        seeds = (random.random(images.shape[:3]) < 0.04) * 4.0
-        texture = texture + motion_blur(seeds, random.uniform(0, 360, len(images)), 8, 4)
-    return kept * images + strength * (texture / 1.5).clip(0, 1)[..., None] * FROST_COLOR
+        seeds = (random.random(images.shape[:3]) < 0.04).astype(float)
+        texture += motion_blur(seeds, random.uniform(0, 360, len(images)), 8, 4)
+    return kept * images + strength * texture.clip(0, 1)[..., None] * FROST_COLOR
 
 
 def fog(images: Values, random: Random, density: float, decay: float) -> Values:
