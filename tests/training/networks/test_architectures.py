@@ -142,6 +142,15 @@ def test_whitened_convolution_has_uncorrelated_outputs():
     assert not convolution.weight.requires_grad
 
 
+@pytest.mark.parametrize("epsilon", [1e-2, 1.0])
+def test_whitening_epsilon_limits_the_amplification(epsilon):
+    model = ZOO["cifar10"]
+    network = make_network(model, replace(model.recipes["published"], whitening_epsilon=epsilon), model.load(DATA))
+    whitening = next(layer for layer in network if isinstance(layer, nn.Conv2d))
+    largest = whitening.weight.flatten(start_dim=1).norm(dim=1).max()
+    assert 0.7 * epsilon**-0.5 < largest <= epsilon**-0.5
+
+
 def test_later_convolutions_start_as_identities():
     network = cifar10_cnn(MEAN, STD)
     initialize(network, photos(8), epsilon=1e-2)
