@@ -12,6 +12,7 @@ import pytest
 from support.paths import ROOT
 
 from models.contract import INT8_MODEL_FILE, MODEL_FILE
+from training.evaluation.robustness.corrupted_images import read_corruptions
 from training.evaluation.robustness.measurement import read_robustness
 from training.export.onnx_file import predict_onnx
 from training.metrics import measure
@@ -102,6 +103,7 @@ def test_readme_of_a_version_agrees_with_its_files_and_runs(folder):
     assert sum(hits) / card.test.num_images == pytest.approx(card.test.accuracy, abs=1e-4)
     counts = np.diag([1000] * len(card.class_names))
     size = (folder / MODEL_FILE).stat().st_size / 1e6
-    rendered = render_card(ZOO[card.name], card, run, RUNS, read_robustness(folder), counts=counts, size=size)
+    measured = {"corruptions": read_corruptions(folder), "counts": counts, "size": size}
+    rendered = render_card(ZOO[card.name], card, run, RUNS, read_robustness(folder), **measured)
     without_classes = [class_row.sub("", part) for part in (text, rendered)]
     assert without_classes[0] == without_classes[1], f"python -m training card {card.name} updates it"

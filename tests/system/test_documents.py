@@ -1,9 +1,9 @@
 """The code blocks of README and docs/how-to, run as printed, with only ports, data, epochs and folders replaced.
 
 The word after a block's language says how it is tested: `serve` starts the server that blocks without a word call,
-`train` is training, `experiment` is a training command that is only parsed, `bench`, `pictures`, `processors` and
-`speed` are benchmarks, `error` is a call that returns a problem, and `score` writes a table. `bento` is tested in
-test_bento; `container` needs a container engine.
+`train` is training, `experiment` is a training command that is only parsed, `bench`, `pictures`, `corruptions`,
+`processors` and `speed` are benchmarks, `error` is a call that returns a problem, and `score` writes a table. `bento`
+is tested in test_bento; `container` needs a container engine.
 """
 
 import json
@@ -32,11 +32,14 @@ KINDS = {
     "experiment",
     "bench",
     "pictures",
+    "corruptions",
     "processors",
     "speed",
     "bento",
     "container",
 }
+PICTURE_ROWS = ["| mnist | a shadow across | 3 |", "| cifar10 | in a wide picture | 3 |"]
+CORRUPTION_ROWS = ["| Canny edges | 3 |", "| zoom blur | 15 |"]
 HOW_TO = [
     path for path in sorted((ROOT / "docs" / "how-to").glob("*.md")) if not path.name.startswith(("add-a", "own"))
 ]
@@ -129,8 +132,14 @@ def test_a_benchmark_prints_its_table(script):
     )
 
 
-@pytest.mark.parametrize("script", blocks("pictures", "sh"))
-def test_the_pictures_are_a_table(script):
+@pytest.mark.parametrize(
+    ("script", "rows"),
+    [
+        *((script, PICTURE_ROWS) for script in blocks("pictures", "sh")),
+        *((script, CORRUPTION_ROWS) for script in blocks("corruptions", "sh")),
+    ],
+)
+def test_measurements_of_accuracy_are_a_table(script, rows):
     data = ROOT / "tests" / "data"
     done = subprocess.run(
         ["bash", "-c", f"{script.strip()} --data-dir {data} --count 3"],
@@ -139,8 +148,7 @@ def test_the_pictures_are_a_table(script):
         text=True,
         check=False,
     )
-    assert "| mnist | a shadow across | 3 |" in done.stdout
-    assert "| cifar10 | in a wide picture | 3 |" in done.stdout
+    assert [row for row in rows if row not in done.stdout] == []
 
 
 @pytest.mark.parametrize("script", blocks("speed", "sh"))

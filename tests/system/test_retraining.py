@@ -36,7 +36,8 @@ def test_version_has_the_model_golden_images_and_report(published):
     folder, _ = published
     plots = ["confusion.png", "curves.png", "mistakes.png", "pictures.png", "reliability.png"]
     int8 = ["golden.int8.npz", "model.int8.onnx"]
-    names = sorted(["README.md", "golden.npz", "history.json", "model.onnx", "robustness.json", *plots, *int8])
+    measured = ["corruptions.json", "history.json", "robustness.json"]
+    names = sorted(["README.md", "golden.npz", "model.onnx", *measured, *plots, *int8])
     assert sorted(entry.name for entry in folder.iterdir()) == names
     assert [entry.name for entry in folder.parent.iterdir()] == ["1"]
 

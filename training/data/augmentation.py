@@ -25,6 +25,7 @@ class Augmentation:
     shear: float = 0.0  # pixels per pixel
     translate: float = 0.0  # largest move along each axis, in pixels; edges are black
     elastic: float = 0.0  # standard deviation of a smooth random field, in pixels (1.4 in Simard et al. 2003)
+    noise: float = 0.0  # largest standard deviation of Gaussian noise on half of the images, of 255
 
     def __call__(self, images: Tensor, *, mirrored: Tensor) -> Tensor:
         """Augment each image independently; ``mirrored``, (N,) bool, selects flips."""
@@ -34,6 +35,8 @@ class Augmentation:
             images = self._warp(images)
         if self.cutout:
             images = cut_out(images, size=self.cutout)
+        if self.noise:
+            images = add_noise(images, limit=self.noise)
         return images
 
     def _warp(self, images: Tensor) -> Tensor:
@@ -71,6 +74,18 @@ def cut_out(images: Tensor, *, size: int) -> Tensor:
     columns = _is_within(torch.randint(width, (n, 1), device=images.device), width, size)  # (N, W)
     square = rows[:, :, None] & columns[:, None, :]  # (N, H, W)
     return images.masked_fill(square if images.ndim == 3 else square[..., None], 128)
+
+
+def add_noise(images: Tensor, *, limit: float) -> Tensor:
+    """Add Gaussian noise to a random half of the images; the result is float32.
+
+    The standard deviation is the same for all pixels of an image, and uniform between 0 and ``limit`` of 255.
+    """
+    half = torch.randperm(len(images), device=images.device)[: len(images) // 2]
+    noisy = images.to(torch.float32, copy=True)
+    strengths = torch.rand((len(half), *[1] * (images.ndim - 1)), device=images.device) * limit
+    noisy[half] = (noisy[half] + torch.randn_like(noisy[half]) * strengths).clamp(0, 255)
+    return noisy
 
 
 def warp(

@@ -10,7 +10,7 @@ NUM_WHITENING_IMAGES = 2000  # have two million patches, enough for the covarian
 
 
 @torch.no_grad()
-def initialize(network: nn.Sequential, images: Tensor) -> None:
+def initialize(network: nn.Sequential, images: Tensor, *, epsilon: float) -> None:
     """Whiten the first convolution and set the others to identities.
 
     An MLP stays unchanged.
@@ -18,18 +18,19 @@ def initialize(network: nn.Sequential, images: Tensor) -> None:
     Args:
         network: from :mod:`training.networks.architectures`.
         images: training images, uint8 (N, H, W, 3).
+        epsilon: limits the amplification of the whitening, see :func:`whiten`.
     """
     convolutions = [layer for layer in network.modules() if isinstance(layer, nn.Conv2d)]
     if not convolutions:
         return
     normalizer = next(layer for layer in network if isinstance(layer, PixelNormalizer))
-    whiten(convolutions[0], ChannelsFirst()(normalizer(images[:NUM_WHITENING_IMAGES])))
+    whiten(convolutions[0], ChannelsFirst()(normalizer(images[:NUM_WHITENING_IMAGES])), epsilon=epsilon)
     for convolution in convolutions[1:]:
         nn.init.dirac_(convolution.weight[: convolution.in_channels])
 
 
 @torch.no_grad()
-def whiten(convolution: nn.Conv2d, images: Tensor, *, epsilon: float = 5e-4) -> None:
+def whiten(convolution: nn.Conv2d, images: Tensor, *, epsilon: float) -> None:
     """Set the filters to whitened eigenvectors of image patches, and freeze them.
 
     The second half of the filters are the negatives of the first.
@@ -39,7 +40,7 @@ def whiten(convolution: nn.Conv2d, images: Tensor, *, epsilon: float = 5e-4) -> 
     Args:
         convolution: has twice as many filters as a patch has values.
         images: (N, C, H, W), normalized.
-        epsilon: limits the amplification of directions with little variance.
+        epsilon: added to the variances; limits the amplification of directions with little variance, and of noise.
     """
     patches = functional.unfold(images, convolution.kernel_size).transpose(1, 2).flatten(end_dim=1)  # (patches, values)
     covariance = patches.T @ patches / len(patches)

@@ -54,5 +54,5 @@ def make_network(model: TrainableModel, recipe: Recipe, data: DataSet) -> nn.Seq
     if recipe.strength_discount:
         split_at_first_relu(network)  # fail now, not after hours of training, if the network cannot be folded
     if recipe.whitened:
-        initialize(network, data.train.images)
+        initialize(network, data.train.images, epsilon=recipe.whitening_epsilon)
     return network

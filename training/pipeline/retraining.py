@@ -13,6 +13,7 @@ from models.card import Metrics, ModelCard
 from models.contract import graphs_of
 from training.data.datasets import DataSet, Split
 from training.device import describe_hardware
+from training.evaluation.robustness.corrupted_images import measure_corruptions, write_corruptions
 from training.evaluation.robustness.measurement import measure_robustness, write_robustness
 from training.export.calibration import fit_calibration
 from training.export.familiarity import add_familiarity
@@ -172,6 +173,7 @@ def _retrain(options: RetrainingOptions, stopped: Callable[[], bool]) -> Retrain
         write_history(staged.path, fit.history)
         if not options.experiment:
             write_robustness(staged.path, measure_robustness(staged.path, options.model, data.test, options.data_dir))
+            write_corruptions(staged.path, measure_corruptions(staged.path, options.model, data.test))
         run = make_run(options, staged.path, card, fit, val=val, test=data.test)
         write_report(staged.path, options.model, run, runs, data.test)
     if options.experiment or options.out.resolve() == options.models_dir.resolve():

@@ -19,6 +19,7 @@ class Recipe:
     widths: tuple[int, ...] = (256, 128)  # widths of an MLP's hidden layers or of a CNN's groups
     depth: int = 2  # convolutions per group; three make it residual
     whitened: bool = True  # initialize a CNN with whitening and identity filters instead of random ones
+    whitening_epsilon: float = 5e-4  # added to the variances of patches; smaller values amplify more noise
     batch_norm: bool = False  # batch norm in an MLP
     normalized: bool = True  # batch norm in a CNN
     activation: Activation = "relu"  # only for an MLP
@@ -158,6 +159,7 @@ CIFAR10_RECIPES = {
         epochs=75,
         widths=(96, 320, 256),
         depth=3,
+        whitening_epsilon=1e-2,
         batch_size=1024,
         optimizer="sgd",
         lr=0.587,
@@ -170,7 +172,7 @@ CIFAR10_RECIPES = {
         label_smoothing=0.2,
         hardest=0.5,
         patience=75,
-        augmentation=Augmentation(flip=True, shift=4, cutout=12),
+        augmentation=Augmentation(flip=True, shift=4, cutout=8, noise=10),
     ),
     "course": Recipe(
         epochs=8,

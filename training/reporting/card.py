@@ -7,13 +7,14 @@ from numpy.typing import NDArray
 
 from models.card import Metrics, ModelCard
 from models.contract import INT8_MODEL_FILE, MODEL_FILE
+from training.evaluation.robustness.corrupted_images import CorruptionReport
 from training.evaluation.robustness.measurement import Robustness
 from training.recipes.recipe import recipe_from_settings
 from training.recipes.zoo import DEFAULT_RECIPE, TrainableModel
 from training.reporting.comparisons import describe_ablations, describe_spread
 from training.reporting.ledger import Run
 from training.reporting.recipe_table import describe_recipe
-from training.reporting.robustness_tables import describe_robustness
+from training.reporting.robustness_tables import describe_corruptions, describe_robustness
 
 HISTORY_FILE = "history.json"
 
@@ -52,7 +53,7 @@ The wrong predictions with the highest confidence:
 
 ![test images with their predictions](mistakes.png)
 
-{robustness}## Training
+{corruptions}{robustness}## Training
 
 {run.epochs} epochs on {run.hardware} in {run.minutes:.1f} minutes; the model is that of {epoch}.
 `{history}` has the metrics of every epoch.
@@ -126,6 +127,7 @@ def render_card(
     runs: Sequence[Run],
     robustness: Robustness | None,
     *,
+    corruptions: CorruptionReport | None,
     counts: NDArray[np.int64],
     size: float,
 ) -> str:
@@ -137,6 +139,7 @@ def render_card(
         run: the training run of the version.
         runs: the ledger.
         robustness: of the graphs; None omits its sections.
+        corruptions: measurements of the graphs; None omits their section.
         counts: confusion matrix of the test split.
         size: of the ONNX file, in MB.
     """
@@ -156,6 +159,7 @@ def render_card(
         spread=describe_spread(run, runs),
         speed=_speed(run),
         classes=_lines(_class(name, counts, index) for index, name in enumerate(card.class_names)),
+        corruptions=describe_corruptions(corruptions, card.preparation) if corruptions else "",
         robustness=describe_robustness(robustness, recipe) if robustness else "",
         epoch="the last epoch" if run.best_epoch == run.epochs else f"epoch {run.best_epoch}, the best on validation",
         history=HISTORY_FILE,

@@ -2,7 +2,7 @@
 
 import math
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
+from training.evaluation.robustness.corrupted_images import CorruptionReport
 from training.evaluation.robustness.framed_images import Example
 from training.fitting.history import Epoch
 from training.metrics import NUM_BINS, confusion_matrix, reliability, worst_mistakes
@@ -111,6 +112,19 @@ def draw_examples(path: Path, examples: Sequence[Example]) -> None:
         ):
             panel.imshow(np.asarray(shown), cmap="gray", vmin=0, vmax=255)
             panel.set_title(textwrap.fill(title.split(":")[0], 20), fontsize=8)
+    save_figure(figure, path)
+
+
+def draw_corruptions(path: Path, reports: Mapping[str, CorruptionReport]) -> None:
+    """Plot the float32 graph's error and calibration error per corruption, one panel per title."""
+    figure, panels = new_figure(6 * len(reports), 5, columns=len(reports))
+    for panel, (title, report) in zip(panels, reports.items(), strict=True):
+        rows = report.graphs["float32"][::-1]
+        names = [row.corruption for row in rows]
+        panel.barh(names, [row.error * 100 for row in rows], label="error")
+        panel.plot([row.ece * 100 for row in rows], names, "k|", markersize=9, label="expected calibration error")
+        panel.set(title=title, xlabel="%")
+        panel.legend()
     save_figure(figure, path)
 
 

@@ -35,6 +35,7 @@ SOURCES = {
     "outlier_exposure": "Hendrycks et al. 2019; by energy, Liu et al. 2020",
     "strength_discount": "after Zhang and Xiang 2023",
     "hardest": "airbench, Jordan 2024",
+    "whitening_epsilon": "5e-4 in airbench",
     "flip": "alternating, Jordan 2024",
     "cutout": "DeVries and Taylor 2017",
     "elastic": "Simard et al. 2003",

@@ -10,6 +10,7 @@ import onnx
 from models.card import ModelCard
 from models.contract import MODEL_FILE
 from training.data.datasets import Split
+from training.evaluation.robustness.corrupted_images import read_corruptions
 from training.evaluation.robustness.framed_images import make_examples
 from training.evaluation.robustness.measurement import read_robustness
 from training.export.onnx_file import predict_onnx
@@ -44,7 +45,9 @@ def write_report(folder: Path, model: TrainableModel, run: Run, runs: Sequence[R
         draw_examples(folder / "pictures.png", list(examples))
     size = (folder / MODEL_FILE).stat().st_size / 1e6
     counts = confusion_matrix(probabilities, labels)
-    (folder / "README.md").write_text(render_card(model, card, run, runs, robustness, counts=counts, size=size))
+    corruptions = read_corruptions(folder)
+    text = render_card(model, card, run, runs, robustness, corruptions=corruptions, counts=counts, size=size)
+    (folder / "README.md").write_text(text)
 
 
 def read_card(path: Path) -> ModelCard:

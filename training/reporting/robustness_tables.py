@@ -1,8 +1,10 @@
-"""The model card's sections on images in other framings and unrelated images."""
+"""The model card's sections on corrupted images, images in other framings, and unrelated images."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
+from models.card import Preparation
 from models.contract import FAMILIARITY_THRESHOLD
+from training.evaluation.robustness.corrupted_images import NOISE, CorruptionReport
 from training.evaluation.robustness.measurement import KindMeasurement, Robustness
 from training.evaluation.robustness.optdigits import OPTDIGITS_KINDS
 from training.recipes.recipe import Recipe
@@ -35,6 +37,25 @@ The last rows are UCI optdigits (Alpaydin and Kaynak 1998), which have other wri
 (training/evaluation/robustness/optdigits.py)."""
 
 
+CORRUPTIONS = """\
+## Corrupted images
+
+Calibration holds for pictures like those of the test split. On corrupted ones confidence falls less than accuracy, so
+the expected calibration error (ECE) rises. The corruptions are {source},
+made from {count:,} test images per severity, and Gaussian noise of a standard deviation (sigma) of 255.
+Images are prepared as in the service (training/evaluation/robustness/corrupted_images.py).
+
+{table}
+
+Measured with the code at commit {commit}.
+
+"""
+SOURCES: Mapping[Preparation, str] = {
+    "digit": "those of MNIST-C (Mu and Gilmer 2019), in the severity of that data set",
+    "photo": "those of CIFAR-10-C (Hendrycks and Dietterich 2019), in five severities, with drawn frost",
+}
+
+
 def describe_robustness(robustness: Robustness, recipe: Recipe) -> str:
     """Render the sections on images in other framings and on unrelated images."""
     (test, *kinds), graphs = robustness.kinds(), list(robustness.graphs)
@@ -50,6 +71,34 @@ def describe_robustness(robustness: Robustness, recipe: Recipe) -> str:
         ),
         commit=robustness.git_commit,
     )
+
+
+def describe_corruptions(report: CorruptionReport, preparation: Preparation) -> str:
+    """Render the section on corrupted images."""
+    clean = next(iter(report.graphs.values()))[0]
+    return CORRUPTIONS.format(
+        source=SOURCES[preparation],
+        count=clean.num_images,
+        table=corruption_table(report),
+        commit=report.git_commit,
+    )
+
+
+def corruption_table(report: CorruptionReport) -> str:
+    """Render error, calibration error and familiar share of all graphs, one row per corruption."""
+    kinds = list(zip(*report.graphs.values(), strict=True))
+    means = tuple(report.mean(graph) for graph in report.graphs)
+    rows = [
+        [kind[0].corruption, f"{kind[0].num_images:,}", *(f"{share:.1%}" for row in kind for share in row.shares)]
+        for kind in [*kinds[: -len(NOISE)], means, *kinds[-len(NOISE) :]]
+    ]
+    return f"{corruption_header(list(report.graphs))}\n{_lines(rows)}"
+
+
+def corruption_header(graphs: Sequence[str]) -> str:
+    """Return the two header lines of a table of corruptions."""
+    columns = [f"{column}, {graph}" for graph in graphs for column in ("error", "ECE", "familiar")]
+    return _lines([["corruption", "n", *columns], ["---"] * (2 + len(columns))])
 
 
 def _score(recipe: Recipe) -> str:
@@ -69,10 +118,14 @@ def _table(
 ) -> str:
     """Render the measurements of all graphs, one row per kind of pictures."""
     header = ["pictures", "n", *(f"{column}, {graph}" for graph in graphs for column in columns)]
-    lines = [header, ["---"] * len(header)]
+    lines: list[Sequence[str]] = [header, ["---"] * len(header)]
     for rows in kinds:
         shares = [share for row in rows for share in choose(row)]
         lines.append(
             [rows[0].kind, f"{rows[0].num_images:,}", *("" if share is None else f"{share:.1%}" for share in shares)]
         )
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+    return _lines(lines)
+
+
+def _lines(rows: Sequence[Sequence[str]]) -> str:
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in rows)

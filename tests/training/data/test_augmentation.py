@@ -164,3 +164,18 @@ def test_elastic_deformation_bends_each_image_differently():
     columns = (bent * torch.arange(28)).sum(dim=2)[:, 6:22] / bent.sum(dim=2)[:, 6:22].clamp(min=1)
     assert (columns.max(dim=1).values - columns.min(dim=1).values).mean() > 1  # pixels, along one stroke
     assert (bent[0] - bent[1]).abs().max() > 50
+
+
+@pytest.mark.parametrize("shape", [GREY, COLOUR])
+def test_noise_is_on_half_of_the_images_within_its_limit(shape):
+    images = torch.full(shape, 128, dtype=torch.uint8)
+    changes = Augmentation(noise=8)(images, mirrored=NONE) - 128
+    deviations = changes.flatten(start_dim=1).std(dim=1)
+    assert (deviations == 0).sum() == 100
+    assert 7 < deviations.max() < 10  # of 144 or more pixels
+    assert deviations[deviations > 0].mean() == pytest.approx(4, abs=0.7)
+
+
+def test_noise_stays_in_range():
+    noisy = Augmentation(noise=50)(noise(COLOUR), mirrored=NONE)
+    assert ((noisy >= 0) & (noisy <= 255)).all()

@@ -142,9 +142,18 @@ def test_whitened_convolution_has_uncorrelated_outputs():
     assert not convolution.weight.requires_grad
 
 
+@pytest.mark.parametrize("epsilon", [1e-2, 1.0])
+def test_whitening_epsilon_limits_the_amplification(epsilon):
+    model = ZOO["cifar10"]
+    network = make_network(model, replace(model.recipes["published"], whitening_epsilon=epsilon), model.load(DATA))
+    whitening = next(layer for layer in network if isinstance(layer, nn.Conv2d))
+    largest = whitening.weight.flatten(start_dim=1).norm(dim=1).max()
+    assert 0.7 * epsilon**-0.5 < largest <= epsilon**-0.5
+
+
 def test_later_convolutions_start_as_identities():
     network = cifar10_cnn(MEAN, STD)
-    initialize(network, photos(8))
+    initialize(network, photos(8), epsilon=1e-2)
     convolution = [layer for layer in network.modules() if isinstance(layer, nn.Conv2d)][1]
     features = torch.randn(2, 24, 9, 9)
     assert torch.allclose(convolution(features)[:, :24], features, atol=1e-5)
@@ -153,7 +162,7 @@ def test_later_convolutions_start_as_identities():
 @pytest.mark.parametrize("network", [mnist_mlp([33.0], [78.0])])
 def test_initialize_leaves_an_mlp_unchanged(network):
     before = [weights.clone() for weights in network.parameters()]
-    initialize(network, torch.zeros(4, 28, 28, dtype=torch.uint8))
+    initialize(network, torch.zeros(4, 28, 28, dtype=torch.uint8), epsilon=1e-2)
     assert all(torch.equal(old, new) for old, new in zip(before, network.parameters(), strict=True))
 
 
