@@ -42,7 +42,7 @@ CORRUPTIONS = """\
 
 Calibration holds for pictures like those of the test split. On corrupted ones confidence falls less than accuracy, so
 the expected calibration error (ECE) rises. The corruptions are {source},
-made from {count:,} test images per severity, and Gaussian noise of a standard deviation (sigma) of 255.
+made from {count:,} test images per severity, and Gaussian noise; sigma is its standard deviation in levels of 0 to 255.
 Images are prepared as in the service (training/evaluation/robustness/corrupted_images.py).
 
 {table}
