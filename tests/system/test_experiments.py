@@ -83,6 +83,9 @@ def test_rewritten_card_has_spread_and_ablations(tmp_path, monkeypatch):
     monkeypatch.setitem(ABLATIONS, "mnist", {"as published": {}, "half dropped out": {"drop_rate": 0.5}})
     ablate(make_retraining_options(tmp_path, epochs=1), epochs=1, report=ignore)
     model = (folder / "model.onnx").read_bytes()
+    measured = [folder / "corruptions.json", folder / "robustness.json"]
+    for path in measured:
+        path.unlink()
     assert rewrite_card(MNIST, DATA, models_dir=tmp_path / "models", ledger=tmp_path / "docs" / "runs.jsonl") == folder
     after = (folder / "README.md").read_text()
     accuracies = [run.test.accuracy * 100 for run in runs_of(tmp_path) if not run.ablation]
@@ -90,6 +93,7 @@ def test_rewritten_card_has_spread_and_ablations(tmp_path, monkeypatch):
     assert f"accuracy {sum(accuracies) / 3:.2f} ± " in after
     assert "| half dropped out | " in after
     assert (folder / "model.onnx").read_bytes() == model
+    assert all(path.exists() for path in measured)
 
 
 def test_card_reports_a_missing_version(tmp_path, capsys):
