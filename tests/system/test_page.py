@@ -151,7 +151,7 @@ def test_broken_file_shows_the_message_of_the_server(open_page):
     expect(page.locator("#message")).to_contain_text("cannot be decoded")
     expect_label(page, "?")
     hand_over(page, "drop", b"plain text", "notes.txt", "text/plain")
-    expect(page.locator("#message")).to_contain_text("send PNG, JPEG, WebP, GIF, BMP or TIFF")
+    expect(page.locator("#message")).to_contain_text("send PNG, JPEG, WebP, GIF, BMP, TIFF, AVIF or HEIC")
     draw(page, SEVEN)
     expect_label(page, "7")
     expect(page.locator("#message")).to_be_hidden()
