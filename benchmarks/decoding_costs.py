@@ -62,6 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             if any(cost.seconds > LIMIT_S or cost.memory > LIMIT_MB * _MB for cost in costs.values()):
                 exceeded.append(kind)
     if options.out:
+        options.out.mkdir(parents=True, exist_ok=True)
         (options.out / "decoding-costs.md").write_text(_page(lines, options.repeats))
     print(f"over {LIMIT_S:g} s or {LIMIT_MB} MB: {', '.join(exceeded) or 'none'}")
     return int(bool(exceeded))
