@@ -159,7 +159,6 @@ CIFAR10_RECIPES = {
         epochs=75,
         widths=(96, 320, 256),
         depth=3,
-        whitening_epsilon=1e-2,
         batch_size=1024,
         optimizer="sgd",
         lr=0.587,
@@ -172,7 +171,7 @@ CIFAR10_RECIPES = {
         label_smoothing=0.2,
         hardest=0.5,
         patience=75,
-        augmentation=Augmentation(flip=True, shift=4, cutout=8, noise=10),
+        augmentation=Augmentation(flip=True, shift=4, cutout=12),
     ),
     "course": Recipe(
         epochs=8,
