@@ -195,7 +195,12 @@ def test_webp_has_a_lower_pixel_limit():
 
 @pytest.mark.parametrize(
     ("mode", "options"),
-    [("1", {"compression": "group4"}), ("RGB", {"compression": "jpeg"}), ("P", {}), ("RGB", {"compression": "tiff_lzw"})],
+    [
+        ("1", {"compression": "group4"}),
+        ("RGB", {"compression": "jpeg"}),
+        ("P", {}),
+        ("RGB", {"compression": "tiff_lzw"}),
+    ],
 )
 def test_tiff_without_other_tags_has_the_same_pixels(mode, options):
     body = encode(COLORS.convert(mode), "TIFF", dpi=(300, 300), description="text", **options)
