@@ -171,11 +171,10 @@ def _check(body: bytes, items: _Items, max_pixels: int) -> tuple[int, int]:
             continue
         data = _data(body, items, number)
         if kind == b"av01":
-            coded = count_av1_pixels(data)
+            total += count_av1_pixels(data)
         else:
-            coded = count_hevc_pixels(next((content for name, content in own if name == b"hvcC"), b""), data)
-        total += coded
-        if coded > _ALL_ITEMS * max_pixels or total > _ALL_ITEMS * max_pixels:
+            total += count_hevc_pixels(next((content for name, content in own if name == b"hvcC"), b""), data)
+        if total > _ALL_ITEMS * max_pixels:
             raise ImageTooLarge(
                 f"the images in the AVIF or HEIF have over {total} pixels together, expected at most "
                 f"{_ALL_ITEMS * max_pixels}"

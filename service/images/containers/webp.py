@@ -40,7 +40,7 @@ def parse_webp(body: bytes, max_pixels: int) -> Container:
     check_sides(width, height, max_pixels)
     is_animated = b"ANMF" in kept
     order = (b"ANIM", b"ANMF") if is_animated else (b"ALPH", b"VP8 ", b"VP8L")
-    flags = header[0] & (_ALPHA | (_ANIMATION if is_animated else 0)) if header else 0
+    flags = header[0] & (_ALPHA | (_ANIMATION if is_animated else 0))
     chunks = {b"VP8X": bytes([flags]) + header[1:]} | {name: kept[name] for name in order if name in kept}
     return Container(body=_file(chunks), width=width, height=height, orientation=orientation)
 

@@ -22,6 +22,7 @@ from training.data.datasets import Split
 from training.evaluation.robustness.corruption import Corruption, Corruptions, gaussian_noise
 from training.evaluation.robustness.digit_corruptions import DIGIT_CORRUPTIONS
 from training.evaluation.robustness.framed_images import sample_images
+from training.evaluation.robustness.measurement import default_count
 from training.evaluation.robustness.photo_corruptions import PHOTO_CORRUPTIONS
 from training.export.familiarity import share_familiar
 from training.export.onnx_file import run_onnx
@@ -30,7 +31,7 @@ from training.provenance import git_commit
 from training.recipes.zoo import TrainableModel
 
 CORRUPTIONS_FILE = "corruptions.json"
-COUNT, SHARE = 500, 0.1  # images per severity: the smaller of COUNT and this share of the test images
+COUNT = 500  # images per severity, at most; see default_count
 CLEAN = "none"
 NOISE_SIGMAS = (3, 5, 10, 20)  # of 255
 NOISE: Corruptions = {
@@ -100,7 +101,7 @@ def measure_corruptions(
         return None
     graphs = graphs_of(folder)
     rows: dict[str, list[CorruptionMeasurement]] = {precision: [] for precision in graphs}
-    chosen, labels = sample_images(test, count or max(1, min(COUNT, round(SHARE * len(test)))))
+    chosen, labels = sample_images(test, count or default_count(len(test), most=COUNT))
     prepare = preparer(model.preparation, image_shape)
     kinds = {**STANDARD[model.preparation], **NOISE}
     batches = _corrupt_all(kinds, chosen)

@@ -69,6 +69,19 @@ def shuffle_pixels(images: Values, random: Random, reach: int, *, share: float, 
     return images
 
 
+def glass_blur(images: Values, random: Random, sigma: float, rounds: int, *, share: float, swap: bool) -> Values:
+    """Shuffle neighbouring pixels between two blurs; ``share`` and ``swap``: see :func:`shuffle_pixels`."""
+    images = np.floor(blur(images, sigma) * 255) / 255
+    for _ in range(rounds):
+        images = shuffle_pixels(images, random, 1, share=share, swap=swap)
+    return blur(images, sigma)
+
+
+def motion(images: Values, random: Random, radius: int, sigma: float) -> Values:
+    """Blur along a line, at most 45 degrees from the horizontal."""
+    return motion_blur(images, random.uniform(-45, 45, len(images)), radius, sigma)
+
+
 def motion_blur(images: Values, angles: Values, radius: int, sigma: float) -> Values:
     """Blur each image along a line, as ImageMagick does: one half of a Gaussian of 2 * radius + 1 pixels.
 

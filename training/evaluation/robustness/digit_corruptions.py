@@ -4,6 +4,7 @@ Affine maps are bilinear and black outside. Images are white on black, 28 x 28 p
 """
 
 from collections.abc import Callable
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
@@ -16,30 +17,17 @@ from training.evaluation.robustness.corruption import (
     Values,
     add_fog,
     blur,
+    glass_blur,
     impulse_noise,
-    motion_blur,
+    motion,
     plasma,
     shot_noise,
-    shuffle_pixels,
 )
 
 SIDE, CENTRE = 28, 13.5
 LOW, HIGH = 0.1, 0.2  # thresholds of Canny's method
 LINE_REACH = 2.3  # pixels at which a drawn line ends
 ZIGZAG = 2.0  # pixels: half of the length of a stroke, and the distance of its ends from the axis
-
-
-def glass_blur(images: Values, random: Random, sigma: float, rounds: int) -> Values:
-    """Exchange half of the pixels with neighbours, between two blurs."""
-    images = np.floor(blur(images, sigma) * 255) / 255
-    for _ in range(rounds):
-        images = shuffle_pixels(images, random, 1, share=0.5, swap=True)
-    return blur(images, sigma)
-
-
-def motion(images: Values, random: Random, radius: int, sigma: float) -> Values:
-    """Blur along a line, at most 45 degrees from the horizontal."""
-    return motion_blur(images, random.uniform(-45, 45, len(images)), radius, sigma)
 
 
 def shear(images: Values, random: Random, radians: float) -> Values:
@@ -113,7 +101,7 @@ def _one(function: Callable[..., Values], *constants: float) -> Corruption:
 DIGIT_CORRUPTIONS: Corruptions = {
     "shot noise": _one(shot_noise, 3),
     "impulse noise": _one(impulse_noise, 0.17),
-    "glass blur": _one(glass_blur, 0.7, 2),
+    "glass blur": _one(partial(glass_blur, share=0.5, swap=True), 0.7, 2),
     "motion blur": _one(motion, 10, 3),
     "shear": _one(shear, 0.4),
     "scale": _one(scale, 0.7),

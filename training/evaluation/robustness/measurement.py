@@ -63,9 +63,9 @@ class Robustness:
         return list(zip(*self.graphs.values(), strict=True))
 
 
-def default_count(num_images: int) -> int:
-    """Return the number of pictures per kind for a test split."""
-    return max(1, min(COUNT, round(SHARE * num_images)))
+def default_count(num_images: int, *, most: int = COUNT) -> int:
+    """Return the number of pictures per kind for a test split, at most ``most``."""
+    return max(1, min(most, round(SHARE * num_images)))
 
 
 def measure_robustness(

@@ -5,6 +5,7 @@ photographs of frost, and :func:`frost` draws its own.
 """
 
 import io
+from functools import partial
 
 import numpy as np
 from PIL import Image
@@ -16,13 +17,13 @@ from training.evaluation.robustness.corruption import (
     Random,
     Values,
     add_fog,
-    blur,
     gaussian_noise,
+    glass_blur,
     impulse_noise,
+    motion,
     motion_blur,
     plasma,
     shot_noise,
-    shuffle_pixels,
 )
 
 GREY = np.array([0.299, 0.587, 0.114])  # luma of red, green and blue
@@ -35,22 +36,6 @@ def defocus_blur(images: Values, _random: Random, radius: float, sigma: float) -
     disk = ((rows**2 + columns**2) <= radius**2).astype(float)
     kernel = ndimage.gaussian_filter(disk / disk.sum(), sigma, radius=1)
     return ndimage.correlate(images, kernel[None, :, :, None], mode="mirror")
-
-
-def glass_blur(images: Values, random: Random, sigma: float, rounds: int) -> Values:
-    """Replace pixels by neighbours, between two blurs.
-
-    The authors' exchange of two pixels copies one of them, because NumPy's rows are views.
-    """
-    images = np.floor(blur(images, sigma) * 255) / 255
-    for _ in range(rounds):
-        images = shuffle_pixels(images, random, 1, share=1.0, swap=False)
-    return blur(images, sigma)
-
-
-def motion(images: Values, random: Random, radius: int, sigma: float) -> Values:
-    """Blur along a line, at most 45 degrees from the horizontal."""
-    return motion_blur(images, random.uniform(-45, 45, len(images)), radius, sigma)
 
 
 def zoom_blur(images: Values, _random: Random, largest: float) -> Values:
@@ -135,7 +120,11 @@ PHOTO_CORRUPTIONS: Corruptions = {
     "defocus blur": Corruption(
         function=defocus_blur, severities=[(0.3, 0.4), (0.4, 0.5), (0.5, 0.6), (1, 0.2), (1.5, 0.1)]
     ),
-    "glass blur": Corruption(function=glass_blur, severities=[(0.05, 1), (0.25, 1), (0.4, 1), (0.25, 2), (0.4, 2)]),
+    # The authors' exchange of two pixels copies one of them, because NumPy's rows are views.
+    "glass blur": Corruption(
+        function=partial(glass_blur, share=1.0, swap=False),
+        severities=[(0.05, 1), (0.25, 1), (0.4, 1), (0.25, 2), (0.4, 2)],
+    ),
     "motion blur": Corruption(function=motion, severities=[(6, 1), (6, 1.5), (6, 2), (8, 2), (9, 2.5)]),
     "zoom blur": Corruption(function=zoom_blur, severities=[(1.06,), (1.11,), (1.16,), (1.21,), (1.26,)]),
     "snow": Corruption(
