@@ -22,6 +22,7 @@ import PIL
 from benchmarks.hostile_files import KINDS
 from models.hardware import describe_processor
 from models.preparation.preparer import draft_side, preparer
+from models.preparation.second_look import second_look
 from service.images.decoder import decode_picture, open_image
 from service.problems import Problem
 from service.settings import Settings
@@ -87,6 +88,8 @@ def measure(path: Path, preparation: str) -> Cost:
     try:
         picture = decode_picture(open_image(body, max_pixels=Settings().max_pixels), draft_side=side)
         prepare(picture)
+        if (other_framings := second_look(preparation)) is not None:
+            other_framings(picture)
         outcome = f"{picture.width} x {picture.height}"
     except Problem as problem:
         outcome = f"{problem.status}: {problem.detail}"
@@ -116,9 +119,9 @@ def _page(lines: Sequence[str], repeats: int) -> str:
     return f"""{_TITLE}
 
 `python -m benchmarks.decoding_costs --out docs` writes this page. It decodes and prepares files that are small and
-expensive, built by [hostile_files.py](../benchmarks/hostile_files.py), each in a process of its own: CPU time, resident
-memory in addition to that of the idle process, and the size of the picture or the refusal. The largest of {repeats}
-runs counts. {hardware}.
+expensive, built by [hostile_files.py](../benchmarks/hostile_files.py), each in a process of its own, with a second look
+for `digit`: CPU time, resident memory in addition to that of the idle process, and the size of the picture or the
+refusal. The largest of {repeats} runs counts. {hardware}.
 
 The target is at most {LIMIT_S:g} s of CPU and {LIMIT_MB} MB per file. The limits are in
 [containers](../service/images/containers) and [decoder.py](../service/images/decoder.py).

@@ -7,8 +7,13 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from models.preparation.ink import find_ink
+from models.preparation.sheet import find_sheet
 
 SIDE, _GLYPH = 28, 20  # MNIST's side lengths: the image, and the box around the digit
+_BOX_SIDES = (19, 20)  # pixels; the longer side of the box in MNIST's images
+_CENTER, _OFF_CENTER = 14.0, 0.75  # pixels: MNIST's centre of mass, and the largest distance from it along an axis
+_LEAST_STRONGEST = 128  # level of the lightest pixel
+_MOMENTS = np.stack([np.ones(SIDE), np.arange(SIDE)]).astype(np.float32)
 _REDUCING_GAP = 3.0  # pixels per output pixel for the final filter; box averaging reduces to that first
 
 Pixels = NDArray[np.uint8]
@@ -24,13 +29,39 @@ def digit(picture: Image.Image) -> Pixels:
     """
     if (pixels := _mnist_pixels(picture)) is not None:
         return pixels
-    if (ink := find_ink(picture)) is not None:
-        scale = _GLYPH / max(ink.size)
-        size = max(1, round(ink.width * scale)), max(1, round(ink.height * scale))
-        glyph = np.asarray(_resize(ink, size, (0, 0, *ink.size)))
-        if strongest := int(glyph.max()):
-            return _center(glyph * np.float32(255 / strongest))
+    if (ink := find_ink(picture)) is not None and (pixels := _frame(ink)) is not None:
+        return pixels
     return np.asarray(_grey(picture).resize((SIDE, SIDE), Image.Resampling.BOX))
+
+
+def other_framings(picture: Image.Image) -> list[Pixels]:
+    """Frame what else in a picture may be the digit, for a picture whose usual framing is unfamiliar.
+
+    The surroundings of the paper may look like paper or ink: a desk, a window, a frame, a finger. One framing is the
+    main piece of ink in the picture, one that in the area of even tone. A picture in MNIST's framing has no other one.
+
+    Shape: any picture -> at most 2 arrays (28, 28)
+    """
+    if _mnist_pixels(picture) is not None:
+        return []
+    areas = [picture]
+    if (sheet := find_sheet(picture)) is not None:
+        areas.append(picture.crop(sheet))
+    usual, others = digit(picture), list[Pixels]()
+    for ink in (find_ink(area, strict=True) for area in areas):
+        pixels = None if ink is None else _frame(ink)
+        if pixels is not None and not any(np.array_equal(pixels, other) for other in [usual, *others]):
+            others.append(pixels)
+    return others
+
+
+def _frame(ink: Image.Image) -> Pixels | None:
+    """Scale and center ink (mode L, 0 for paper) as in MNIST, or return None if nothing is left of it."""
+    scale = _GLYPH / max(ink.size)
+    size = max(1, round(ink.width * scale)), max(1, round(ink.height * scale))
+    glyph = np.asarray(_resize(ink, size, (0, 0, *ink.size)))
+    strongest = int(glyph.max())
+    return _center(glyph * np.float32(255 / strongest)) if strongest else None
 
 
 def _mnist_pixels(picture: Image.Image) -> Pixels | None:
@@ -48,14 +79,24 @@ def _mnist_pixels(picture: Image.Image) -> Pixels | None:
 def is_mnist(pixels: Pixels) -> bool:
     """Return whether grey pixels, (H, W) uint8, have MNIST's framing.
 
-    All 70,000 images of MNIST have four black corners and are dark.
+    In all 70,000 images of MNIST the longer side of the box around the ink is 19 or 20 pixels, the centre of mass is
+    within 0.52 pixels of (14, 14), and the lightest pixel has at least 254 levels.
     """
     if pixels.shape != (SIDE, SIDE):
         return False
-    levels = pixels.tobytes()
-    if levels[0] or levels[SIDE - 1] or levels[-SIDE] or levels[-1]:
+    columns = _MOMENTS.dot(pixels.astype(np.float32))  # sums of the columns, and the same weighted by the row
+    if max(_extent(pixels.tobytes(), SIDE), _extent(columns[0].tobytes(), 4)) not in _BOX_SIDES:
         return False
-    return 2 * levels.count(0) >= len(levels) or int(pixels.sum()) < 128 * len(levels)  # counting is cheaper
+    (total, across), (down, _) = columns.dot(_MOMENTS.T).tolist()
+    limit = _OFF_CENTER * total
+    is_centered = abs(down - _CENTER * total) <= limit and abs(across - _CENTER * total) <= limit
+    return is_centered and pixels.item(pixels.argmax()) >= _LEAST_STRONGEST
+
+
+def _extent(values: bytes, width: int) -> int:
+    """Return the number of values of ``width`` bytes from the first to the last that is not 0; negative if all are."""
+    first = (len(values) - len(values.lstrip(b"\0"))) // width
+    return -(-len(values.rstrip(b"\0")) // width) - first
 
 
 def _center(glyph: NDArray[np.float32]) -> Pixels:

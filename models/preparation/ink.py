@@ -24,10 +24,12 @@ _MIN_CONTRAST = 20  # levels of contrast; less is paper or JPEG noise
 _MIN_INK = 0.35  # share of the strongest ink; the lines of ruled paper are fainter
 _SPECK = 0.05  # a piece with a smaller share of the largest one's ink is dirt; parts of a digit have more
 _FRAME = 0.15  # share of a side: a piece this near all four edges, with another inside, is a drawn box
+_MINOR = 0.25  # a piece with a smaller share of the largest one's ink, and as far from it, may be a hole or a stain
+_TWO_TONES = 0.85  # separability of ink and paper; photographs have up to 0.81, clear pictures of digits 0.88 or more
 _MARGIN = 0.2  # share of the ink's longest side: paper around it in the second pass
 
 
-def find_ink(picture: Image.Image) -> Image.Image | None:
+def find_ink(picture: Image.Image, *, strict: bool = False) -> Image.Image | None:
     """Return the cropped ink, mode L with 0 for paper, or None for a blank picture.
 
     A morphological closing, wider than a stroke, estimates the paper. Ink is the darkness of a pixel relative to its
@@ -35,6 +37,10 @@ def find_ink(picture: Image.Image) -> Image.Image | None:
 
     Args:
         picture: mode L or RGB.
+        strict: for a picture whose surroundings may look like ink. The character is the largest piece that does not
+            touch the edge, with the pieces that are near it or not much smaller; without such a piece, or without two
+            clear tones, the picture counts as blank. If not strict, it is all pieces but specks, a drawn box, and what
+            touches the edge if the largest piece does not.
     """
     factor = _reduction(picture.size, _SEARCH_SIDE)
     reduced = picture.reduce(factor)
@@ -44,11 +50,13 @@ def find_ink(picture: Image.Image) -> Image.Image | None:
         levels = np.invert(levels)
     paper = _estimate_paper(levels)
     ink = _darkness(levels, paper)
-    if int(ink.max()) < _MIN_CONTRAST:
+    if int(ink.max()) < _MIN_CONTRAST or (strict and _separability(ink) < _TWO_TONES):
         return None
-    mask = _character_pieces(ink > _threshold(ink))
+    mask = _character_pieces(ink > _threshold(ink), strict=strict)
+    if not mask.any():
+        return None
     if factor > 1:
-        box = _add_margin(_bounding_box(mask), mask.shape)
+        box = _add_margin(bounding_box(mask), mask.shape)
         left, top, right, bottom = (min(factor * at, end) for at, end in zip(box, picture.size * 2, strict=True))
         crop = picture.reduce(_reduction((right - left, bottom - top), _REFINE_SIDE), (left, top, right, bottom))
         paper = np.asarray(Image.fromarray(paper).resize(crop.size, Image.Resampling.BILINEAR, box))
@@ -57,7 +65,7 @@ def find_ink(picture: Image.Image) -> Image.Image | None:
         mask = ink > _threshold(ink)
         if not mask.any():
             return None
-    left, top, right, bottom = _bounding_box(mask)
+    left, top, right, bottom = bounding_box(mask)
     return Image.fromarray((ink * _dilate(mask))[top:bottom, left:right])
 
 
@@ -97,7 +105,7 @@ def _ink_is_light(levels: Levels) -> bool:
 def _estimate_paper(levels: Levels) -> Levels:
     """Estimate the paper level of each pixel by a closing wider than a stroke."""
     width = round(max(levels.shape) * _WIDEST_STROKE)
-    return _extreme_filter(_extreme_filter(levels, width, np.maximum, 0), width, np.minimum, 255)
+    return extreme_filter(extreme_filter(levels, width, np.maximum, 0), width, np.minimum, 255)
 
 
 def _darkness(levels: Levels, paper: Levels) -> Levels:
@@ -106,7 +114,7 @@ def _darkness(levels: Levels, paper: Levels) -> Levels:
     return (drop * np.float32(255) / np.maximum(paper, np.float32(_DARKEST_PAPER))).astype(np.uint8)
 
 
-def _extreme_filter(levels: Levels, width: int, extreme: Callable[[Levels, Levels], Levels], outside: int) -> Levels:
+def extreme_filter(levels: Levels, width: int, extreme: Callable[[Levels, Levels], Levels], outside: int) -> Levels:
     """Replace each pixel by the extreme of a square of about ``width`` around it.
 
     The spans double, so the cost grows with the logarithm of ``width``.
@@ -125,12 +133,19 @@ def _extreme_filter(levels: Levels, width: int, extreme: Callable[[Levels, Level
 
 def _threshold(ink: Levels) -> int:
     """Return the level above which a pixel is ink; it is below the maximum."""
-    histogram = np.array(Image.fromarray(ink).histogram())  # NumPy would need eight bytes per pixel
-    return max(_otsu(histogram), int(_MIN_INK * float(ink.max())))
+    return max(_otsu(ink), int(_MIN_INK * float(ink.max())))
 
 
-def _otsu(histogram: NDArray[np.intp]) -> int:
+def _separability(ink: Levels) -> float:
+    """Return the share of the variance that is between paper and ink, 0..1 (Otsu 1979)."""
+    is_ink = ink > _otsu(ink)
+    means = np.where(is_ink, ink[is_ink].mean(), ink[~is_ink].mean())
+    return float(means.var() / ink.var())
+
+
+def _otsu(ink: Levels) -> int:
     """Return the level up to which pixels are paper, by Otsu's method (1979)."""
+    histogram = np.array(Image.fromarray(ink).histogram())  # NumPy would need eight bytes per pixel
     levels = np.arange(256)
     below = histogram.cumsum()[:-1]
     above = histogram.sum() - below
@@ -139,24 +154,24 @@ def _otsu(histogram: NDArray[np.intp]) -> int:
     return int(between.argmax())
 
 
-def _character_pieces(ink: Mask) -> Mask:
-    """Keep the pieces of the character.
-
-    Specks, a box drawn around it and pieces that touch the edge are removed.
-    """
+def _character_pieces(ink: Mask, *, strict: bool) -> Mask:
+    """Keep the pieces of the character, see find_ink; if strict, there may be none."""
     side = math.ceil(max(ink.shape) / _GRID_SIDE)
     counts = np.asarray(Image.fromarray(ink).convert("L").reduce(side))  # pixels in the same cell belong to one piece
-    pieces = _label_pieces(counts > 0)
+    pieces = label_pieces(counts > 0)
     amounts = np.bincount(pieces.ravel(), weights=counts.ravel())
     large = (amounts >= _SPECK * amounts.max()).nonzero()[0]
-    if len(large) > 1:
-        boxes = {piece: _bounding_box(np.equal(pieces, piece)) for piece in large}
-        candidates = [piece for piece in large if not _is_frame(boxes[piece], pieces.shape)]
-        if candidates:
-            largest = max(candidates, key=amounts.__getitem__)
-            if not _touches_edge(boxes[largest], pieces.shape):
-                candidates = [piece for piece in candidates if not _touches_edge(boxes[piece], pieces.shape)]
-            large = [piece for piece in candidates if amounts[piece] >= _SPECK * amounts[largest]]
+    if len(large) > 1 or strict:
+        boxes = {piece: bounding_box(np.equal(pieces, piece)) for piece in large}
+        candidates = [piece for piece in large if not _is_frame(boxes[piece], pieces.shape)] or list(large)
+        inner = [piece for piece in candidates if not _touches_edge(boxes[piece], pieces.shape)]
+        if strict or max(candidates, key=amounts.__getitem__) in inner:
+            candidates = inner
+        largest = max(candidates, key=amounts.__getitem__, default=0)
+        least = dict.fromkeys(candidates, _SPECK)
+        if strict:
+            least |= {piece: _MINOR for piece in candidates if _is_far(boxes[piece], boxes[largest])}
+        large = [piece for piece in candidates if amounts[piece] >= least[piece] * amounts[largest]]
     cells = np.isin(pieces, large)
     return ink & cells.repeat(side, axis=0).repeat(side, axis=1)[: ink.shape[0], : ink.shape[1]]
 
@@ -166,6 +181,12 @@ def _touches_edge(box: Box, shape: tuple[int, int]) -> bool:
     return left == 0 or top == 0 or right == shape[1] or bottom == shape[0]
 
 
+def _is_far(box: Box, main: Box) -> bool:
+    """Return whether a box is far from the main one, relative to the size of the latter."""
+    gaps = [max(box[axis] - main[axis + 2], main[axis] - box[axis + 2]) for axis in (0, 1)]
+    return max(gaps) >= _MINOR * max(main[2] - main[0], main[3] - main[1])
+
+
 def _is_frame(box: Box, shape: tuple[int, int]) -> bool:
     height, width = shape
     left, top, right, bottom = box
@@ -173,7 +194,7 @@ def _is_frame(box: Box, shape: tuple[int, int]) -> bool:
     return left <= near * width and top <= near * height and right >= far * width and bottom >= far * height
 
 
-def _label_pieces(cells: Mask) -> NDArray[np.intp]:
+def label_pieces(cells: Mask) -> NDArray[np.intp]:
     """Label the 8-connected pieces of a mask, 0 for no piece.
 
     A label is the index of the piece's last cell. Each cell repeatedly takes the highest label among its neighbours,
@@ -191,7 +212,8 @@ def _label_pieces(cells: Mask) -> NDArray[np.intp]:
         labels = highest
 
 
-def _bounding_box(mask: Mask) -> Box:
+def bounding_box(mask: Mask) -> Box:
+    """Return the smallest box around the pixels of a mask, which has some."""
     rows, columns = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
     return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
 
@@ -204,4 +226,4 @@ def _add_margin(box: Box, shape: tuple[int, int]) -> Box:
 
 def _dilate(mask: Mask) -> Mask:
     """Dilate by two pixels, where edges fade."""
-    return _extreme_filter(mask.astype(np.uint8), 5, np.maximum, 0).astype(bool)
+    return extreme_filter(mask.astype(np.uint8), 5, np.maximum, 0).astype(bool)

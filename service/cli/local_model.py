@@ -6,13 +6,16 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from models.hardware import available_cores
 from models.preparation.preparer import draft_side, preparer
+from models.preparation.second_look import choose_framing, second_look
 from service.images.decoder import decode_picture, open_image
 from service.images.guards import check_size
 from service.inference.prediction_json import PredictionRenderer
 from service.inference.repository import highest
+from service.prediction import Prediction
 from service.problems import Problem, UnknownModel
 from service.runtime.model_store import find_model_files
 from service.runtime.planning import choose_classifier
@@ -39,15 +42,18 @@ class LocalModel:
         self.name, self.version, self.class_names = card.name, card.version, card.class_names
         self._settings = settings
         self._prepare = preparer(card.preparation, image_shape)
+        self._other_framings = second_look(card.preparation)
         self._draft_side = draft_side(card.preparation, image_shape)
         self._renderer = PredictionRenderer(card.name, card.version, card.class_names)
         self._decoders = ThreadPoolExecutor(threads)
 
     def classify(self, contents: Sequence[bytes]) -> list[dict[str, Any]]:
         """Return a prediction or a problem per image, as classify-batch does."""
-        images = list(self._decoders.map(self._decode, contents))
+        images = list(self._decoders.map(self._prepare_file, contents))
         decoded = [image for image in images if not isinstance(image, Problem)]
-        predictions = iter(self._classifier.run(np.stack(decoded)) if decoded else ())
+        first = self._classifier.run(np.stack(decoded)) if decoded else []
+        sources = [content for content, image in zip(contents, images, strict=True) if not isinstance(image, Problem)]
+        predictions = map(self._choose, first, self._decoders.map(self._frame_again, sources, first))
         return [
             dict(image.body()) if isinstance(image, Problem) else self._renderer.to_dict(next(predictions))
             for image in images
@@ -57,11 +63,25 @@ class LocalModel:
         """Stop the decoder threads."""
         self._decoders.shutdown()
 
-    def _decode(self, content: bytes) -> NDArray[np.uint8] | Problem:
-        settings = self._settings
+    def _frame_again(self, content: bytes, first: Prediction) -> Sequence[NDArray[np.uint8]]:
+        """Return the other framings of a picture if the first is unfamiliar."""
+        is_unfamiliar = first.is_familiar is False
+        return self._other_framings(self._decode(content)) if is_unfamiliar and self._other_framings else ()
+
+    def _choose(self, first: Prediction, framings: Sequence[NDArray[np.uint8]]) -> Prediction:
+        """Return the prediction of the most familiar framing."""
+        predictions = [first]
+        if framings:
+            predictions += self._classifier.run(np.stack(framings))
+        return predictions[choose_framing([prediction.familiarity or 0.0 for prediction in predictions])]
+
+    def _prepare_file(self, content: bytes) -> NDArray[np.uint8] | Problem:
         try:
-            check_size(content, settings.max_body_bytes)
-            image = open_image(content, max_pixels=settings.max_pixels)
-            return self._prepare(decode_picture(image, draft_side=self._draft_side))
+            check_size(content, self._settings.max_body_bytes)
+            return self._prepare(self._decode(content))
         except Problem as problem:
             return problem
+
+    def _decode(self, content: bytes) -> Image.Image:
+        image = open_image(content, max_pixels=self._settings.max_pixels)
+        return decode_picture(image, draft_side=self._draft_side)

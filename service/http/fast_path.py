@@ -18,7 +18,7 @@ from service.http.problem_response import encode_problem
 from service.http.request import Headers, parse_headers
 from service.http.request_parser import Request
 from service.http.response import Header, success_headers
-from service.inference.classify import INLINE_BYTES, Timing, count_unfamiliar, decode_small
+from service.inference.classify import INLINE_BYTES, Timing, count_unfamiliar, decode_small, needs_second_look
 from service.inference.options import ClassifyOptions, parse_options
 from service.inference.repository import ServedModel
 from service.inference.worker import Worker
@@ -73,6 +73,7 @@ class FastRequest:
         "_connection",
         "_headers",
         "_held",
+        "_image",
         "_is_over",
         "_job",
         "_match",
@@ -85,7 +86,7 @@ class FastRequest:
     def __init__(self, match: Match, request: Request, connection: "Connection", worker: Worker) -> None:
         self._match, self._request, self._connection, self._worker = match, request, connection, worker
         self._headers: Headers = parse_headers({"headers": request.headers})
-        self._body = b""
+        self._body = self._image = b""
         self._held = 0  # bytes of an incomplete body in the upload budget
         self._job: Job | None = None
         self._is_over = False
@@ -122,11 +123,12 @@ class FastRequest:
     def _classify(self) -> None:
         started = time.perf_counter()
         model = self._match.model
-        pixels = decode_small(extract_image(self._body, self._headers.content_type), model, self._worker.settings)
+        image = extract_image(self._body, self._headers.content_type)
+        pixels = decode_small(image, model, self._worker.settings)
         if pixels is None:
             self._hand_over()
             return
-        self._body = b""
+        self._image = image
         self._timing.decode = time.perf_counter() - started
         model.metrics.decode_seconds.observe(self._timing.decode)
         job = model.batcher.submit(
@@ -139,7 +141,7 @@ class FastRequest:
             self._job = job
 
     def _hand_over(self) -> None:
-        """Let the application handle a request that would block the event loop."""
+        """Let the application handle a request that takes longer."""
         self._connection.hand_over([self._body])
         self._connection.loop.call_soon(self._release)  # after the application has counted the request as in flight
 
@@ -149,9 +151,13 @@ class FastRequest:
             if job.error is not None:
                 raise job.error
             model, options = self._match
+            (prediction,) = job.predictions
+            if needs_second_look(self._image, prediction, model, self._worker.settings):
+                self._hand_over()
+                return
             count_unfamiliar(model, job.predictions)
             assert options is not None
-            body = model.renderer.render(model.renderer.to_dict(job.predictions[0], options.top))
+            body = model.renderer.render(model.renderer.to_dict(prediction, options.top))
             self._timing.queue = job.started - job.submitted
             self._timing.inference = job.finished - job.started
         except Exception as error:

@@ -5,11 +5,13 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from models.preparation.second_look import choose_framing, reduce_picture
 from service.images.data_url import data_url
 from service.images.decoder import OpenedImage, decode_picture, open_image
 from service.images.guards import check_size
@@ -25,9 +27,18 @@ from service.settings import Settings
 INLINE_BYTES = INLINE_PIXELS = 64 * 1024  # larger images are decoded on a thread, not on the event loop
 OPEN_S = 0.005  # expected for the container of a large image, at most
 INLINE_S = 0.002  # images that are expected to take longer too
+SECOND_LOOK_S = 0.01  # expected for the other framings of a picture
+COSTLY_S = 0.2  # a picture that is expected to take longer is kept for a second look, reduced; others are decoded again
 TURN_S = 0.002  # longest decoding before the event loop handles other requests
 
 Pixels = NDArray[np.uint8]
+
+
+class PreparedImage(NamedTuple):
+    """The pixels that the model takes, and what a second look at the picture needs."""
+
+    pixels: Pixels
+    picture: Image.Image | None = None  # reduced, of a costly file
 
 
 @dataclass(slots=True)
@@ -64,14 +75,16 @@ class Classification:
             Problem: the image is invalid, or the service cannot classify it now.
         """
         started = time.perf_counter()
-        pixels = await _settle(self._pixels(content))
+        image = await _settle(self._prepare(content))
         self.record_decoding(started)
-        images = [pixels, *cover(pixels)] if self.options.explain else [pixels]
-        whole, *covered = await self._run_parts(images)
+        pixels = image.pixels
+        (whole,) = await self.run([pixels])
+        if needs_second_look(content, whole, self.model, self.worker.settings):
+            pixels, whole = await self._look_again(content, image, whole)
         count_unfamiliar(self.model, [whole])
         prediction = self.model.renderer.to_dict(whole, self.options.top)
         if self.options.explain:
-            prediction["saliency"] = draw_saliency(pixels, whole, covered)
+            prediction["saliency"] = draw_saliency(pixels, whole, await self._run_parts(cover(pixels)))
         if self.options.pixels:
             prediction["pixels"] = data_url(pixels)
         return self.model.renderer.render(prediction)
@@ -86,7 +99,9 @@ class Classification:
         images = await self._decode_all(contents)
         self.record_decoding(started)
         valid = [image for image in images if not isinstance(image, dict)]
-        results = await self.run(valid) if valid else []
+        results = await self.run([image.pixels for image in valid]) if valid else []
+        sources = [content for content, image in zip(contents, images, strict=True) if not isinstance(image, dict)]
+        results = await self._look_again_at_all(sources, valid, results)
         count_unfamiliar(self.model, results)
         remaining = iter(results)
         predict = self.model.renderer.to_dict
@@ -95,16 +110,16 @@ class Classification:
         ]
         return self.model.renderer.render_batch(predictions)
 
-    async def _decode_all(self, contents: Sequence[bytes]) -> list[Pixels | ProblemBody]:
+    async def _decode_all(self, contents: Sequence[bytes]) -> list[PreparedImage | ProblemBody]:
         """Decode the images of a batch, at most one per decode thread at once."""
         # problems as JSON: exceptions in the list would keep this frame alive
-        outcomes: list[Pixels | asyncio.Future[Pixels] | ProblemBody] = []
-        waiting: set[asyncio.Future[Pixels]] = set()
+        outcomes: list[PreparedImage | asyncio.Future[PreparedImage] | ProblemBody] = []
+        waiting: set[asyncio.Future[PreparedImage]] = set()
         has_waited, turn = False, time.perf_counter()
         try:
             for content in contents:
                 try:
-                    outcomes.append(self._pixels(content, is_new=not has_waited))
+                    outcomes.append(self._prepare(content, is_new=not has_waited))
                 except Problem as problem:
                     outcomes.append(problem.body())
                 if isinstance(last := outcomes[-1], asyncio.Future):
@@ -121,7 +136,7 @@ class Classification:
                 if isinstance(outcome, asyncio.Future) and not outcome.cancel() and not outcome.cancelled():
                     outcome.exception()  # retrieved, so that it is not logged
 
-    def _pixels(self, content: bytes, *, is_new: bool = True) -> Pixels | asyncio.Future[Pixels]:
+    def _prepare(self, content: bytes, *, is_new: bool = True) -> PreparedImage | asyncio.Future[PreparedImage]:
         """Decode and prepare a small image now, a large or costly one on a thread.
 
         ``is_new``: whether the request is refused if the image is expected to wait too long.
@@ -129,15 +144,52 @@ class Classification:
         settings = self.worker.settings
         check_size(content, settings.max_body_bytes)
         if (pixels := decode_small(content, self.model, settings)) is not None:
-            return pixels
-        return asyncio.ensure_future(self._decode_on_thread(content, is_new=is_new))
+            return PreparedImage(pixels)
+        return asyncio.ensure_future(self._prepare_on_thread(content, is_new=is_new))
 
-    async def _decode_on_thread(self, content: bytes, *, is_new: bool) -> Pixels:
-        """Parse the container of an image, which is cheap, then decode and prepare its pixels."""
-        run = self.worker.decoders.run
+    async def _prepare_on_thread(self, content: bytes, *, is_new: bool) -> PreparedImage:
+        opened = await self._open_on_thread(content, is_new=is_new)
+        prepare = partial(_prepare_opened, opened, self.model)
+        return await self.worker.decoders.run(prepare, expected_s=opened.expected_s, is_new=is_new)
+
+    async def _open_on_thread(self, content: bytes, *, is_new: bool) -> OpenedImage:
+        """Parse the container of an image, which is cheap and says what its pixels cost."""
         parse = partial(open_image, content, max_pixels=self.worker.settings.max_pixels)
-        opened = await run(parse, expected_s=OPEN_S, is_new=is_new)
-        return await run(partial(_decode, self.model, opened), expected_s=opened.expected_s, is_new=is_new)
+        return await self.worker.decoders.run(parse, expected_s=OPEN_S, is_new=is_new)
+
+    async def _look_again(self, content: bytes, image: PreparedImage, first: Prediction) -> tuple[Pixels, Prediction]:
+        """Classify an unfamiliar picture in other framings, and return the framing to use and its prediction."""
+        framings = [image.pixels, *await self._other_framings(content, image.picture)]
+        predictions = [first, *(await self.run(framings[1:]) if framings[1:] else ())]
+        chosen = choose_framing([prediction.familiarity or 0.0 for prediction in predictions])
+        return framings[chosen], predictions[chosen]
+
+    async def _other_framings(self, content: bytes, picture: Image.Image | None) -> Sequence[Pixels]:
+        """Return the other framings of a picture, which is decoded again unless it was kept."""
+        assert self.model.other_framings is not None
+        run = self.worker.decoders.run
+        if picture is not None:
+            return await run(partial(self.model.other_framings, picture), expected_s=SECOND_LOOK_S, is_new=False)
+        opened = await self._open_on_thread(content, is_new=False)
+        frame = partial(_frame_again, opened, self.model)
+        return await run(frame, expected_s=opened.expected_s + SECOND_LOOK_S, is_new=False)
+
+    async def _look_again_at_all(
+        self, contents: Sequence[bytes], images: Sequence[PreparedImage], results: Sequence[Prediction]
+    ) -> list[Prediction]:
+        """Return the predictions of a batch after a second look at the unfamiliar pictures, a few at a time."""
+        predictions, settings = list(results), self.worker.settings
+        unfamiliar = [
+            index
+            for index, content in enumerate(contents)
+            if needs_second_look(content, results[index], self.model, settings)
+        ]
+        for start in range(0, len(unfamiliar), self.worker.num_decoders):
+            indices = unfamiliar[start : start + self.worker.num_decoders]
+            looks = (self._look_again(contents[index], images[index], results[index]) for index in indices)
+            for index, (_, prediction) in zip(indices, await asyncio.gather(*looks), strict=True):
+                predictions[index] = prediction
+        return predictions
 
     def record_decoding(self, started: float) -> None:
         """Record the decoding time since ``started``."""
@@ -172,7 +224,15 @@ def decode_small(content: bytes, model: ServedModel, settings: Settings) -> Pixe
     if pixels is not None:
         return pixels if model.is_prepared(pixels) else model.prepare(Image.fromarray(pixels))
     image = open_image(content, max_pixels=settings.max_pixels)
-    return _decode(model, image) if image.expected_s <= INLINE_S else None
+    return model.prepare(decode_picture(image, draft_side=model.draft_side)) if image.expected_s <= INLINE_S else None
+
+
+def needs_second_look(content: bytes, prediction: Prediction, model: ServedModel, settings: Settings) -> bool:
+    """Return whether an image is unfamiliar and may have other framings."""
+    if prediction.is_familiar is not False or model.other_framings is None:
+        return False
+    pixels = decode_plain_png(content, max_pixels=min(INLINE_PIXELS, settings.max_pixels))
+    return pixels is None or not model.is_prepared(pixels)
 
 
 def count_unfamiliar(model: ServedModel, predictions: Sequence[Prediction]) -> None:
@@ -181,18 +241,27 @@ def count_unfamiliar(model: ServedModel, predictions: Sequence[Prediction]) -> N
         model.metrics.unfamiliar.inc(unfamiliar)
 
 
-def _decode(model: ServedModel, image: OpenedImage) -> Pixels:
-    return model.prepare(decode_picture(image, draft_side=model.draft_side))
+def _prepare_opened(image: OpenedImage, model: ServedModel) -> PreparedImage:
+    picture = decode_picture(image, draft_side=model.draft_side)
+    is_kept = model.other_framings is not None and image.expected_s > COSTLY_S
+    return PreparedImage(model.prepare(picture), reduce_picture(picture) if is_kept else None)
 
 
-async def _settle(outcome: Pixels | asyncio.Future[Pixels]) -> Pixels:
+def _frame_again(image: OpenedImage, model: ServedModel) -> Sequence[Pixels]:
+    assert model.other_framings is not None
+    return model.other_framings(decode_picture(image, draft_side=model.draft_side))
+
+
+async def _settle(outcome: PreparedImage | asyncio.Future[PreparedImage]) -> PreparedImage:
     try:
         return await outcome if isinstance(outcome, asyncio.Future) else outcome
     finally:
         del outcome  # an exception would form a reference cycle with this frame
 
 
-async def _settle_or_problem(outcome: Pixels | asyncio.Future[Pixels] | ProblemBody) -> Pixels | ProblemBody:
+async def _settle_or_problem(
+    outcome: PreparedImage | asyncio.Future[PreparedImage] | ProblemBody,
+) -> PreparedImage | ProblemBody:
     try:
         return outcome if isinstance(outcome, dict) else await _settle(outcome)
     except Overloaded:

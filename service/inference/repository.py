@@ -9,6 +9,7 @@ from PIL import Image
 
 from models.card import ModelCard
 from models.preparation.preparer import draft_side, prepared_check, preparer
+from models.preparation.second_look import OtherFramings, second_look
 from service.batching.batcher import Batcher
 from service.inference.prediction_json import PredictionRenderer
 from service.metrics import ModelMetrics
@@ -31,6 +32,7 @@ class ServedModel:
     classifier: OnnxClassifier
     prepare: Callable[[Image.Image], NDArray[np.uint8]]
     is_prepared: Callable[[NDArray[np.uint8]], bool]  # whether ``prepare`` would return the same pixels
+    other_framings: OtherFramings | None  # see models.preparation.second_look
     draft_side: int | None  # see models.preparation.preparer.draft_side
     batcher: Batcher
     renderer: PredictionRenderer
@@ -94,6 +96,7 @@ def load_model(plan: ServingPlan, settings: Settings, *, gpu: int = 0) -> Served
         classifier=classifier,
         prepare=preparer(card.preparation, classifier.image_shape),
         is_prepared=prepared_check(card.preparation, classifier.image_shape),
+        other_framings=second_look(card.preparation),
         draft_side=draft_side(card.preparation, classifier.image_shape),
         batcher=make_batcher(classifier, plan, settings, metrics),
         renderer=PredictionRenderer(card.name, card.version, card.class_names),

@@ -17,12 +17,14 @@ from benchmarks.pictures import (
     render_header,
 )
 from training.evaluation.robustness.framed_images import FRAMINGS
+from training.evaluation.robustness.framing import NATIVE
 from training.evaluation.robustness.measurement import KindMeasurement
+from training.evaluation.robustness.surroundings import CONTROL
 from training.metrics import auroc
 
 
-def measurement(kind, *, accuracy=None, auroc=None):
-    return KindMeasurement(kind=kind, num_images=40, familiar_share=0.5, accuracy=accuracy, auroc=auroc)
+def measurement(kind, **shares):
+    return KindMeasurement(kind=kind, num_images=40, familiar_share=0.5, **shares)
 
 
 @pytest.mark.parametrize("name", ["mnist", "cifar10"])
@@ -32,7 +34,8 @@ def test_every_target_has_a_row(name):
     assert set(MIN_ACCURACY) <= titles
     with_target = {row.measurements[0].kind for row in rows if row.minimums[0] is not None}
     kinds = {row.measurements[0].kind for row in rows}
-    assert with_target == {*MIN_AUROC[name], ALL_WITH_MINIMUM, *kinds & MIN_ACCURACY.keys()}
+    controlled = {kind.removesuffix(CONTROL) for kind in kinds if kind.endswith(CONTROL)}
+    assert with_target == {*MIN_AUROC[name], ALL_WITH_MINIMUM, *controlled, *kinds & MIN_ACCURACY.keys()}
 
 
 @pytest.mark.parametrize(("kind", "metric", "minimum"), [("letters", "auroc", 0.97), ("page", "accuracy", 0.9)])
@@ -55,9 +58,29 @@ def test_row_renders_measurements_and_target():
 
 def test_enlarged_photo_target_is_relative_to_the_same_graph():
     native = [measurement("as in the test split", accuracy=accuracy) for accuracy in (0.95, 0.94)]
-    assert minimums("cifar10", "enlarged, JPEG", native) == [0.94, pytest.approx(0.93)]
-    assert minimums("mnist", "white on black, 50 to 2000 px", native) == [0.99, 0.99]
-    assert minimums("mnist", "shapes", native) == [None, None]
+    kinds = {NATIVE: native}
+    assert minimums("cifar10", "enlarged, JPEG", kinds) == [0.94, pytest.approx(0.93)]
+    assert minimums("mnist", "white on black, 50 to 2000 px", kinds) == [0.99, 0.99]
+    assert minimums("mnist", "shapes", kinds) == [None, None]
+
+
+def test_a_kind_with_a_control_needs_nine_tenths_of_its_accuracy():
+    kind, control = ([measurement(title, accuracy=accuracy)] for title, accuracy in (("a", 0.5), ("a" + CONTROL, 0.8)))
+    assert minimums("mnist", "a", {"a": kind, "a" + CONTROL: control}) == [pytest.approx(0.72)]
+
+
+def test_unfamiliar_pictures_of_a_kind_with_a_control_count_as_right():
+    rare, frequent = ([measurement("a thumb", accuracy=0.5, familiar_errors=share)] for share in (0.1, 0.3))
+    assert Row(model="mnist", measurements=rare, minimums=[0.8], has_control=True).is_met
+    assert not Row(model="mnist", measurements=frequent, minimums=[0.8], has_control=True).is_met
+    assert not Row(model="mnist", measurements=rare, minimums=[0.8]).is_met
+
+
+def test_accuracy_row_has_a_cell_per_column():
+    row = Row(
+        model="mnist", measurements=[measurement("a", accuracy=1.0, familiar_errors=0.0)] * 2, minimums=[None] * 2
+    )
+    assert row.render().count("|") == render_header("accuracy")[0].count("|")
 
 
 def test_combine_gives_the_auroc_of_the_combined_images():

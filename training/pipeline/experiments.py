@@ -6,8 +6,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from training.errors import TrainingError
-from training.evaluation.robustness.corrupted_images import measure_corruptions, write_corruptions
-from training.evaluation.robustness.measurement import measure_robustness, write_robustness
+from training.pipeline.publishing import measure_version
 from training.pipeline.retraining import RetrainingOptions, RetrainingResult, retrain
 from training.provenance import LEDGER, MODELS_DIR
 from training.recipes.ablations import ABLATIONS
@@ -70,8 +69,7 @@ def rewrite_card(
     runs = read_runs(ledger)
     version, run = find_published(model.name, models_dir, runs)
     test = model.load(data_dir).test
-    write_robustness(version, measure_robustness(version, model, test, data_dir))
-    write_corruptions(version, measure_corruptions(version, model, test))
+    measure_version(version, model, test, data_dir)
     write_report(version, model, run, runs, test)
     return version
 

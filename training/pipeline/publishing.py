@@ -24,11 +24,14 @@ from models.contract import (
 )
 from training.data.datasets import Split
 from training.evaluation.gate import GateError, check_accuracy, check_golden, check_loss, write_golden
+from training.evaluation.robustness.corrupted_images import measure_corruptions, write_corruptions
+from training.evaluation.robustness.measurement import measure_robustness, write_robustness
 from training.export.float16 import convert_to_float16
 from training.export.onnx_file import CalibratedClassifier, ExportError, export_onnx, predict_onnx, write_card
 from training.export.quantization import quantize
 from training.metrics import measure
 from training.pipeline.folders import writable_folder
+from training.recipes.zoo import TrainableModel
 
 NUM_GOLDEN = 256  # misses a fault that changes 3 % of the images with probability 0.0004
 
@@ -104,6 +107,19 @@ def staged_version(model_folder: Path) -> Iterator[StagedVersion]:
         except BaseException:
             shutil.rmtree(staged.path, ignore_errors=True)
             raise
+
+
+def measure_version(folder: Path, model: TrainableModel, test: Split, data_dir: Path) -> None:
+    """Measure a version in other framings, under corruption and on unrelated images; write the results into its folder.
+
+    Args:
+        folder: of the version.
+        model: the definition of the version's model.
+        test: the test split.
+        data_dir: folder of the data sets, for images of another one.
+    """
+    write_robustness(folder, measure_robustness(folder, model, test, data_dir))
+    write_corruptions(folder, measure_corruptions(folder, model, test))
 
 
 def _next_version(model_folder: Path) -> str:

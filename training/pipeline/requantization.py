@@ -12,12 +12,10 @@ from models.contract import FLOAT16_MODEL_FILE, GOLDEN_FILE, INT8_MODEL_FILE, MO
 from training.device import describe_hardware
 from training.errors import TrainingError
 from training.evaluation.gate import check_golden, write_golden
-from training.evaluation.robustness.corrupted_images import measure_corruptions, write_corruptions
-from training.evaluation.robustness.measurement import measure_robustness, write_robustness
 from training.export.familiarity import add_familiarity
 from training.export.onnx_file import predict_onnx, write_card
 from training.export.timing import measure_ms_per_image
-from training.pipeline.publishing import NUM_GOLDEN, add_int8, staged_version
+from training.pipeline.publishing import NUM_GOLDEN, add_int8, measure_version, staged_version
 from training.provenance import LEDGER, MODELS_DIR, git_commit, library_versions
 from training.recipes.recipe import recipe_from_settings
 from training.recipes.zoo import TrainableModel
@@ -77,8 +75,7 @@ def requantize(
             raise RequantizationError("int8 quantization failed (see the message above); nothing published")
         smoothed = recipe_from_settings(card.recipe).is_smoothed
         add_familiarity(staged.path / INT8_MODEL_FILE, data.val, smoothed=smoothed)
-        write_robustness(staged.path, measure_robustness(staged.path, model, data.test, data_dir))
-        write_corruptions(staged.path, measure_corruptions(staged.path, model, data.test))
+        measure_version(staged.path, model, data.test, data_dir)
         run = replace(
             trained,
             version=staged.version,

@@ -13,8 +13,6 @@ from models.card import Metrics, ModelCard
 from models.contract import graphs_of
 from training.data.datasets import DataSet, Split
 from training.device import describe_hardware
-from training.evaluation.robustness.corrupted_images import measure_corruptions, write_corruptions
-from training.evaluation.robustness.measurement import measure_robustness, write_robustness
 from training.export.calibration import fit_calibration
 from training.export.familiarity import add_familiarity
 from training.export.folding import centre_logits, discount_strength
@@ -27,7 +25,7 @@ from training.metrics import measure
 from training.networks.architectures import count_multiply_adds, count_parameters
 from training.pipeline.building import make_trainer
 from training.pipeline.folders import writable_folder
-from training.pipeline.publishing import add_float16, staged_version, write_version
+from training.pipeline.publishing import add_float16, measure_version, staged_version, write_version
 from training.provenance import LEDGER, MODELS_DIR, git_commit, library_versions
 from training.recipes.recipe import Recipe
 from training.recipes.zoo import TrainableModel
@@ -172,8 +170,7 @@ def _retrain(options: RetrainingOptions, stopped: Callable[[], bool]) -> Retrain
             add_float16(staged.path, card, data.test, max_accuracy_loss=options.model.max_accuracy_loss)
         write_history(staged.path, fit.history)
         if not options.experiment:
-            write_robustness(staged.path, measure_robustness(staged.path, options.model, data.test, options.data_dir))
-            write_corruptions(staged.path, measure_corruptions(staged.path, options.model, data.test))
+            measure_version(staged.path, options.model, data.test, options.data_dir)
         run = make_run(options, staged.path, card, fit, val=val, test=data.test)
         write_report(staged.path, options.model, run, runs, data.test)
     if options.experiment or options.out.resolve() == options.models_dir.resolve():

@@ -7,6 +7,7 @@ from models.contract import FAMILIARITY_THRESHOLD
 from training.evaluation.robustness.corrupted_images import NOISE, CorruptionReport
 from training.evaluation.robustness.measurement import KindMeasurement, Robustness
 from training.evaluation.robustness.optdigits import OPTDIGITS_KINDS
+from training.evaluation.robustness.surroundings import CONTROL
 from training.recipes.recipe import Recipe
 
 ROBUSTNESS = """\
@@ -59,7 +60,7 @@ SOURCES: Mapping[Preparation, str] = {
 def describe_robustness(robustness: Robustness, recipe: Recipe) -> str:
     """Render the sections on images in other framings and on unrelated images."""
     (test, *kinds), graphs = robustness.kinds(), list(robustness.graphs)
-    framed = [rows for rows in kinds if rows[0].accuracy is not None]
+    framed = [rows for rows in kinds if rows[0].accuracy is not None and not rows[0].kind.endswith(CONTROL)]
     unrelated = [rows for rows in kinds if rows[0].auroc is not None]
     return ROBUSTNESS.format(
         optdigits=OPTDIGITS_NOTE if framed[-1][0].kind in OPTDIGITS_KINDS else "",

@@ -8,6 +8,7 @@ import json
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,16 +17,15 @@ from PIL import Image
 from tqdm import tqdm
 
 from models.card import Preparation
-from models.contract import FAMILIARITY, graphs_of
-from models.preparation.preparer import preparer
+from models.contract import graphs_of
 from training.data.datasets import Split
+from training.evaluation.robustness.classification import classify_pictures
 from training.evaluation.robustness.corruption import Corruption, Corruptions, gaussian_noise
 from training.evaluation.robustness.digit_corruptions import DIGIT_CORRUPTIONS
 from training.evaluation.robustness.framed_images import sample_images
 from training.evaluation.robustness.measurement import default_count
 from training.evaluation.robustness.photo_corruptions import PHOTO_CORRUPTIONS
 from training.export.familiarity import share_familiar
-from training.export.onnx_file import run_onnx
 from training.metrics import accuracy, expected_calibration_error
 from training.provenance import git_commit
 from training.recipes.zoo import TrainableModel
@@ -102,22 +102,20 @@ def measure_corruptions(
     graphs = graphs_of(folder)
     rows: dict[str, list[CorruptionMeasurement]] = {precision: [] for precision in graphs}
     chosen, labels = sample_images(test, count or default_count(len(test), most=COUNT))
-    prepare = preparer(model.preparation, image_shape)
     kinds = {**STANDARD[model.preparation], **NOISE}
     batches = _corrupt_all(kinds, chosen)
     bar = tqdm(batches, total=1 + len(kinds), desc="measuring corruptions", unit="kind", leave=False)
     for name, corrupted in bar:
-        images = np.stack([prepare(Image.fromarray(image)) for image in corrupted])
-        expected = np.tile(labels, len(images) // len(labels))
-        for precision, path in graphs.items():
-            probabilities, familiarity = run_onnx(path, ["probabilities", FAMILIARITY], images)
+        pictures = [partial(Image.fromarray, image) for image in corrupted]
+        expected = np.tile(labels, len(pictures) // len(labels))
+        for precision, results in classify_pictures(graphs, pictures, model.preparation, image_shape).items():
             rows[precision].append(
                 CorruptionMeasurement(
                     corruption=name,
-                    num_images=len(images),
-                    error=round(1 - accuracy(probabilities, expected), 4),
-                    ece=round(expected_calibration_error(probabilities, expected), 4),
-                    familiar_share=share_familiar(familiarity),
+                    num_images=len(pictures),
+                    error=round(1 - accuracy(results.probabilities, expected), 4),
+                    ece=round(expected_calibration_error(results.probabilities, expected), 4),
+                    familiar_share=share_familiar(results.familiarity),
                 )
             )
     return CorruptionReport(git_commit=git_commit(), graphs=rows)

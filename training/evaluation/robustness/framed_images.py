@@ -2,8 +2,9 @@
 
 import io
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -11,15 +12,16 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from models.card import Preparation
-from models.preparation.preparer import draft_side, preparer
+from models.preparation.preparer import draft_side
 from training.data.datasets import Split
 from training.data.pictures import open_picture
+from training.evaluation.robustness.classification import Picture, classify_pictures
 from training.evaluation.robustness.digit_framings import DIGIT_FRAMINGS
 from training.evaluation.robustness.framing import Framing, Framings
 from training.evaluation.robustness.photo_framings import PHOTO_FRAMINGS
-from training.export.onnx_file import predict_onnx
+from training.evaluation.robustness.surroundings import CONTROL, SURROUNDINGS
 
-FRAMINGS: Mapping[Preparation, Framings] = {"digit": DIGIT_FRAMINGS, "photo": PHOTO_FRAMINGS}
+FRAMINGS: Mapping[Preparation, Framings] = {"digit": {**DIGIT_FRAMINGS, **SURROUNDINGS}, "photo": PHOTO_FRAMINGS}
 
 Images = NDArray[np.uint8]
 
@@ -41,39 +43,33 @@ def sample_images(test: Split, count: int) -> tuple[Images, NDArray[np.int64]]:
 
 
 def frame(framing: Framing, images: Images, title: str) -> list[bytes]:
-    """Return each image framed, as encoded files; ``title`` seeds the generator."""
-    random = np.random.default_rng(zlib.crc32(title.encode()))
+    """Return each image framed, as encoded files; ``title`` seeds the generator, and a control has the same seed."""
+    random = np.random.default_rng(zlib.crc32(title.removesuffix(CONTROL).encode()))
     return [framing(image, random) for image in images]
 
 
-def prepare_framed(preparation: Preparation, images: Images) -> Iterator[tuple[str, Images]]:
-    """Yield each framing's title and the prepared images, (N, ...) uint8."""
-    prepare_file = _make_preparer(preparation, images.shape[1:])
+def frame_all(preparation: Preparation, images: Images) -> Iterator[tuple[str, Sequence[Picture]]]:
+    """Yield each framing's title and the framed images."""
+    side = draft_side(preparation, images.shape[1:])
     for title, framing in FRAMINGS[preparation].items():
-        yield title, np.stack([prepare_file(file)[1] for file in frame(framing, images, title)])
+        yield title, [partial(_decode, file, side) for file in frame(framing, images, title)]
 
 
 def make_examples(path: Path, preparation: Preparation, test: Split, class_names: Sequence[str]) -> Iterator[Example]:
-    """Yield one example per framing, with the prediction of the ONNX file."""
-    images, _ = sample_images(test, len(FRAMINGS[preparation]))
-    prepare_file = _make_preparer(preparation, images.shape[1:])
-    for index, (title, framing) in enumerate(FRAMINGS[preparation].items()):
+    """Yield one example per framing, with the prediction of the ONNX file; controls have none."""
+    framings = {title: framing for title, framing in FRAMINGS[preparation].items() if not title.endswith(CONTROL)}
+    images, _ = sample_images(test, len(framings))
+    image_shape = images.shape[1:]
+    for index, (title, framing) in enumerate(framings.items()):
         (file,) = frame(framing, images[index % len(images)][None], title)
-        picture, pixels = prepare_file(file)
-        probabilities = predict_onnx(path, pixels[None])[0]
+        picture = _decode(file, draft_side(preparation, image_shape))
+        found = classify_pictures({"": path}, [picture.copy], preparation, image_shape)[""]
+        probabilities = found.probabilities[0]
         best = int(probabilities.argmax())
         prediction = f"{class_names[best]} {probabilities[best]:.0%}"
-        yield Example(title=title, picture=picture, pixels=pixels, prediction=prediction)
+        yield Example(title=title, picture=picture, pixels=found.pixels[0], prediction=prediction)
 
 
-def _make_preparer(
-    preparation: Preparation, image_shape: tuple[int, ...]
-) -> Callable[[bytes], tuple[Image.Image, Images]]:
-    """Return a function that decodes and prepares a trusted file as the service does."""
-    prepare, side = preparer(preparation, image_shape), draft_side(preparation, image_shape)
-
-    def prepare_file(file: bytes) -> tuple[Image.Image, Images]:
-        picture = open_picture(io.BytesIO(file), draft_side=side)
-        return picture, prepare(picture)
-
-    return prepare_file
+def _decode(file: bytes, side: int | None) -> Image.Image:
+    """Decode a trusted file as the service does."""
+    return open_picture(io.BytesIO(file), draft_side=side)

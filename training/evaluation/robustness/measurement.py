@@ -6,21 +6,22 @@ changed. Stored next to the graphs.
 
 import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 from tqdm import tqdm
 
-from models.contract import FAMILIARITY, graphs_of
-from models.preparation.preparer import preparer
+from models.contract import FAMILIARITY_THRESHOLD, graphs_of
 from training.data.datasets import Split
-from training.evaluation.robustness.framed_images import FRAMINGS, prepare_framed, sample_images
+from training.evaluation.robustness.classification import Picture, classify_pictures
+from training.evaluation.robustness.framed_images import FRAMINGS, frame_all, sample_images
 from training.evaluation.robustness.optdigits import OPTDIGITS_KINDS, load_optdigits
-from training.evaluation.robustness.unrelated_images import Draw, prepare_unrelated, unrelated_kinds
+from training.evaluation.robustness.unrelated_images import Draw, draw_pictures, unrelated_kinds
 from training.export.familiarity import share_familiar
-from training.export.onnx_file import run_onnx
 from training.metrics import accuracy, auroc
 from training.provenance import git_commit
 from training.recipes.zoo import MNIST, TrainableModel
@@ -29,7 +30,6 @@ ROBUSTNESS_FILE = "robustness.json"
 TEST_IMAGES = "test images"
 COUNT, SHARE = 1000, 0.1  # pictures per kind: the smaller of COUNT and this share of the test images
 
-Images = NDArray[np.uint8]
 Labels = NDArray[np.int64]
 
 
@@ -41,6 +41,7 @@ class KindMeasurement:
     num_images: int
     familiar_share: float  # 0..1
     accuracy: float | None = None  # 0..1; None for unrelated images
+    familiar_errors: float | None = None  # share of all pictures that are familiar and wrong, 0..1; as above
     auroc: float | None = None  # 0..1, of familiarity between test and unrelated images; None for framings
 
 
@@ -85,21 +86,26 @@ def measure_robustness(
     test_familiarity: dict[str, NDArray[np.float32]] = {}
     optdigits = OPTDIGITS_KINDS if model.class_names == MNIST.class_names else {}
     unrelated = unrelated_kinds(model, test, data_dir)
-    kinds = _prepare_kinds(model, test, optdigits, unrelated, count=count or default_count(len(test)))
+    kinds = _draw_kinds(model, test, optdigits, unrelated, count=count or default_count(len(test)))
     total = 1 + len(FRAMINGS[model.preparation]) + len(optdigits) + len(unrelated)
-    for kind, images, labels in tqdm(kinds, total=total, desc="measuring robustness", unit="kind", leave=False):
-        for precision, path in graphs.items():
-            probabilities, familiarity = run_onnx(path, ["probabilities", FAMILIARITY], images)
+    image_shape = tuple(test.images.shape[1:])
+    for kind, pictures, labels in tqdm(kinds, total=total, desc="measuring robustness", unit="kind", leave=False):
+        found = classify_pictures(graphs, pictures, model.preparation, image_shape)
+        for precision, results in found.items():
+            familiarity = results.familiarity
             inliers = test_familiarity.setdefault(precision, familiarity)  # the test images come first
-            rows[precision].append(
-                KindMeasurement(
-                    kind=kind,
-                    num_images=len(images),
-                    familiar_share=share_familiar(familiarity),
-                    accuracy=None if labels is None else round(accuracy(probabilities, labels), 4),
-                    auroc=round(auroc(inliers, familiarity), 4) if labels is None else None,
+            measured = KindMeasurement(kind=kind, num_images=len(pictures), familiar_share=share_familiar(familiarity))
+            if labels is None:
+                measured = replace(measured, auroc=round(auroc(inliers, familiarity), 4))
+            else:
+                is_wrong = results.probabilities.argmax(axis=1) != labels
+                is_familiar = familiarity >= FAMILIARITY_THRESHOLD
+                measured = replace(
+                    measured,
+                    accuracy=round(accuracy(results.probabilities, labels), 4),
+                    familiar_errors=round(float((is_wrong & is_familiar).mean()), 4),
                 )
-            )
+            rows[precision].append(measured)
     return Robustness(git_commit=git_commit(), graphs=rows)
 
 
@@ -114,23 +120,22 @@ def read_robustness(folder: Path) -> Robustness | None:
     return Robustness.from_json(path.read_text()) if path.exists() else None
 
 
-def _prepare_kinds(
+def _draw_kinds(
     model: TrainableModel,
     test: Split,
     optdigits: Mapping[str, Collection[int]],
     unrelated: Mapping[str, Draw],
     *,
     count: int,
-) -> Iterator[tuple[str, Images, Labels | None]]:
-    """Yield each kind's name, prepared images and, if it has any, labels."""
-    yield TEST_IMAGES, test.images.cpu().numpy(), test.labels.cpu().numpy()
+) -> Iterator[tuple[str, Sequence[Picture], Labels | None]]:
+    """Yield each kind's name, pictures and, if it has any, labels."""
+    native = [partial(Image.fromarray, image) for image in test.images.cpu().numpy()]
+    yield TEST_IMAGES, native, test.labels.cpu().numpy()
     chosen, labels = sample_images(test, count)
-    image_shape = chosen.shape[1:]
-    for kind, images in prepare_framed(model.preparation, chosen):
-        yield kind, images, labels
-    prepare = preparer(model.preparation, image_shape)
+    for kind, framed in frame_all(model.preparation, chosen):
+        yield kind, framed, labels
     for kind, digits in optdigits.items():
         pictures, labels = load_optdigits(count, digits)
-        yield kind, np.stack([prepare(picture) for picture in pictures]), labels
-    for kind, images in prepare_unrelated(model, image_shape, unrelated, count=count):
-        yield kind, images, None
+        yield kind, [picture.copy for picture in pictures], labels
+    for kind, draw in unrelated.items():
+        yield kind, [picture.copy for picture in draw_pictures(kind, draw, count)], None

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 from tqdm import tqdm
 
-from models.preparation.preparer import preparer
 from training.data.datasets import CIFAR10_FOLDER, MNIST_FOLDER, DataError, DataSet, Split, load_cifar10, load_mnist
 from training.recipes.zoo import TrainableModel
 
@@ -41,18 +40,9 @@ def unrelated_kinds(model: TrainableModel, test: Split, data_dir: Path) -> Mappi
     return _for_digits(test.images.cpu().numpy(), data_dir) if model.preparation == "digit" else _for_photos(data_dir)
 
 
-def prepare_unrelated(
-    model: TrainableModel, image_shape: tuple[int, ...], kinds: Mapping[str, Draw], *, count: int
-) -> Iterator[tuple[str, NDArray[np.uint8]]]:
-    """Yield the name of each kind and ``count`` images, prepared for the model."""
-    prepare = preparer(model.preparation, image_shape)
-    for name, draw in kinds.items():
-        yield name, np.stack([prepare(picture) for picture in _draw(name, draw, count)])
-
-
-def _draw(name: str, draw: Draw, count: int) -> Iterator[Image.Image]:
+def draw_pictures(kind: str, draw: Draw, count: int) -> Iterator[Image.Image]:
     """Draw the pictures of a kind; its name seeds the random generator."""
-    random = np.random.default_rng(zlib.crc32(name.encode()))
+    random = np.random.default_rng(zlib.crc32(kind.encode()))
     return (draw(random) for _ in range(count))
 
 

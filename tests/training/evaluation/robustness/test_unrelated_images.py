@@ -11,7 +11,8 @@ from matplotlib.ft2font import FT2Font
 from support.exported_models import random_split
 from support.paths import DATA
 
-from training.evaluation.robustness.unrelated_images import FONTS, LETTERS, SYMBOLS, prepare_unrelated, unrelated_kinds
+from models.preparation.preparer import preparer
+from training.evaluation.robustness.unrelated_images import FONTS, LETTERS, SYMBOLS, draw_pictures, unrelated_kinds
 from training.recipes.zoo import ZOO
 
 TEST = {"mnist": random_split(count=12), "cifar10": random_split(image_shape=(32, 32, 3), count=12)}
@@ -32,7 +33,11 @@ DRAWN = {
 
 def drawn(name, data_dir, *, count=12):
     kinds = unrelated_kinds(ZOO[name], TEST[name], data_dir)
-    return dict(prepare_unrelated(ZOO[name], TEST[name].images.shape[1:], kinds, count=count))
+    prepare = preparer(ZOO[name].preparation, TEST[name].images.shape[1:])
+    return {
+        kind: np.stack([prepare(picture) for picture in draw_pictures(kind, draw, count)])
+        for kind, draw in kinds.items()
+    }
 
 
 @pytest.mark.parametrize("name", ["mnist", "cifar10"])
