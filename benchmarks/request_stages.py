@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageOps
 
 from benchmarks.images import DIGIT, PHOTO, make_photograph
 from benchmarks.measurements import Measurement, RunOptions
 from benchmarks.servers import newest_file
-from models.preparation.digit import digit
+from models.preparation.digit import digit, is_mnist, other_framings
 from models.preparation.photo import photo
 from models.preparation.preparer import draft_side
 from service.images.decoder import decode_picture, open_image
@@ -37,17 +37,21 @@ def measure_stages(options: RunOptions) -> list[Measurement]:
 
 
 def time_preparation(options: RunOptions) -> list[Measurement]:
-    """Time the preparation of a drawn digit and of a 12-megapixel photograph."""
-    canvas = Image.open(DIGIT).resize((CANVAS, CANVAS), Image.Resampling.BICUBIC)
+    """Time the preparation of a drawn digit, its parts, and that of a 12-megapixel photograph."""
+    native = np.asarray(Image.open(DIGIT))
+    canvas = Image.fromarray(native).resize((CANVAS, CANVAS), Image.Resampling.BICUBIC)
+    framed = ImageOps.expand(canvas, border=CANVAS // 10, fill=255)
     jpeg, side = make_photograph(), draft_side("photo", (SIDE, SIDE, 3))
 
     def decode() -> Image.Image:
         return decode_picture(open_image(jpeg, max_pixels=MAX_PIXELS), draft_side=side)
 
     decoded = decode()
-    drawn, shares = [], []
+    drawn, again, checked, shares = [], [], [], []
     for _ in range(options.repeats):
         drawn += seconds_of(lambda: digit(canvas), seconds=options.seconds / 4)
+        again += seconds_of(lambda: other_framings(framed), seconds=options.seconds / 4)
+        checked += seconds_of(lambda: is_mnist(native), seconds=options.seconds / 4)
         decoding, preparing = seconds_of(decode, lambda: photo(decoded, (SIDE, SIDE)), seconds=options.seconds / 4)
         shares.append(preparing / decoding)
     return [
@@ -56,6 +60,14 @@ def time_preparation(options: RunOptions) -> list[Measurement]:
             values=[seconds * 1e3 for seconds in drawn],
             target=1,
             unit="ms",
+        ),
+        Measurement(
+            name=f"other framings of a digit of {CANVAS} x {CANVAS} pixels in a white frame",
+            values=[seconds * 1e3 for seconds in again],
+            unit="ms",
+        ),
+        Measurement(
+            name="check that an image has MNIST's framing", values=[seconds * 1e6 for seconds in checked], unit="µs"
         ),
         Measurement(
             name="preparation of a 12-megapixel JPEG for cifar10, relative to its decoding", values=shares, target=1

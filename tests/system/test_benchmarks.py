@@ -35,6 +35,8 @@ def test_every_stage_of_a_request_is_timed():
     measurements = request_stages.measure_stages(RunOptions(seconds=0, repeats=2))
     assert [measurement.name for measurement in measurements] == [
         "preparation of a digit of 280 x 280 pixels",
+        "other framings of a digit of 280 x 280 pixels in a white frame",
+        "check that an image has MNIST's framing",
         "preparation of a 12-megapixel JPEG for cifar10, relative to its decoding",
         "inference time added by familiarity, mnist, batch size 1",
         "inference time added by familiarity, mnist, batch size 64",
