@@ -38,7 +38,8 @@ def other_framings(picture: Image.Image) -> list[Pixels]:
     """Frame what else in a picture may be the digit, for a picture whose usual framing is unfamiliar.
 
     The surroundings of the paper may look like paper or ink: a desk, a window, a frame, a finger. One framing is the
-    main piece of ink in the picture, one that in the area of even tone. A picture in MNIST's framing has no other one.
+    main piece of ink in the picture, one that in the area of even tone; either may be the usual framing. A picture in
+    MNIST's framing has no other one.
 
     Shape: any picture -> at most 2 arrays (28, 28)
     """
@@ -47,12 +48,8 @@ def other_framings(picture: Image.Image) -> list[Pixels]:
     areas = [picture]
     if (sheet := find_sheet(picture)) is not None:
         areas.append(picture.crop(sheet))
-    usual, others = digit(picture), list[Pixels]()
-    for ink in (find_ink(area, strict=True) for area in areas):
-        pixels = None if ink is None else _frame(ink)
-        if pixels is not None and not any(np.array_equal(pixels, other) for other in [usual, *others]):
-            others.append(pixels)
-    return others
+    inks = [ink for area in areas if (ink := find_ink(area, strict=True)) is not None]
+    return [pixels for ink in inks if (pixels := _frame(ink)) is not None]
 
 
 def _frame(ink: Image.Image) -> Pixels | None:

@@ -69,9 +69,9 @@ def test_mnist_images_and_blank_pictures_have_one_framing(picture):
     assert other_framings(picture) == []
 
 
-def test_framings_differ():
-    framings = [digit(on_table(MNIST[3])), *other_framings(on_table(MNIST[3]))]
-    assert len({pixels.tobytes() for pixels in framings}) == len(framings)
+def test_framings_are_images_of_mnist_size():
+    framings = other_framings(on_table(MNIST[3]))
+    assert framings
     assert all((pixels.shape, pixels.dtype) == ((28, 28), np.uint8) for pixels in framings)
 
 
