@@ -201,4 +201,6 @@ KINDS: Mapping[str, Callable[[], bytes]] = {
     "WebP, 25 MP": lambda: webp(5_000),
     "WebP, 25 MP, transparent": lambda: webp(5_000, alpha=True),
     "WebP, 25 MP, noise": lambda: encode(noise(5_000, 5_000, "RGB"), "WEBP", method=0),
+    "AVIF, 20 MP": lambda: encode(noise(4_472, 4_472, "RGB"), "AVIF", speed=10),
+    "AVIF, 20 MP, transparent": lambda: encode(noise(4_472, 4_472, "RGBA"), "AVIF", speed=10),
 }
