@@ -50,7 +50,7 @@ def load_classifier(path: Path, settings: Settings, *, threads: int, gpu: int = 
             f"{path}: its card says {card.precision}, expected the file name {MODEL_FILES[card.precision]}"
         )
     try:
-        preparer(card.preparation, classifier.image_shape)
+        preparer(card.preparation, classifier.image_shape, card.resize)
     except ValueError as error:
         raise ModelLoadError(f"{path}: {error}") from error
     return classifier
