@@ -20,7 +20,7 @@ class Foreign:
     batch: int | str = "n"
     probabilities: bool = False
     reshape: tuple[int, ...] | None = None  # a constant shape instead of Flatten
-    fixed_expand: bool = False  # an operation that works with a batch of one only
+    fixed_expand: bool = False  # an operation that works with its own batch size only
     channels: int = 3
 
     def save(self, path):
@@ -60,8 +60,8 @@ class Foreign:
         else:
             nodes.append(helper.make_node("Flatten", ["pool"], ["flat"]))
         x = "flat"
-        if self.fixed_expand:  # a class token of one image, as of a vision transformer exported for a batch of one
-            constants.append(numpy_helper.from_array(np.zeros((1, 8), real), "token"))
+        if self.fixed_expand:  # a class token per image, as of a vision transformer exported for one batch size
+            constants.append(numpy_helper.from_array(np.zeros((self.batch, 8), real), "token"))
             nodes.append(helper.make_node("Concat", ["flat", "token"], ["tokens"], axis=1))
             weights["matrix"] = np.concatenate([weights["matrix"], np.zeros((8, len(CLASSES)))])
             x = "tokens"

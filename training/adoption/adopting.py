@@ -16,6 +16,7 @@ from training.adoption.facts import AdoptionOptions, Fact, InputFormat, Output, 
 from training.adoption.graph import adopt_graph, can_scan, count_parameters
 from training.adoption.labels import read_labels
 from training.adoption.parity import (
+    NUM_IMAGES,
     find_output,
     is_equal,
     largest_difference,
@@ -56,6 +57,7 @@ class AdoptionResult:
     folder: Path
     card: ModelCard
     difference: float  # largest difference of a probability to the source
+    batches: Fact
 
 
 def examine(path: Path, options: AdoptionOptions) -> Adoption:
@@ -79,7 +81,7 @@ def examine(path: Path, options: AdoptionOptions) -> Adoption:
     facts = [
         *image.facts(source, options),
         Fact(name="output", value=f"{source.output_name}, {output}", origin=origin),
-        Fact(name="classes", value=_summarize(class_names), origin=str(options.labels)),
+        Fact(name="classes", value=_summarize(class_names), origin=options.labels.name),
         Fact(
             name="preparation",
             value=f"{options.preparation}{side}, {resize.interpolation}",
@@ -112,19 +114,20 @@ def adopt(adoption: Adoption, *, out: Path) -> AdoptionResult:
     with staged_version(folder) as staged:
         path = staged.path / MODEL_FILE
         try:
-            difference, parameters = _write_graph(path, adoption)
-            card = _make_card(adoption, staged.version, parameters)
+            difference, one_by_one = _write_graph(path, adoption)
+            card = _make_card(adoption, staged.version, count_parameters(adoption.source.model))
             write_card(path, card)
         except ExportError as error:
             raise AdoptionError(f"{adoption.source.path.name}: {error}") from error
         write_golden(staged.path / GOLDEN_FILE, adoption.images, predict_onnx(path, adoption.images))
-        text = render_readme(card, adoption.facts, size=path.stat().st_size / 1e6, difference=difference)
+        batches = _describe_batches(adoption.source, one_by_one=one_by_one)
+        text = render_readme(card, [*adoption.facts, batches], size=path.stat().st_size / 1e6, difference=difference)
         (staged.path / "README.md").write_text(text, encoding="utf-8")
-    return AdoptionResult(folder=staged.published_folder, card=card, difference=difference)
+    return AdoptionResult(folder=staged.published_folder, card=card, difference=difference, batches=batches)
 
 
-def _write_graph(path: Path, adoption: Adoption) -> tuple[float, int]:
-    """Write the graph; return its largest difference to the source, and its number of parameters."""
+def _write_graph(path: Path, adoption: Adoption) -> tuple[float, bool]:
+    """Write the graph; return its largest difference to the source, and whether it runs one image at a time."""
     source, failure = adoption.source, "it differs from its source"
     for one_by_one in (False, True) if can_scan(source) else (False,):
         try:
@@ -141,7 +144,7 @@ def _write_graph(path: Path, adoption: Adoption) -> tuple[float, int]:
             failure = str(error).partition("\n")[0]
             continue
         if is_equal(difference, source):
-            return difference, count_parameters(model)
+            return difference, one_by_one
         failure = f"its probabilities differ by {difference:.1e} from those of the source, one image at a time"
     raise AdoptionError(
         f"{source.path.name}: no graph for any batch size gives the source's probabilities: {failure}; export the "
@@ -176,6 +179,15 @@ def _make_card(adoption: Adoption, version: str, parameters: int) -> ModelCard:
         date=datetime.now(UTC).isoformat(timespec="seconds"),
         git_commit=git_commit(),
         libraries={name: version for name, version in library_versions().items() if name.startswith("onnx")},
+    )
+
+
+def _describe_batches(source: Source, *, one_by_one: bool) -> Fact:
+    allowed = "any" if source.batch is None else str(source.batch)
+    return Fact(
+        name="batches",
+        value="of any size, one image at a time" if one_by_one else "of any size",
+        origin=f"graph, batch size {allowed}, and {NUM_IMAGES} random images",
     )
 
 

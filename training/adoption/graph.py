@@ -29,8 +29,7 @@ def adopt_graph(
     """
     model = compose.add_prefix(source.model, PREFIX)
     graph = model.graph
-    weights = {tensor.name for tensor in graph.initializer}
-    (inner,) = (node.name for node in graph.input if node.name not in weights)
+    (inner,) = {node.name for node in graph.input} - {tensor.name for tensor in graph.initializer}
     scores = PREFIX + source.output_name
     builder = _Nodes()
     prepared = _prepare(builder, image)
@@ -47,7 +46,10 @@ def adopt_graph(
         last = helper.make_node("Identity", [result], ["probabilities"])
     del graph.node[:], graph.input[:], graph.output[:], graph.value_info[:]  # the checker infers value_info again
     graph.node.extend([*builder.nodes, last])
-    graph.initializer.extend(builder.constants)
+    used = _used_names(graph)
+    weights = [tensor for tensor in [*graph.initializer, *builder.constants] if tensor.name in used]
+    del graph.initializer[:]
+    graph.initializer.extend(weights)
     graph.input.append(helper.make_tensor_value_info("images", TensorProto.UINT8, ["batch", *image.image_shape]))
     graph.output.append(helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["batch", num_classes]))
     model.ir_version = max(model.ir_version, MIN_IR_VERSION)
@@ -65,6 +67,13 @@ def count_parameters(model: ModelProto) -> int:
     """Return the number of weights that are not integers."""
     kinds = {TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE, TensorProto.BFLOAT16}
     return sum(int(np.prod(tensor.dims)) for tensor in model.graph.initializer if tensor.data_type in kinds)
+
+
+def _used_names(graph: GraphProto) -> set[str]:
+    """Return the names of all tensors that nodes take, also in subgraphs."""
+    used = {name for node in graph.node for name in node.input} | {node.name for node in graph.output}
+    attributes = (attribute for node in graph.node for attribute in node.attribute)
+    return used.union(*(_used_names(inner) for attribute in attributes for inner in (attribute.g, *attribute.graphs)))
 
 
 class _Nodes:

@@ -10,7 +10,7 @@ from PIL import Image
 from models.contract import GOLDEN_TOLERANCE
 from training.adoption.facts import InputFormat, Output
 from training.adoption.source import AdoptionError, Source
-from training.export.onnx_file import predict_onnx
+from training.onnx_session import open_session
 
 NUM_IMAGES = 16
 COARSE_SIDE = 8  # pixels; the random images are smooth, as pictures are
@@ -49,11 +49,14 @@ def find_output(scores: NDArray[np.float32], stated: Output | None) -> tuple[Out
         stated: by the user.
 
     Raises:
-        AdoptionError: the numbers are not finite, contradict the user, or are probabilities of independent labels.
+        AdoptionError: the numbers are not finite, are the same for all images, contradict the user, or are
+            probabilities of independent labels.
     """
     found = f"outputs of {len(scores)} random images"
     if not np.isfinite(scores).all():
         raise AdoptionError(f"the {found} are not finite; check --scale, --mean and --std")
+    if not np.ptp(scores, axis=0).any():
+        raise AdoptionError(f"the {found} are all the same; check --scale, --mean and --std, and the network's weights")
     is_unit = bool((scores >= 0).all() and (scores <= 1 + SUM_TOLERANCE).all())
     sums_to_one = is_unit and bool((np.abs(scores.sum(axis=1) - 1) <= SUM_TOLERANCE).all())
     if stated == "logits" and sums_to_one:
@@ -83,10 +86,11 @@ def to_probabilities(scores: NDArray[np.float32], output: Output) -> NDArray[np.
 
 def largest_difference(path: Path, images: NDArray[np.uint8], expected: NDArray[np.float32]) -> float:
     """Return the largest difference of a probability between a file and the source, over several batch sizes."""
-    found = [predict_onnx(path, images, batch_size=size) for size in BATCH_SIZES]
-    if any(probabilities.shape != expected.shape for probabilities in found):
+    session = open_session(path, silent=True)
+    found = [session.run(["probabilities"], {"images": images[:size]})[0] for size in BATCH_SIZES]
+    if any(rows.shape != expected[: len(rows)].shape for rows in found):
         return float("inf")
-    return max(float(np.abs(probabilities - expected).max()) for probabilities in found)
+    return max(float(np.abs(rows - expected[: len(rows)]).max()) for rows in found)
 
 
 def is_equal(difference: float, source: Source) -> bool:

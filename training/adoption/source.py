@@ -69,7 +69,7 @@ def read_source(path: Path, *, output_name: str | None = None) -> Source:
     """
     model = _parse(path)
     try:
-        session = open_session(path, threads=1)
+        session = open_session(path, silent=True)
     except Exception as error:  # onnxruntime's exceptions share no other base class
         raise AdoptionError(
             f"{path.name}: ONNX Runtime {ort.__version__} cannot load it: {_first_line(error)}; export it with "

@@ -71,5 +71,6 @@ def _adopt(_parser: argparse.ArgumentParser, options: argparse.Namespace) -> int
     for fact in adoption.facts:
         print(f"{fact.name}: {fact.value} ({fact.origin})", flush=True)
     result = adopt(adoption, out=options.out or options.models_dir)
+    print(f"{result.batches.name}: {result.batches.value} ({result.batches.origin})")
     print(f"published {result.folder}: probabilities within {result.difference:.1e} of {options.file.name}")
     return 0
