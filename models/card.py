@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, Self, get_args
 
 METADATA_KEY = "model_card"  # the key of the ONNX file's metadata_props
-REMEDY = "`python -m training adopt FILE.onnx --name NAME` makes a served model of an ONNX file"
+ADOPT = "make a served model of it with `python -m training adopt FILE.onnx --name NAME`"
 MAX_SIDE = 4096  # pixels; a picture resized to more takes gigabytes
 
 Preparation = Literal["digit", "photo", "center-crop", "squash"]
@@ -16,6 +16,10 @@ Precision = Literal["float32", "int8", "float16"]
 
 class ModelCardError(ValueError):
     """A model file has no valid card."""
+
+
+class MissingCardError(ModelCardError):
+    """A model file has no card: it is of another project."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,8 +119,11 @@ class ModelCard:
         """Parse the card in a model file's ``metadata_props``.
 
         Raises:
-            ModelCardError: the card is missing or does not have the fields of this class.
+            MissingCardError: the file has no card.
+            ModelCardError: the card does not have the fields of this class.
         """
+        if METADATA_KEY not in metadata:
+            raise MissingCardError(f"the file has no {METADATA_KEY} in its metadata; {ADOPT}")
         try:
             fields = json.loads(metadata[METADATA_KEY])
             fields["class_names"] = tuple(fields["class_names"])
@@ -127,7 +134,7 @@ class ModelCard:
         except ModelCardError:
             raise
         except KeyError as error:
-            raise ModelCardError(f"the model file has no {error} in its metadata; {REMEDY}") from error
+            raise ModelCardError(f"the model file's card has no {error}") from error
         except (TypeError, ValueError, AttributeError) as error:
             raise ModelCardError(f"cannot parse the model file's card: {error}") from error
 

@@ -26,9 +26,22 @@ def find_model_files(folder: Path) -> ModelFiles:
             files.setdefault(name, {})[version] = path
     if not files:
         raise ModelLoadError(
-            f"no NAME/VERSION/{MODEL_FILE} under {folder}; set CLASSIFIER_MODELS_DIR, or train a model"
+            f"no NAME/VERSION/{MODEL_FILE} under {folder}; set CLASSIFIER_MODELS_DIR, train a model, or make one "
+            "with `python -m training adopt FILE.onnx --name NAME`"
         )
     return files
+
+
+def find_misplaced_files(folder: Path, files: ModelFiles) -> list[Path]:
+    """Return the ONNX files of a repository that are in no version's folder or have another name than a version's."""
+    versions = {path.parent for paths in files.values() for path in paths.values()}
+    found = sorted(path for pattern in ("*.onnx", "*/*.onnx", "*/*/*.onnx") for path in folder.glob(pattern))
+    return [
+        path
+        for path in found
+        if not (path.parent in versions and path.name in MODEL_FILES.values())
+        and not any(part.startswith(".") for part in path.relative_to(folder).parts)  # not yet published
+    ]
 
 
 def load_classifier(path: Path, settings: Settings, *, threads: int, gpu: int = 0) -> OnnxClassifier:

@@ -10,7 +10,7 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
-from models.card import ModelCard, ModelCardError
+from models.card import MissingCardError, ModelCard, ModelCardError
 from models.contract import EXACT_WEIGHT_BITS, FAMILIARITY, FAMILIARITY_DECIMALS
 from service.prediction import Prediction
 from service.runtime.cuda_binding import BatchSessions, batch_bucket
@@ -24,6 +24,10 @@ Probabilities = NDArray[np.float32]  # (N, K), rows sum to 1
 
 class ModelLoadError(RuntimeError):
     """A model file is unreadable, violates the contract, or fails its golden check."""
+
+
+class ForeignModelError(ModelLoadError):
+    """A model file has no card: it is of another project."""
 
 
 class DeviceError(RuntimeError):
@@ -108,6 +112,8 @@ class OnnxClassifier:
     def _read_card(self) -> ModelCard:
         try:
             return ModelCard.from_metadata(self._session.get_modelmeta().custom_metadata_map)
+        except MissingCardError as error:
+            raise ForeignModelError(f"{self.path}: {error}") from error
         except ModelCardError as error:
             raise ModelLoadError(f"{self.path}: {error}") from error
 

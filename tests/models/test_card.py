@@ -68,7 +68,7 @@ def test_error_for_a_file_without_a_card_names_the_key():
         ModelCard.from_metadata({})
 
 
-@pytest.mark.parametrize("text", ["not json", "[]", "{}", '{"class_names": []}'])
+@pytest.mark.parametrize("text", ["not json", "[]", "{}", "null", '{"class_names": []}'])
 def test_unreadable_card_is_a_model_card_error(text):
     with pytest.raises(ModelCardError):
         ModelCard.from_metadata({METADATA_KEY: text})
