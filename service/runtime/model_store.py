@@ -35,7 +35,9 @@ def find_model_files(folder: Path) -> ModelFiles:
 def find_misplaced_files(folder: Path, files: ModelFiles) -> list[Path]:
     """Return the ONNX files of a repository that are in no version's folder or have another name than a version's."""
     versions = {path.parent for paths in files.values() for path in paths.values()}
-    found = sorted(path for pattern in ("*.onnx", "*/*.onnx", "*/*/*.onnx") for path in folder.glob(pattern))
+    found = sorted(
+        path for pattern in ("*.onnx", "*/*.onnx", "*/*/*.onnx", "*/*/*/*.onnx") for path in folder.glob(pattern)
+    )
     return [
         path
         for path in found
