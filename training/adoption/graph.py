@@ -7,12 +7,12 @@ from numpy.typing import NDArray
 from onnx import GraphProto, ModelProto, NodeProto, TensorProto, compose, helper, numpy_helper
 
 from training.adoption.facts import InputFormat, Output
+from training.adoption.half import widen_half
 from training.adoption.source import Source
 
 PREFIX = "source/"  # of all names of the source, so that they differ from the contract's
 MIN_IR_VERSION = 4  # before it, every initializer had to be an input too
 MIN_SCAN_OPSET = 9
-TYPES = {"float32": TensorProto.FLOAT, "float16": TensorProto.FLOAT16, "uint8": TensorProto.UINT8}
 
 
 def adopt_graph(
@@ -29,6 +29,7 @@ def adopt_graph(
     """
     model = compose.add_prefix(source.model, PREFIX)
     graph = model.graph
+    widen_half(graph)
     (inner,) = {node.name for node in graph.input} - {tensor.name for tensor in graph.initializer}
     scores = PREFIX + source.output_name
     builder = _Nodes()
@@ -113,7 +114,7 @@ def _prepare(builder: _Nodes, image: InputFormat) -> str:
         prepared = builder.add("Sub", prepared, np.array(image.mean, np.float32).reshape(along_channels))
     if any(value != 1 for value in image.std):
         prepared = builder.add("Div", prepared, np.array(image.std, np.float32).reshape(along_channels))
-    return builder.add("Cast", prepared, to=TYPES[image.dtype]) if image.dtype != "float32" else prepared
+    return prepared
 
 
 def _input_shape(image: InputFormat) -> tuple[int, ...]:
@@ -132,11 +133,12 @@ def _body(graph: GraphProto, image: InputFormat, inner: str, scores: str, num_cl
         *graph.node,
         helper.make_node("Reshape", [scores, row], ["adopted/scores"]),
     ]
+    pixels = TensorProto.UINT8 if image.dtype == "uint8" else TensorProto.FLOAT
     kind = {node.name: node.type.tensor_type.elem_type for node in graph.output}[scores]
     return helper.make_graph(
         nodes,
         "one image",
-        [helper.make_tensor_value_info("adopted/image", TYPES[image.dtype], shape)],
+        [helper.make_tensor_value_info("adopted/image", pixels, shape)],
         [helper.make_tensor_value_info("adopted/scores", kind, [num_classes])],
         builder.constants,
     )

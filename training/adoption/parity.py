@@ -9,13 +9,14 @@ from PIL import Image
 
 from models.contract import GOLDEN_TOLERANCE
 from training.adoption.facts import InputFormat, Output
+from training.adoption.half import has_half
 from training.adoption.source import AdoptionError, Source
 from training.onnx_session import open_session
 
 NUM_IMAGES = 16
 COARSE_SIDE = 8  # pixels; the random images are smooth, as pictures are
 SUM_TOLERANCE = 0.01  # of rows of probabilities in half precision
-HALF_TOLERANCE = 0.002  # the source rounds logits to half precision, by up to 0.004; the adopted file need not
+HALF_TOLERANCE = 0.002  # the source rounds logits to half precision, by up to 0.004; the adopted file does not
 BATCH_SIZES = (1, 3, NUM_IMAGES)
 
 
@@ -95,4 +96,4 @@ def largest_difference(path: Path, images: NDArray[np.uint8], expected: NDArray[
 
 def is_equal(difference: float, source: Source) -> bool:
     """Return whether a file gives the probabilities of its source; NaN does not."""
-    return difference <= (HALF_TOLERANCE if source.input_dtype == "float16" else GOLDEN_TOLERANCE["cpu"])
+    return difference <= (HALF_TOLERANCE if has_half(source.model) else GOLDEN_TOLERANCE["cpu"])

@@ -1,6 +1,7 @@
 """An adopted classifier behind the service's preparation against its source behind torchvision's transforms."""
 
 import numpy as np
+import onnx
 import pytest
 import torch
 from PIL import Image
@@ -13,6 +14,7 @@ from service.runtime.golden_check import check_golden
 from service.runtime.model_store import load_classifier
 from service.settings import Settings
 from training.__main__ import main
+from training.adoption.half import has_half
 
 PICTURES = sorted((ROOT / "tests" / "images").glob("cifar10-*.png"))
 NORMAL = ["--scale", "1", "--mean", *map(str, MEAN), "--std", *map(str, STD)]
@@ -29,6 +31,7 @@ def served_probabilities(folder, pictures):
     """Return the probabilities of pictures as the service computes them, in batches of several sizes."""
     classifier = load_classifier(folder / "net" / "1" / "model.onnx", Settings(device="cpu"), threads=1)
     check_golden(classifier)
+    assert not has_half(onnx.load(classifier.path))  # a GPU would compute other probabilities than a CPU
     prepare = preparer(classifier.card.preparation, classifier.image_shape, classifier.card.resize)
     images = np.stack([prepare(picture) for picture in pictures])
     return np.concatenate(
