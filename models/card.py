@@ -7,7 +7,7 @@ from typing import Any, Literal, Self, get_args
 
 METADATA_KEY = "model_card"  # the key of the ONNX file's metadata_props
 ADOPT = "make a served model of it with `python -m training adopt FILE.onnx --name NAME`"
-MAX_SIDE = 4096  # pixels; a picture resized to more takes gigabytes
+MAX_SIDE = 1024  # pixels of a resize; 50 MB for the most elongated picture
 
 Preparation = Literal["digit", "photo", "center-crop", "squash"]
 Interpolation = Literal["nearest", "box", "bilinear", "bicubic", "lanczos"]

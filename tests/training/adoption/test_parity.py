@@ -75,6 +75,10 @@ def test_adopted_file_gives_the_probabilities_of_its_source(foreign, tmp_path):
     if foreign.channels == 1 and normal:
         normal = ["--scale", "1", "--mean", str(MEAN[0]), "--std", str(STD[0])]
     assert adopt(path, tmp_path, *CROP, *normal) == 0
+    graph = onnx.load(tmp_path / "net" / "1" / "model.onnx").graph
+    assert ("Scan" in {node.op_type for node in graph.node}) == foreign.fixed_expand  # other graphs run whole batches
+    if foreign.reshape:  # whose constant shape is replaced
+        assert {tensor.name for tensor in graph.initializer} <= {name for node in graph.node for name in node.input}
     mode = "RGB" if foreign.channels == 3 else "L"
     pictures = [Image.open(picture).convert(mode) for picture in PICTURES]
     tensors = [transforms(foreign.dtype, foreign.channels)(picture).numpy() for picture in pictures]
