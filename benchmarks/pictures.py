@@ -2,6 +2,7 @@
 
 uv run --group train python -m benchmarks.pictures                      # mnist and cifar10, some minutes
 uv run --group train python -m benchmarks.pictures --out docs           # also writes pictures.md and .png
+uv run --group train python -m benchmarks.pictures --recorded --out docs    # from the model cards
 
 The first table has the accuracy of each graph of the newest version on test images in other framings. The second table
 has the AUROC of familiarity between test images and unrelated images. Both tables have the share of familiar images,
@@ -20,7 +21,7 @@ from pathlib import Path
 from models.contract import MODEL_FILE, newest_version
 from training.evaluation.robustness.framed_images import make_examples
 from training.evaluation.robustness.framing import NATIVE
-from training.evaluation.robustness.measurement import KindMeasurement, measure_robustness
+from training.evaluation.robustness.measurement import KindMeasurement, Robustness, measure_robustness, read_robustness
 from training.evaluation.robustness.surroundings import CONTROL
 from training.provenance import MODELS_DIR, REPOSITORY
 from training.recipes.zoo import ZOO
@@ -94,7 +95,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("\n".join(rows), flush=True)
         lines.extend(rows)
 
-    found = [row for name in options.models for row in measure_rows(name, options.data_dir, options.count)]
+    found: list[Row] = []
+    for name in options.models:
+        robustness = read_robustness(newest(name)) if options.recorded else None
+        found += make_rows(name, robustness or measure(name, options.data_dir, options.count))
     for metric, rows in (
         ("accuracy", [row for row in found if row.measurements[0].auroc is None]),
         ("AUROC", [row for row in found if row.measurements[0].auroc is not None]),
@@ -126,20 +130,19 @@ def make_parser() -> argparse.ArgumentParser:
     add("--models", nargs="+", choices=MODELS, default=list(MODELS))
     add("--data-dir", type=Path, default=REPOSITORY / "data", help="folder of the data sets (default data/)")
     add("--count", type=int, help="pictures per row (default: the smaller of 1000 and a tenth of the test images)")
+    add("--recorded", action="store_true", help="use the measurements stored with the newest versions")
     add("--out", type=Path, help="folder for the tables and a sheet of examples")
     return parser
 
 
-def measure_rows(name: str, data_dir: Path, count: int | None) -> Iterator[Row]:
-    """Measure the newest version of a model on pictures of every kind.
+def measure(name: str, data_dir: Path, count: int | None) -> Robustness:
+    """Measure the newest version of a model on pictures of every kind, ``count`` of each."""
+    return measure_robustness(newest(name), ZOO[name], ZOO[name].load(data_dir).test, data_dir, count=count)
 
-    Args:
-        name: of the model.
-        data_dir: folder of the data sets.
-        count: pictures per kind.
-    """
-    test = ZOO[name].load(data_dir).test
-    kinds = measure_robustness(newest(name), ZOO[name], test, data_dir, count=count).kinds()
+
+def make_rows(name: str, robustness: Robustness) -> Iterator[Row]:
+    """Yield a row per kind of pictures, with its minimums."""
+    kinds = robustness.kinds()
     by_kind = {measurements[0].kind: measurements for measurements in kinds}
     for kind, measurements in by_kind.items():
         has_control = kind + CONTROL in by_kind

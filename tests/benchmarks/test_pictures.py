@@ -12,7 +12,8 @@ from benchmarks.pictures import (
     Row,
     combine,
     draw_sheet,
-    measure_rows,
+    make_rows,
+    measure,
     minimums,
     render_header,
 )
@@ -29,7 +30,7 @@ def measurement(kind, **shares):
 
 @pytest.mark.parametrize("name", ["mnist", "cifar10"])
 def test_every_target_has_a_row(name):
-    rows = list(measure_rows(name, DATA, 2))
+    rows = list(make_rows(name, measure(name, DATA, 2)))
     titles = {title for framings in FRAMINGS.values() for title in framings}
     assert set(MIN_ACCURACY) <= titles
     with_target = {row.measurements[0].kind for row in rows if row.minimums[0] is not None}
