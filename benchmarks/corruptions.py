@@ -60,9 +60,11 @@ def measure(
     for name in names:
         version = newest_version(MODELS_DIR / name)
         assert version
-        report = read_corruptions(version) if recorded else None
-        report = report or measure_corruptions(version, ZOO[name], ZOO[name].load(data_dir).test, count=count)
-        assert report
+        if recorded:
+            report = read_corruptions(version)
+        else:
+            report = measure_corruptions(version, ZOO[name], ZOO[name].load(data_dir).test, count=count)
+        assert report, f"{version} has no measurements; run python -m training card {name}"
         yield f"{name}, version {version.name}", report
 
 

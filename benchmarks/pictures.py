@@ -16,13 +16,19 @@ import argparse
 import statistics
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from models.contract import MODEL_FILE, newest_version
 from training.evaluation.robustness.framed_images import make_examples
 from training.evaluation.robustness.framing import NATIVE
-from training.evaluation.robustness.measurement import KindMeasurement, Robustness, measure_robustness, read_robustness
+from training.evaluation.robustness.measurement import (
+    ROBUSTNESS_FILE,
+    KindMeasurement,
+    Robustness,
+    measure_robustness,
+    read_robustness,
+)
 from training.evaluation.robustness.surroundings import CONTROL
 from training.provenance import MODELS_DIR, REPOSITORY
 from training.recipes.zoo import ZOO
@@ -43,7 +49,7 @@ SEPARATED: Mapping[str, Sequence[str]] = {  # model -> kinds of unrelated images
     "mnist": ("letters", "symbols", "scribbles", "shapes", "two digits", "noise", "photographs"),
     "cifar10": ("letters", "shapes", "textures", "blurred noise", "noise", "digits"),
 }
-MEAN, LOWEST = "mean of the kinds that count", "least separated of these"
+MEAN, LOWEST = "mean of all kinds but trivial ones", "the least separated of them"
 MIN_AUROC: Mapping[str, Mapping[str, float]] = {  # model -> row -> 0..1
     "mnist": {MEAN: 0.975, LOWEST: 0.93},
     "cifar10": {MEAN: 0.94, LOWEST: 0.92},
@@ -74,7 +80,8 @@ class Row:
         """
         values = self.values
         if self.has_control:
-            values = [1.0 - (measured.familiar_errors or 0.0) for measured in self.measurements]
+            errors = [measured.familiar_errors for measured in self.measurements]
+            values = [None if share is None else 1.0 - share for share in errors]
         pairs = zip(values, self.minimums, strict=True)
         return all(minimum is None or (value is not None and value >= minimum) for value, minimum in pairs)
 
@@ -102,8 +109,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     found: list[Row] = []
     for name in options.models:
-        robustness = read_robustness(newest(name)) if options.recorded else None
-        found += make_rows(name, robustness or measure(name, options.data_dir, options.count))
+        if options.recorded:
+            robustness = read_robustness(newest(name))
+            assert robustness, f"{newest(name)} has no {ROBUSTNESS_FILE}; run python -m training card {name}"
+        else:
+            robustness = measure(name, options.data_dir, options.count)
+        found += make_rows(name, robustness)
     for metric, rows in (
         ("accuracy", [row for row in found if row.measurements[0].auroc is None]),
         ("AUROC", [row for row in found if row.measurements[0].auroc is not None]),
@@ -158,30 +169,42 @@ def make_rows(name: str, robustness: Robustness) -> Iterator[Row]:
 
 
 def combine(kinds: Sequence[Sequence[KindMeasurement]]) -> Iterator[list[KindMeasurement]]:
-    """Yield the mean and the lowest AUROC of several kinds of unrelated images, per graph.
+    """Yield the mean over kinds of unrelated images, and the kind with the lowest AUROC, per graph.
 
     Each kind has the same number of pictures, so the AUROC of all is the mean of the AUROCs.
     """
-    for kind, choose_auroc, choose_share in ((MEAN, statistics.mean, statistics.mean), (LOWEST, min, max)):
-        yield [
-            KindMeasurement(
-                kind=kind,
-                num_images=sum(measured.num_images for measured in rows),
-                familiar_share=choose_share(measured.familiar_share for measured in rows),
-                auroc=choose_auroc(measured.auroc or 0.0 for measured in rows),
-            )
-            for rows in zip(*kinds, strict=True)
-        ]
+    graphs = list(zip(*kinds, strict=True))
+    yield [
+        KindMeasurement(
+            kind=MEAN,
+            num_images=sum(measured.num_images for measured in rows),
+            familiar_share=statistics.mean(measured.familiar_share for measured in rows),
+            auroc=statistics.mean(_auroc(measured) for measured in rows),
+        )
+        for rows in graphs
+    ]
+    yield [replace(min(rows, key=_auroc), kind=LOWEST) for rows in graphs]
+
+
+def _auroc(measured: KindMeasurement) -> float:
+    assert measured.auroc is not None
+    return measured.auroc
 
 
 def minimums(model: str, kind: str, by_kind: Mapping[str, Sequence[KindMeasurement]]) -> list[float | None]:
     """Return each graph's minimum on a kind; ``by_kind``: the measurements of all kinds, one per graph."""
     if (control := by_kind.get(kind + CONTROL)) is not None:
-        return [SHARE_OF_CONTROL * (measured.accuracy or 0.0) for measured in control]
+        return [SHARE_OF_CONTROL * accuracy for accuracy in _accuracies(control)]
     if kind in MIN_ACCURACY:
         minimum = MIN_ACCURACY[kind]
-        return [minimum + (measured.accuracy or 0.0) if minimum < 0 else minimum for measured in by_kind[NATIVE]]
+        return [minimum + accuracy if minimum < 0 else minimum for accuracy in _accuracies(by_kind[NATIVE])]
     return [MIN_AUROC[model].get(kind)] * len(by_kind[NATIVE])
+
+
+def _accuracies(measurements: Sequence[KindMeasurement]) -> Iterator[float]:
+    for measured in measurements:
+        assert measured.accuracy is not None
+        yield measured.accuracy
 
 
 def newest(name: str) -> Path:

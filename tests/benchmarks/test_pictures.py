@@ -71,7 +71,7 @@ def test_a_kind_with_a_control_needs_nine_tenths_of_its_accuracy():
     assert minimums("mnist", "a", {"a": kind, "a" + CONTROL: control}) == [pytest.approx(0.72)]
 
 
-def test_unfamiliar_pictures_of_a_kind_with_a_control_count_as_right():
+def test_unfamiliar_pictures_count_as_right_if_there_is_a_control():
     rare, frequent = ([measurement("a thumb", accuracy=0.5, familiar_errors=share)] for share in (0.1, 0.3))
     assert Row(model="mnist", measurements=rare, minimums=[0.8], has_control=True).is_met
     assert not Row(model="mnist", measurements=frequent, minimums=[0.8], has_control=True).is_met
