@@ -55,7 +55,10 @@ MIN_AUROC: Mapping[str, Mapping[str, float]] = {  # model -> row -> 0..1
     "cifar10": {MEAN: 0.94, LOWEST: 0.92},
 }
 SHARE_OF_CONTROL = 0.9  # of a control's accuracy: the minimum of right or unfamiliar pictures of its kind
-SHEET_KINDS = ("page", "shadow", "squared", "box", "coloured", "wide", "bars", "enlarged, JPEG")  # parts of titles
+SHEET_KINDS = (  # parts of titles
+    *("page:", "coloured", "squared", "shadow", "box", "corner", "white frame", "plot", "on a desk"),
+    *("window with a white", "holes", "thumb", "strip", "enlarged, JPEG", "wide picture", "bars"),
+)
 
 
 @dataclass(frozen=True, kw_only=True)
