@@ -24,6 +24,7 @@ from models.hardware import describe_processor
 from models.preparation.preparer import draft_side, preparer
 from models.preparation.second_look import second_look
 from service.images.decoder import decode_picture, open_image
+from service.inference.classify import COSTLY_S
 from service.problems import Problem
 from service.settings import Settings
 
@@ -86,10 +87,13 @@ def measure(path: Path, preparation: str) -> Cost:
     prepare, side = preparer(preparation, shape), draft_side(preparation, shape)
     before, started = _peak_memory(), time.process_time()
     try:
-        picture = decode_picture(open_image(body, max_pixels=Settings().max_pixels), draft_side=side)
-        prepare(picture)
+        opened = open_image(body, max_pixels=Settings().max_pixels)
+        picture = decode_picture(opened, draft_side=side)
+        pixels = prepare(picture)
         if (other_framings := second_look(preparation)) is not None:
-            other_framings(picture)
+            if opened.expected_s <= COSTLY_S:
+                picture = decode_picture(open_image(body, max_pixels=Settings().max_pixels), draft_side=side)
+            other_framings(picture, pixels)
         outcome = f"{picture.width} x {picture.height}"
     except Problem as problem:
         outcome = f"{problem.status}: {problem.detail}"

@@ -100,7 +100,7 @@ def url():
 def digit_pixels():
     """A grey digit-like image (28, 28) that the preparation leaves unchanged."""
     pixels = np.zeros((28, 28), np.uint8)
-    pixels[6:22, 12:16] = 200
+    pixels[4:24, 12:16] = 200
     return pixels
 
 

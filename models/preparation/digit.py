@@ -12,7 +12,7 @@ from models.preparation.sheet import find_sheet
 SIDE, _GLYPH = 28, 20  # MNIST's side lengths: the image, and the box around the digit
 _BOX_SIDES = (19, 20)  # pixels; the longer side of the box in MNIST's images
 _CENTER, _OFF_CENTER = 14.0, 0.75  # pixels: MNIST's centre of mass, and the largest distance from it along an axis
-_LEAST_STRONGEST = 128  # level of the lightest pixel
+_MIN_PEAK = 128  # level of the lightest pixel
 _MOMENTS = np.stack([np.ones(SIDE), np.arange(SIDE)]).astype(np.float32)
 _REDUCING_GAP = 3.0  # pixels per output pixel for the final filter; box averaging reduces to that first
 
@@ -49,7 +49,8 @@ def other_framings(picture: Image.Image) -> list[Pixels]:
     if (sheet := find_sheet(picture)) is not None:
         areas.append(picture.crop(sheet))
     inks = [ink for area in areas if (ink := find_ink(area, strict=True)) is not None]
-    return [pixels for ink in inks if (pixels := _frame(ink)) is not None]
+    framings = [pixels for ink in inks if (pixels := _frame(ink)) is not None]
+    return framings[:1] if len(framings) > 1 and np.array_equal(framings[0], framings[1]) else framings
 
 
 def _frame(ink: Image.Image) -> Pixels | None:
@@ -87,7 +88,7 @@ def is_mnist(pixels: Pixels) -> bool:
     (total, across), (down, _) = columns.dot(_MOMENTS.T).tolist()
     limit = _OFF_CENTER * total
     is_centered = abs(down - _CENTER * total) <= limit and abs(across - _CENTER * total) <= limit
-    return is_centered and pixels.item(pixels.argmax()) >= _LEAST_STRONGEST
+    return is_centered and pixels.item(pixels.argmax()) >= _MIN_PEAK
 
 
 def _extent(values: bytes, width: int) -> int:

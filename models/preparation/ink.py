@@ -155,7 +155,7 @@ def _otsu(ink: Levels) -> int:
 
 
 def _character_pieces(ink: Mask, *, strict: bool) -> Mask:
-    """Keep the pieces of the character, see find_ink; if strict, there may be none."""
+    """Keep the pieces of the character, as find_ink describes; a strict search may keep none."""
     side = math.ceil(max(ink.shape) / _GRID_SIDE)
     counts = np.asarray(Image.fromarray(ink).convert("L").reduce(side))  # pixels in the same cell belong to one piece
     pieces = label_pieces(counts > 0)
@@ -163,15 +163,16 @@ def _character_pieces(ink: Mask, *, strict: bool) -> Mask:
     large = (amounts >= _SPECK * amounts.max()).nonzero()[0]
     if len(large) > 1 or strict:
         boxes = {piece: bounding_box(np.equal(pieces, piece)) for piece in large}
-        candidates = [piece for piece in large if not _is_frame(boxes[piece], pieces.shape)] or list(large)
+        candidates = [piece for piece in large if not _is_frame(boxes[piece], pieces.shape)]
         inner = [piece for piece in candidates if not _touches_edge(boxes[piece], pieces.shape)]
-        if strict or max(candidates, key=amounts.__getitem__) in inner:
+        if strict or (inner and max(candidates, key=amounts.__getitem__) in inner):
             candidates = inner
-        largest = max(candidates, key=amounts.__getitem__, default=0)
-        least = dict.fromkeys(candidates, _SPECK)
-        if strict:
-            least |= {piece: _MINOR for piece in candidates if _is_far(boxes[piece], boxes[largest])}
-        large = [piece for piece in candidates if amounts[piece] >= least[piece] * amounts[largest]]
+        if candidates or strict:
+            largest = max(candidates, key=amounts.__getitem__, default=0)
+            min_shares = dict.fromkeys(candidates, _SPECK)
+            if strict:
+                min_shares |= {piece: _MINOR for piece in candidates if _is_far(boxes[piece], boxes[largest])}
+            large = [piece for piece in candidates if amounts[piece] >= min_shares[piece] * amounts[largest]]
     cells = np.isin(pieces, large)
     return ink & cells.repeat(side, axis=0).repeat(side, axis=1)[: ink.shape[0], : ink.shape[1]]
 

@@ -15,19 +15,25 @@ from models.card import Preparation
 from models.contract import FAMILIARITY_THRESHOLD
 from models.preparation.digit import other_framings
 
-MOST_PIXELS = 1_000_000  # of a picture whose other framings are looked for; a larger one is reduced
+MAX_PIXELS = 1_000_000  # of a picture whose other framings are wanted; a larger one is reduced
 
-OtherFramings = Callable[[Image.Image], Sequence[NDArray[np.uint8]]]
+Pixels = NDArray[np.uint8]
+OtherFramings = Callable[[Image.Image, Pixels], Sequence[Pixels]]
 
 
 def second_look(preparation: Preparation) -> OtherFramings | None:
-    """Return the function from a picture (L or RGB) to its other framings, None for a preparation that has none."""
+    """Return the function that frames a picture in other ways, None for a preparation that has one framing only.
+
+    Its arguments are the picture, L or RGB, and the pixels of its usual framing, which the result does not contain.
+    """
     return _reduce_and_frame if preparation == "digit" else None
 
 
 def reduce_picture(picture: Image.Image) -> Image.Image:
-    """Reduce a picture to at most MOST_PIXELS; the framings of the result are those of the picture."""
-    factor = math.ceil(math.sqrt(picture.width * picture.height / MOST_PIXELS))
+    """Reduce a picture to at most MAX_PIXELS, which is all that its other framings are made from."""
+    factor = math.ceil(math.sqrt(picture.width * picture.height / MAX_PIXELS))
+    while math.ceil(picture.width / factor) * math.ceil(picture.height / factor) > MAX_PIXELS:
+        factor += 1
     return picture.reduce(factor) if factor > 1 else picture
 
 
@@ -37,5 +43,6 @@ def choose_framing(familiarities: Sequence[float]) -> int:
     return best if familiarities[best] >= FAMILIARITY_THRESHOLD else 0
 
 
-def _reduce_and_frame(picture: Image.Image) -> Sequence[NDArray[np.uint8]]:
-    return other_framings(reduce_picture(picture))
+def _reduce_and_frame(picture: Image.Image, usual: Pixels) -> Sequence[Pixels]:
+    framings = other_framings(reduce_picture(picture))
+    return [pixels for pixels in framings if not np.array_equal(pixels, usual)]

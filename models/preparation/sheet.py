@@ -10,7 +10,7 @@ from models.preparation.ink import Box, bounding_box, extreme_filter, label_piec
 
 _SIDE = 96  # longest side of the reduced picture to search
 _EVEN = 24  # levels between neighbouring pixels of the same area
-_LEAST = 0.04  # share of the picture; a smaller area is no paper
+_MIN_SHARE = 0.04  # share of the picture; a smaller area is no paper
 _CANDIDATES = 3  # largest areas; the surroundings may be even and larger than the paper
 _EVEN_EDGE = 0.5  # share of each side of the box that belongs to the area, as a character lies inside
 _ELONGATED = 4  # ratio of the sides of a picture whose empty ends are cut off
@@ -34,7 +34,7 @@ def find_sheet(picture: Image.Image) -> Box | None:
     counts[0] = 0  # the pixels between the areas
     height, width = areas.shape
     for area in np.argsort(-counts)[:_CANDIDATES]:
-        if counts[area] < _LEAST * areas.size:
+        if counts[area] < _MIN_SHARE * areas.size:
             break
         box = _inscribed_box(areas == area)
         if box is not None and max(box[0], box[1], width - box[2], height - box[3]) > 1:
@@ -81,4 +81,6 @@ def _find_content(picture: Image.Image) -> Box | None:
         return None
     start = max(0, factor * int(content[0]) - short // 2)
     stop = min(factor * int(content[-1] + 1) + short // 2, max(picture.size))
+    if stop - start == max(picture.size):
+        return None
     return (start, 0, stop, picture.height) if is_wide else (0, start, picture.width, stop)

@@ -53,7 +53,7 @@ class LocalModel:
         decoded = [image for image in images if not isinstance(image, Problem)]
         first = self._classifier.run(np.stack(decoded)) if decoded else []
         sources = [content for content, image in zip(contents, images, strict=True) if not isinstance(image, Problem)]
-        predictions = map(self._choose, first, self._decoders.map(self._frame_again, sources, first))
+        predictions = map(self._choose, first, self._decoders.map(self._frame_again, sources, decoded, first))
         return [
             dict(image.body()) if isinstance(image, Problem) else self._renderer.to_dict(next(predictions))
             for image in images
@@ -63,10 +63,11 @@ class LocalModel:
         """Stop the decoder threads."""
         self._decoders.shutdown()
 
-    def _frame_again(self, content: bytes, first: Prediction) -> Sequence[NDArray[np.uint8]]:
-        """Return the other framings of a picture if the first is unfamiliar."""
-        is_unfamiliar = first.is_familiar is False
-        return self._other_framings(self._decode(content)) if is_unfamiliar and self._other_framings else ()
+    def _frame_again(self, content: bytes, usual: NDArray[np.uint8], first: Prediction) -> Sequence[NDArray[np.uint8]]:
+        """Return the other framings of a picture if the usual one is unfamiliar."""
+        if first.is_familiar is not False or self._other_framings is None:
+            return ()
+        return self._other_framings(self._decode(content), usual)
 
     def _choose(self, first: Prediction, framings: Sequence[NDArray[np.uint8]]) -> Prediction:
         """Return the prediction of the most familiar framing."""

@@ -20,6 +20,7 @@ from service.http.request_parser import RequestParser, check_target
 from service.http.response import Header, encode_response
 from service.http.timeouts import Timeouts
 from service.http.uvicorn_adapter import Config, ServerState
+from service.inference.classify import FirstResult
 from service.inference.repository import ServedModel
 from service.problems import Overloaded, Problem, RequestTimeout
 
@@ -181,10 +182,10 @@ class Connection(asyncio.Protocol):
             if self._parser.num_buffered or not self._reads:
                 self.loop.call_soon(self._continue)  # the queue may have room by then
 
-    def hand_over(self, body: Sequence[bytes]) -> None:
-        """Let the application handle the current request."""
+    def hand_over(self, body: Sequence[bytes], first: FirstResult | None = None) -> None:
+        """Let the application handle the current request, whose image may have a first result."""
         self._handler = exchange = self._make_exchange()
-        exchange.is_admitted = True
+        exchange.is_admitted, exchange.first_result = True, first
         exchange.receive(body)
 
     def restart_body_timeout(self) -> None:

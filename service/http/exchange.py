@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from service.http.request import EXCHANGE
 from service.http.request_parser import Request
 from service.http.uvicorn_adapter import Config, HttpToolsProtocol, ServerState
+from service.inference.classify import FirstResult
 
 if TYPE_CHECKING:
     from service.http.connection import Connection
@@ -27,6 +28,7 @@ class Exchange:
         "_is_over",
         "_protocol",
         "continued",
+        "first_result",
         "has_begun",
         "is_abandoned",
         "is_admitted",
@@ -46,6 +48,7 @@ class Exchange:
         """Begin the request; the application starts in the next event-loop iteration."""
         self.request = request
         self.is_admitted = False  # the request was admitted before it became an exchange
+        self.first_result: FirstResult | None = None  # of the image, if it needs a second look
         self.is_abandoned = False  # the client has left, or the body timed out
         self.timed_out = False  # the body did not arrive in time
         self.has_begun = False  # the response

@@ -18,7 +18,15 @@ from service.http.problem_response import encode_problem
 from service.http.request import Headers, parse_headers
 from service.http.request_parser import Request
 from service.http.response import Header, success_headers
-from service.inference.classify import INLINE_BYTES, Timing, count_unfamiliar, decode_small, needs_second_look
+from service.inference.classify import (
+    INLINE_BYTES,
+    FirstResult,
+    PreparedImage,
+    Timing,
+    count_unfamiliar,
+    decode_small,
+    needs_second_look,
+)
 from service.inference.options import ClassifyOptions, parse_options
 from service.inference.repository import ServedModel
 from service.inference.worker import Worker
@@ -86,7 +94,8 @@ class FastRequest:
     def __init__(self, match: Match, request: Request, connection: "Connection", worker: Worker) -> None:
         self._match, self._request, self._connection, self._worker = match, request, connection, worker
         self._headers: Headers = parse_headers({"headers": request.headers})
-        self._body = self._image = b""
+        self._body = b""
+        self._image: PreparedImage | None = None
         self._held = 0  # bytes of an incomplete body in the upload budget
         self._job: Job | None = None
         self._is_over = False
@@ -123,16 +132,17 @@ class FastRequest:
     def _classify(self) -> None:
         started = time.perf_counter()
         model = self._match.model
-        image = extract_image(self._body, self._headers.content_type)
-        pixels = decode_small(image, model, self._worker.settings)
-        if pixels is None:
+        image = decode_small(extract_image(self._body, self._headers.content_type), model, self._worker.settings)
+        if image is None:
             self._hand_over()
             return
         self._image = image
+        if image.is_unchanged or model.other_framings is None:
+            self._body = b""  # a second look would need it
         self._timing.decode = time.perf_counter() - started
         model.metrics.decode_seconds.observe(self._timing.decode)
         job = model.batcher.submit(
-            [pixels],
+            [image.pixels],
             on_done=self._on_done,
             client_left=self._connection.transport.is_closing,
             timeout_s=self._worker.settings.deadline_ms / 1000,
@@ -140,9 +150,9 @@ class FastRequest:
         if not job.is_done:  # a full batch runs at once
             self._job = job
 
-    def _hand_over(self) -> None:
+    def _hand_over(self, first: FirstResult | None = None) -> None:
         """Let the application handle a request that takes longer."""
-        self._connection.hand_over([self._body])
+        self._connection.hand_over([self._body], first)
         self._connection.loop.call_soon(self._release)  # after the application has counted the request as in flight
 
     def _on_done(self, job: Job) -> None:
@@ -152,14 +162,17 @@ class FastRequest:
                 raise job.error
             model, options = self._match
             (prediction,) = job.predictions
-            if needs_second_look(self._image, prediction, model, self._worker.settings):
-                self._hand_over()
+            self._timing.queue = job.started - job.submitted
+            self._timing.inference = job.finished - job.started
+            assert self._image is not None
+            if needs_second_look(self._image, prediction, model):
+                if self._connection.transport.is_closing():
+                    raise ClientLeft
+                self._hand_over(FirstResult(self._image, prediction, self._timing))
                 return
             count_unfamiliar(model, job.predictions)
             assert options is not None
             body = model.renderer.render(model.renderer.to_dict(prediction, options.top))
-            self._timing.queue = job.started - job.submitted
-            self._timing.inference = job.finished - job.started
         except Exception as error:
             self._fail(error)
             return

@@ -29,7 +29,7 @@ from service.http.request import (
     parse_headers,
 )
 from service.http.response import CLOSE, JSON, NO_SNIFF, Header, success_headers
-from service.inference.classify import Classification, Timing
+from service.inference.classify import Classification, FirstResult, Timing
 from service.inference.options import BATCH_OPTIONS, SINGLE_OPTIONS, parse_options
 from service.inference.repository import ModelRepository
 from service.inference.worker import Worker
@@ -55,6 +55,11 @@ class _Call:
     requests: RequestCounter | None = None  # of the requested model
     timing: Timing = field(default_factory=Timing)
     body_headers: Sequence[Header] = JSON  # describe the response's body
+
+    @property
+    def first_result(self) -> FirstResult | None:
+        """The result for the usual framing of the image, if it needs a second look."""
+        return None if self.exchange is None else self.exchange.first_result
 
     def client_left(self) -> bool:
         """Return whether the client has disconnected; always False with another server."""
@@ -148,7 +153,8 @@ class InferenceMiddleware:
         if call.model is not None:
             model = models.find(call.model, call.version)
             call.requests = model.metrics.requests
-            model.batcher.check_room()
+            if call.first_result is None:
+                model.batcher.check_room()
 
     async def _read_and_classify(self, call: _Call, models: ModelRepository) -> bytes:
         """Read the body and classify its images.
@@ -176,6 +182,8 @@ class InferenceMiddleware:
         call.requests = model.metrics.requests
         if call.model is None:
             model.batcher.check_room()
+        if call.first_result is not None:
+            call.timing = call.first_result.timing
         classification = Classification(
             worker=self._worker, model=model, client_left=call.client_left, timing=call.timing
         )
@@ -193,7 +201,7 @@ class InferenceMiddleware:
         if is_batch:
             return await classification.classify_batch(extract_images(body, content_type))
         image = body if call.model is None else extract_image(body, content_type)
-        return await classification.classify_image(image)
+        return await classification.classify_image(image, call.first_result)
 
 
 async def _send(send: Send, status: int, headers: list[Header], body: bytes) -> None:

@@ -7,6 +7,8 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from service.inference.classify import FirstResult
+
 Message = MutableMapping[str, Any]
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -26,6 +28,7 @@ class ScopeExchange(Protocol):
 
     is_abandoned: bool  # the client has left, or the body timed out
     is_admitted: bool  # the request was admitted before it became an exchange
+    first_result: FirstResult | None  # of the image, if it needs a second look
     timed_out: bool  # the body did not arrive in time
 
     @property

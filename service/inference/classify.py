@@ -34,13 +34,6 @@ TURN_S = 0.002  # longest decoding before the event loop handles other requests
 Pixels = NDArray[np.uint8]
 
 
-class PreparedImage(NamedTuple):
-    """The pixels that the model takes, and what a second look at the picture needs."""
-
-    pixels: Pixels
-    picture: Image.Image | None = None  # reduced, of a costly file
-
-
 @dataclass(slots=True)
 class Timing:
     """Seconds that one request spent in each stage."""
@@ -58,6 +51,22 @@ class Timing:
         )
 
 
+class PreparedImage(NamedTuple):
+    """The pixels that the model takes, and what a second look at the picture needs."""
+
+    pixels: Pixels
+    is_unchanged: bool = False  # the picture has these pixels already, so there is no other framing
+    picture: Image.Image | None = None  # reduced, if the file is costly to decode again
+
+
+class FirstResult(NamedTuple):
+    """The result for the usual framing of a picture that needs a second look."""
+
+    image: PreparedImage
+    prediction: Prediction
+    timing: Timing
+
+
 @dataclass(slots=True, frozen=True)
 class Classification:
     """The classification of one request by one model."""
@@ -68,19 +77,26 @@ class Classification:
     timing: Timing
     options: ClassifyOptions = DEFAULT_OPTIONS
 
-    async def classify_image(self, content: bytes) -> bytes:
+    async def classify_image(self, content: bytes, first: FirstResult | None = None) -> bytes:
         """Classify one encoded image and render the response.
+
+        Args:
+            content: the image file.
+            first: the result for its usual framing, if it has been classified before.
 
         Raises:
             Problem: the image is invalid, or the service cannot classify it now.
         """
-        started = time.perf_counter()
-        image = await _settle(self._prepare(content))
-        self.record_decoding(started)
+        if first is None:
+            started = time.perf_counter()
+            image = await _settle(self._prepare(content))
+            self.record_decoding(started)
+            (whole,) = await self.run([image.pixels])
+        else:
+            image, whole, _ = first
         pixels = image.pixels
-        (whole,) = await self.run([pixels])
-        if needs_second_look(content, whole, self.model, self.worker.settings):
-            pixels, whole = await self._look_again(content, image, whole)
+        if needs_second_look(image, whole, self.model):
+            pixels, whole = await self._classify_other_framings(content, image, whole)
         count_unfamiliar(self.model, [whole])
         prediction = self.model.renderer.to_dict(whole, self.options.top)
         if self.options.explain:
@@ -101,7 +117,7 @@ class Classification:
         valid = [image for image in images if not isinstance(image, dict)]
         results = await self.run([image.pixels for image in valid]) if valid else []
         sources = [content for content, image in zip(contents, images, strict=True) if not isinstance(image, dict)]
-        results = await self._look_again_at_all(sources, valid, results)
+        results = await self._classify_all_other_framings(sources, valid, results)
         count_unfamiliar(self.model, results)
         remaining = iter(results)
         predict = self.model.renderer.to_dict
@@ -143,8 +159,8 @@ class Classification:
         """
         settings = self.worker.settings
         check_size(content, settings.max_body_bytes)
-        if (pixels := decode_small(content, self.model, settings)) is not None:
-            return PreparedImage(pixels)
+        if (image := decode_small(content, self.model, settings)) is not None:
+            return image
         return asyncio.ensure_future(self._prepare_on_thread(content, is_new=is_new))
 
     async def _prepare_on_thread(self, content: bytes, *, is_new: bool) -> PreparedImage:
@@ -157,36 +173,43 @@ class Classification:
         parse = partial(open_image, content, max_pixels=self.worker.settings.max_pixels)
         return await self.worker.decoders.run(parse, expected_s=OPEN_S, is_new=is_new)
 
-    async def _look_again(self, content: bytes, image: PreparedImage, first: Prediction) -> tuple[Pixels, Prediction]:
-        """Classify an unfamiliar picture in other framings, and return the framing to use and its prediction."""
-        framings = [image.pixels, *await self._other_framings(content, image.picture)]
-        predictions = [first, *(await self.run(framings[1:]) if framings[1:] else ())]
+    async def _classify_other_framings(
+        self, content: bytes, image: PreparedImage, first: Prediction
+    ) -> tuple[Pixels, Prediction]:
+        """Classify an unfamiliar picture in other framings, and return the framing to use and its prediction.
+
+        If the queue has no room for them, this is the first one.
+        """
+        framings, predictions = [image.pixels, *await self._frame_again(content, image)], [first]
+        try:
+            predictions += await self._run_parts(framings[1:]) if framings[1:] else []
+        except Overloaded:
+            return image.pixels, first
         chosen = choose_framing([prediction.familiarity or 0.0 for prediction in predictions])
         return framings[chosen], predictions[chosen]
 
-    async def _other_framings(self, content: bytes, picture: Image.Image | None) -> Sequence[Pixels]:
+    async def _frame_again(self, content: bytes, image: PreparedImage) -> Sequence[Pixels]:
         """Return the other framings of a picture, which is decoded again unless it was kept."""
         assert self.model.other_framings is not None
         run = self.worker.decoders.run
-        if picture is not None:
-            return await run(partial(self.model.other_framings, picture), expected_s=SECOND_LOOK_S, is_new=False)
+        if image.picture is not None:
+            frame = partial(self.model.other_framings, image.picture, image.pixels)
+            return await run(frame, expected_s=SECOND_LOOK_S, is_new=False)
         opened = await self._open_on_thread(content, is_new=False)
-        frame = partial(_frame_again, opened, self.model)
+        frame = partial(_decode_and_frame, opened, self.model, image.pixels)
         return await run(frame, expected_s=opened.expected_s + SECOND_LOOK_S, is_new=False)
 
-    async def _look_again_at_all(
+    async def _classify_all_other_framings(
         self, contents: Sequence[bytes], images: Sequence[PreparedImage], results: Sequence[Prediction]
     ) -> list[Prediction]:
         """Return the predictions of a batch after a second look at the unfamiliar pictures, a few at a time."""
-        predictions, settings = list(results), self.worker.settings
+        predictions = list(results)
         unfamiliar = [
-            index
-            for index, content in enumerate(contents)
-            if needs_second_look(content, results[index], self.model, settings)
+            index for index, image in enumerate(images) if needs_second_look(image, results[index], self.model)
         ]
         for start in range(0, len(unfamiliar), self.worker.num_decoders):
             indices = unfamiliar[start : start + self.worker.num_decoders]
-            looks = (self._look_again(contents[index], images[index], results[index]) for index in indices)
+            looks = (self._classify_other_framings(contents[index], images[index], results[index]) for index in indices)
             for index, (_, prediction) in zip(indices, await asyncio.gather(*looks), strict=True):
                 predictions[index] = prediction
         return predictions
@@ -212,7 +235,7 @@ class Classification:
         return [prediction for part in parts for prediction in await self.run(part)]
 
 
-def decode_small(content: bytes, model: ServedModel, settings: Settings) -> Pixels | None:
+def decode_small(content: bytes, model: ServedModel, settings: Settings) -> PreparedImage | None:
     """Decode and prepare a small image; return None if it could block the event loop for too long.
 
     Raises:
@@ -222,17 +245,18 @@ def decode_small(content: bytes, model: ServedModel, settings: Settings) -> Pixe
         return None
     pixels = decode_plain_png(content, max_pixels=min(INLINE_PIXELS, settings.max_pixels))
     if pixels is not None:
-        return pixels if model.is_prepared(pixels) else model.prepare(Image.fromarray(pixels))
+        if model.is_prepared(pixels):
+            return PreparedImage(pixels, is_unchanged=True)
+        return PreparedImage(model.prepare(Image.fromarray(pixels)))
     image = open_image(content, max_pixels=settings.max_pixels)
-    return model.prepare(decode_picture(image, draft_side=model.draft_side)) if image.expected_s <= INLINE_S else None
+    if image.expected_s > INLINE_S:
+        return None
+    return PreparedImage(model.prepare(decode_picture(image, draft_side=model.draft_side)))
 
 
-def needs_second_look(content: bytes, prediction: Prediction, model: ServedModel, settings: Settings) -> bool:
+def needs_second_look(image: PreparedImage, prediction: Prediction, model: ServedModel) -> bool:
     """Return whether an image is unfamiliar and may have other framings."""
-    if prediction.is_familiar is not False or model.other_framings is None:
-        return False
-    pixels = decode_plain_png(content, max_pixels=min(INLINE_PIXELS, settings.max_pixels))
-    return pixels is None or not model.is_prepared(pixels)
+    return prediction.is_familiar is False and model.other_framings is not None and not image.is_unchanged
 
 
 def count_unfamiliar(model: ServedModel, predictions: Sequence[Prediction]) -> None:
@@ -244,12 +268,12 @@ def count_unfamiliar(model: ServedModel, predictions: Sequence[Prediction]) -> N
 def _prepare_opened(image: OpenedImage, model: ServedModel) -> PreparedImage:
     picture = decode_picture(image, draft_side=model.draft_side)
     is_kept = model.other_framings is not None and image.expected_s > COSTLY_S
-    return PreparedImage(model.prepare(picture), reduce_picture(picture) if is_kept else None)
+    return PreparedImage(model.prepare(picture), picture=reduce_picture(picture) if is_kept else None)
 
 
-def _frame_again(image: OpenedImage, model: ServedModel) -> Sequence[Pixels]:
+def _decode_and_frame(image: OpenedImage, model: ServedModel, usual: Pixels) -> Sequence[Pixels]:
     assert model.other_framings is not None
-    return model.other_framings(decode_picture(image, draft_side=model.draft_side))
+    return model.other_framings(decode_picture(image, draft_side=model.draft_side), usual)
 
 
 async def _settle(outcome: PreparedImage | asyncio.Future[PreparedImage]) -> PreparedImage:

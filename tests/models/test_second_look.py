@@ -5,8 +5,9 @@ import pytest
 from PIL import Image, ImageDraw
 from support.paths import ROOT
 
-from models.preparation.digit import digit, other_framings
-from models.preparation.second_look import MOST_PIXELS, choose_framing, reduce_picture, second_look
+from models.preparation.digit import digit, is_mnist, other_framings
+from models.preparation.ink import find_ink
+from models.preparation.second_look import MAX_PIXELS, choose_framing, reduce_picture, second_look
 from models.preparation.sheet import find_sheet
 
 MNIST = np.load(ROOT / "tests" / "data" / "mnist-test-500.npz")["images"]
@@ -89,16 +90,60 @@ def test_the_most_familiar_framing_is_chosen():
 def test_only_digits_have_other_framings():
     assert second_look("photo") is None
     picture = on_table(MNIST[0])
-    for found, expected in zip(second_look("digit")(picture), other_framings(picture), strict=True):
-        assert np.array_equal(found, expected)
+    usual, sheet = other_framings(picture)
+    assert np.array_equal(usual, digit(picture))
+    (found,) = second_look("digit")(picture, usual)
+    assert np.array_equal(found, sheet)
 
 
-@pytest.mark.parametrize("size", [(3000, 2000), (60_000, 100), (1, 65_535), (1, 1)])
+@pytest.mark.parametrize("size", [(3000, 2000), (3999, 4001), (60_000, 100), (1, 65_535), (1, 1)])
 def test_a_reduced_picture_has_the_same_framings(size):
     picture = page(MNIST[0], side=min(size) // 2, size=size) if min(size) > 1 else Image.new("L", size, 200)
     reduced = reduce_picture(picture)
-    assert reduced.width * reduced.height <= MOST_PIXELS
+    assert reduced.width * reduced.height <= MAX_PIXELS
     assert reduce_picture(reduced) is reduced
-    frame = second_look("digit")
-    for found, expected in zip(frame(reduced), frame(picture), strict=True):
+    frame, usual = second_look("digit"), digit(picture)
+    for found, expected in zip(frame(reduced, usual), frame(picture, usual), strict=True):
         assert np.array_equal(found, expected)
+
+
+def test_a_photograph_has_no_other_framing():
+    tones = np.random.default_rng(0).integers(0, 256, (9, 9, 3), dtype=np.uint8)
+    assert other_framings(Image.fromarray(tones).resize((128, 128), Image.Resampling.BICUBIC)) == []
+
+
+def test_a_stain_is_left_out_but_not_a_part_of_the_digit():
+    plain = Image.new("L", (200, 200), 250)
+    pen = ImageDraw.Draw(plain)
+    pen.rectangle((90, 40, 104, 160), fill=10)  # a one
+    stained, broken = plain.copy(), plain.copy()
+    ImageDraw.Draw(stained).ellipse((20, 20, 32, 32), fill=10)
+    ImageDraw.Draw(broken).rectangle((74, 150, 86, 164), fill=10)
+    expected = find_ink(plain, strict=True).size
+    assert np.abs(np.subtract(find_ink(stained, strict=True).size, expected)).max() <= 2
+    assert find_ink(stained).width > expected[0] + 30
+    assert find_ink(broken, strict=True).width > expected[0] + 8
+
+
+def test_ink_at_the_edge_is_no_character_in_a_strict_search():
+    picture = Image.new("L", (100, 100), 250)
+    ImageDraw.Draw(picture).rectangle((0, 40, 60, 52), fill=10)
+    assert find_ink(picture) is not None
+    assert find_ink(picture, strict=True) is None
+
+
+@pytest.mark.parametrize(
+    ("changed", "expected"),
+    [
+        (lambda image: image, True),
+        (lambda image: np.roll(image, 2, axis=0), False),
+        (lambda image: np.roll(image, 2, axis=1), False),
+        (lambda image: image // 3, False),
+        (lambda image: np.asarray(Image.fromarray(image).resize((24, 24))), False),
+        (lambda image: np.pad(np.asarray(Image.fromarray(image).resize((20, 20))), 4), False),
+        (lambda image: np.asarray(Image.fromarray(image).resize((34, 34)))[3:31, 3:31], False),
+        (np.zeros_like, False),
+    ],
+)
+def test_only_images_framed_as_in_mnist_are_mnist(changed, expected):
+    assert [is_mnist(np.ascontiguousarray(changed(image))) for image in MNIST[:50]] == [expected] * 50

@@ -9,6 +9,7 @@ import subprocess
 import sys
 
 import pytest
+from PIL import Image, ImageOps
 from support.paths import IMAGES, ROOT
 from support.served import environment
 from support.tables import read_rows
@@ -120,6 +121,17 @@ def test_server_and_local_model_predict_the_same(url, capsys):
     for here, there in zip(lines[:2], lines[2:], strict=True):
         assert here["label"] == there["label"]
         assert here["confidence"] == pytest.approx(there["confidence"], abs=0.02)  # the server may use int8
+
+
+def test_server_and_local_model_look_twice(tmp_path, url, capsys):
+    path = tmp_path / "framed.png"
+    ImageOps.expand(Image.open(SEVEN), border=2, fill=255).save(path)
+    assert main(["classify", str(path), "--model", "mnist"]) == 0
+    assert main(["classify", str(path), "--model", "mnist", "--url", url]) == 0
+    here, there = (json.loads(line) for line in capsys.readouterr().out.splitlines())
+    assert here["label"] == there["label"] == "7"
+    assert here["familiar"]
+    assert there["familiar"]
 
 
 def test_model_unknown_to_the_server_is_an_error(url, capsys):

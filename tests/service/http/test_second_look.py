@@ -23,6 +23,10 @@ OTHER = np.pad(np.rot90(DIGIT), 3, constant_values=255)
 @pytest.fixture(autouse=True)
 def seen(service):
     """Let only the digit be familiar; return the arrays that the model receives."""
+    return gate_familiarity(service)
+
+
+def gate_familiarity(service):
     received, expected = [], digit(Image.fromarray(np.pad(DIGIT, 3))).astype(int)
 
     def run(images, _classify):
@@ -80,7 +84,28 @@ def test_the_pixels_of_the_chosen_framing_are_returned(service):
 
 def test_images_of_a_batch_get_a_second_look(service):
     images = [OTHER, FRAMED, DIGIT, FRAMED]
-    files = [("images", ("a.png", encode(image), "image/png")) for image in [*images[:2], *images[2:]]]
+    files = [("images", ("a.png", encode(image), "image/png")) for image in images]
     files.insert(1, ("images", ("broken.png", b"no image", "image/png")))
     predictions = service.post(MNIST_BATCH, files=files).json()["predictions"]
     assert [prediction.get("familiar") for prediction in predictions] == [False, None, True, True, True]
+
+
+def count(service, name):
+    """Return the sum of a metric over its labels for mnist."""
+    lines = (line.rsplit(" ", 1) for line in service.get("/metrics").text.splitlines() if line[0] != "#")
+    return sum(float(value) for key, value in lines if key.startswith(name + "{") and 'model="mnist"' in key)
+
+
+def test_a_picture_with_a_second_look_is_counted_once(service):
+    names = "classifier_requests_total", "classifier_decode_seconds_count"
+    before = [count(service, name) for name in names]
+    classify(service, FRAMED)
+    assert [count(service, name) for name in names] == [value + 1 for value in before]
+    assert service.worker.in_flight == 0
+
+
+def test_framings_are_classified_in_parts_that_fit_into_the_queue(start):
+    service = start(max_queue=1)
+    gate_familiarity(service)
+    (framed,) = classify(service, FRAMED)
+    assert framed["familiar"]

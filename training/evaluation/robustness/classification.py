@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from models.card import Preparation
-from models.contract import FAMILIARITY, FAMILIARITY_THRESHOLD
+from models.contract import FAMILIARITY, FAMILIARITY_DECIMALS, FAMILIARITY_THRESHOLD
 from models.preparation.preparer import preparer
 from models.preparation.second_look import choose_framing, second_look
 from training.export.onnx_file import run_onnx
@@ -35,7 +35,9 @@ def classify_pictures(
     if other_framings is None:
         return found
     is_unfamiliar = np.any([results.familiarity < FAMILIARITY_THRESHOLD for results in found.values()], axis=0)
-    others = {index: other_framings(pictures[index]()) for index in np.flatnonzero(is_unfamiliar).tolist()}
+    others = {
+        index: other_framings(pictures[index](), pixels[index]) for index in np.flatnonzero(is_unfamiliar).tolist()
+    }
     counts = {index: len(framings) for index, framings in others.items() if len(framings)}
     if counts:
         stacked = np.concatenate([np.stack(others[index]) for index in counts])
@@ -46,7 +48,7 @@ def classify_pictures(
 
 def _run(path: Path, pixels: NDArray[np.uint8]) -> Classified:
     probabilities, familiarity = run_onnx(path, ["probabilities", FAMILIARITY], pixels)
-    return Classified(pixels, probabilities, familiarity)
+    return Classified(pixels, probabilities, familiarity.round(FAMILIARITY_DECIMALS))
 
 
 def _look_again(first: Classified, counts: Mapping[int, int], others: Classified) -> None:

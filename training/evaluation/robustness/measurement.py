@@ -41,7 +41,9 @@ class KindMeasurement:
     num_images: int
     familiar_share: float  # 0..1
     accuracy: float | None = None  # 0..1; None for unrelated images
-    familiar_errors: float | None = None  # share of all pictures that are familiar and wrong, 0..1; as above
+    familiar_errors: float | None = (
+        None  # share of pictures that are familiar and wrong, 0..1; None for unrelated images
+    )
     auroc: float | None = None  # 0..1, of familiarity between test and unrelated images; None for framings
 
 

@@ -1,4 +1,4 @@
-"""Pictures of digits whose surroundings are no paper, and 28x28 pictures that are not framed as MNIST images are.
+"""Pictures of digits with more around them than paper, and 28x28 pictures that are not framed as MNIST images are.
 
 Each kind has a control: the same picture without what makes it hard.
 """
@@ -29,13 +29,6 @@ class _Framing:
 
     def __call__(self, digit: Array, random: Random) -> bytes:
         return encode(self.draw(digit, random)[self.is_control], self.file_format)
-
-
-def _canvas(digit: Array, size: tuple[int, int], at: tuple[int, int], side: float) -> Image.Image:
-    """Draw a digit in white on black: longest side ``side`` px, at a position."""
-    canvas = Image.new("L", size)
-    canvas.paste(mask_of(digit, side), at)
-    return canvas
 
 
 def _inverted(picture: Image.Image) -> Image.Image:
@@ -77,7 +70,8 @@ def fills_the_frame(digit: Array, random: Random) -> tuple[Image.Image, Image.Im
 def white_frame(digit: Array, random: Random) -> tuple[Image.Image, Image.Image]:
     """Draw a white frame of 1 to 3 px around a test image; in the control it is black."""
     width = int(random.integers(1, 4))
-    return tuple(Image.fromarray(np.pad(digit, width, constant_values=level)) for level in (255, 0))  # type: ignore[return-value]
+    white, black = (Image.fromarray(np.pad(digit, width, constant_values=level)) for level in (255, 0))
+    return white, black
 
 
 def plot(digit: Array, random: Random) -> tuple[Image.Image, Image.Image]:
@@ -144,7 +138,7 @@ def thumb(digit: Array, random: Random) -> tuple[Image.Image, Image.Image]:
 
 
 def strip(digit: Array, random: Random) -> tuple[Image.Image, Image.Image]:
-    """Draw a dark strip along one side, as a scanner does beside the paper; the control has none."""
+    """Draw a dark strip along one side, as a scanner does next to the paper; the control has none."""
     control = Image.new("L", (200, 200), 250)
     control.paste(20, (0, 0), place(mask_of(digit, random.uniform(90, 150)), control.size, random, margin=12))
     width, is_first, is_across = int(random.integers(8, 40)), random.random() < 0.5, random.random() < 0.5
