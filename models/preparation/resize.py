@@ -1,6 +1,7 @@
 """Preparations of networks from other projects: a resize, and a crop of its centre.
 
-The pixels equal those of torchvision's ``Resize`` and ``CenterCrop`` on a Pillow image, bit for bit.
+The pixels equal those of torchvision's ``Resize`` and ``CenterCrop`` on a Pillow image, bit for bit, unless the picture
+is more elongated than MOST_ELONGATED.
 """
 
 import numpy as np
@@ -56,6 +57,7 @@ def _middle(picture: Image.Image, most: int) -> Image.Image:
     longest = most * min(picture.size)
     if max(picture.size) <= longest:
         return picture
+    longest += (max(picture.size) - longest) % 2  # as much at both ends
     width, height = (min(side, longest) for side in picture.size)
     left, top = (picture.width - width) // 2, (picture.height - height) // 2
     return picture.crop((left, top, left + width, top + height))

@@ -1,16 +1,13 @@
 """Model files on disk: discovery, loading and a check against their paths."""
 
-import re
 from pathlib import Path
 
-from models.contract import MODEL_FILE, MODEL_FILES
+from models.contract import MODEL_FILE, MODEL_FILES, MODEL_NAME
 from models.preparation.preparer import preparer
 from service.runtime.session import ModelLoadError, OnnxClassifier
 from service.settings import Settings
 
 ModelFiles = dict[str, dict[str, Path]]  # name -> version -> ONNX file, versions ascending
-
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
 def find_model_files(folder: Path) -> ModelFiles:
@@ -22,7 +19,7 @@ def find_model_files(folder: Path) -> ModelFiles:
     files: ModelFiles = {}
     for path in sorted(folder.glob(f"*/*/{MODEL_FILE}"), key=lambda path: (path.parts[-3], len(path.parts[-2]), path)):
         name, version = path.parts[-3:-1]
-        if _NAME.fullmatch(name) and version.isascii() and version.isdigit():
+        if MODEL_NAME.fullmatch(name) and version.isascii() and version.isdigit():
             files.setdefault(name, {})[version] = path
     if not files:
         raise ModelLoadError(

@@ -1,6 +1,5 @@
 """Adoption of an ONNX classifier: facts, graph, checks, and a published version."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -11,7 +10,7 @@ from numpy.typing import NDArray
 from onnx import save
 
 from models.card import AdoptedFile, ModelCard, ModelCardError, ResizeParameters
-from models.contract import GOLDEN_FILE, MODEL_FILE, newest_version
+from models.contract import GOLDEN_FILE, MODEL_FILE, MODEL_NAME, newest_version
 from training.adoption.facts import AdoptionOptions, Fact, InputFormat, Output, find_input_format
 from training.adoption.graph import adopt_graph, can_scan, count_parameters
 from training.adoption.labels import read_labels
@@ -31,8 +30,6 @@ from training.export.onnx_file import ExportError, predict_onnx, write_card
 from training.pipeline.publishing import staged_version
 from training.provenance import git_commit, library_versions
 from training.reporting.report import read_card
-
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +63,7 @@ def examine(path: Path, options: AdoptionOptions) -> Adoption:
     Raises:
         AdoptionError: the file cannot be adopted, or a fact is missing or contradicts another.
     """
-    if not NAME.fullmatch(options.name):
+    if not MODEL_NAME.fullmatch(options.name):
         raise AdoptionError("--name: expected letters, digits, '.', '_' and '-', beginning with a letter or digit")
     source = read_source(path, output_name=options.output_name)
     image = find_input_format(source, options)

@@ -22,7 +22,7 @@ def read_labels(path: Path, *, num_classes: int) -> tuple[str, ...]:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise AdoptionError(f"--labels: cannot read {path}: {error}") from error
-    names = _parse_json(path, text) if text.lstrip().startswith(("[", "{")) else text.rstrip().splitlines()
+    names = _parse_json(path, text) if path.suffix == ".json" else text.rstrip().split("\n")
     names = [name.strip() for name in names]
     if len(names) != num_classes:
         raise AdoptionError(f"{path.name} has {len(names)} class names, the network has {num_classes} classes")

@@ -16,6 +16,7 @@ from training.onnx_session import open_session
 
 Shape = tuple[int | None, ...]  # None: any
 
+QUANTIZED = {"QuantizeLinear", "QLinearConv", "QLinearMatMul", "MatMulInteger", "ConvInteger", "DynamicQuantizeLinear"}
 DTYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(uint8)": np.uint8}
 
 
@@ -51,7 +52,7 @@ class Source:
                 (output,) = self.session.run([self.output_name], {self.input_name: batch})
             except Exception as error:  # onnxruntime's exceptions share no other base class
                 raise AdoptionError(f"{self.path.name}: ONNX Runtime cannot run it: {_first_line(error)}") from error
-            if output.ndim != 2:
+            if output.ndim != 2 or output.shape[1] < 2:
                 raise AdoptionError(_no_classification(self.path, self.output_name, output.shape))
             rows.append(output[0].astype(np.float32))
         return np.stack(rows)
@@ -75,6 +76,11 @@ def read_source(path: Path, *, output_name: str | None = None) -> Source:
             f"{path.name}: ONNX Runtime {ort.__version__} cannot load it: {_first_line(error)}; export it with "
             "operators and an opset that this version has"
         ) from error
+    if quantized := {node.op_type for node in model.graph.node} & QUANTIZED:
+        raise AdoptionError(
+            f"{path.name} is quantized ({', '.join(sorted(quantized))}), so its results may differ between processors; "
+            "adopt the file that it was made from"
+        )
     image = _only_input(path, session)
     output = _choose_output(path, session, output_name)
     shape = _fixed_sides(image.shape)

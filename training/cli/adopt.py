@@ -36,7 +36,7 @@ def add_adopt(commands: Commands) -> None:
     add, side = parser.add_argument, whole_number(1, MAX_SIDE)
     add("file", type=Path, metavar="FILE.onnx", help="with its external data next to it, if it has any")
     add("--name", dest="model", required=True, metavar="NAME", help="of the served model")
-    add("--labels", type=Path, metavar="FILE", help="class names: one per line, a JSON list, or id2label as JSON")
+    add("--labels", type=Path, metavar="FILE", help="class names: one per line, or in a .json file a list or id2label")
     add("--preparation", choices=("center-crop", "squash"), help="resize and crop, or resize to the input's size")
     add("--side", type=side, metavar="S", help="center-crop: shorter side of the picture before the crop, in pixels")
     add("--interpolation", choices=get_args(Interpolation), help="of the resize (antialiased)")

@@ -66,6 +66,20 @@ def test_foreign_and_misplaced_files_do_not_stop_the_others(settings, foreign, c
     assert "`python -m training adopt FILE.onnx --name NAME`" in record.getMessage()
 
 
+@pytest.mark.parametrize("content", [b"", b"no ONNX file", None])
+def test_foreign_file_that_cannot_be_loaded_is_left_out(settings, foreign, caplog, content):
+    foreign.write_bytes(foreign.read_bytes()[:-200] if content is None else content)
+    assert "net" not in make_plans(settings, threads=1)
+    assert "net/1/model.onnx" in caplog.text
+
+
+def test_published_file_that_cannot_be_loaded_stops_the_service(settings):
+    path = settings.models_dir / "b" / "1" / "model.onnx"
+    path.write_bytes(path.read_bytes() + b"damaged")
+    with pytest.raises(ModelLoadError, match="cannot load"):
+        make_plans(settings, threads=1)
+
+
 def test_folder_with_foreign_files_alone_is_an_error(tmp_path, foreign):
     with pytest.raises(ModelLoadError, match=r"nothing to serve in .*: net/1/model.onnx: .*training adopt"):
         make_plans(Settings(models_dir=tmp_path, device="cpu"), threads=1)

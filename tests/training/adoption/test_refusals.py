@@ -27,8 +27,9 @@ def refuse(tmp_path, capsys):
             onnx.save(model, path)
         elif isinstance(model, Foreign):
             model.save(path)
-        (tmp_path / "labels.txt").write_text(names)
-        given = RESIZE | NORMAL | {"--labels": [str(tmp_path / "labels.txt")]}
+        labels = tmp_path / ("labels.json" if names[:1] in ("[", "{") else "labels.txt")
+        labels.write_text(names)
+        given = RESIZE | NORMAL | {"--labels": [str(labels)]}
         given |= {f"--{name.replace('_', '-')}": value for name, value in options.items()}
         arguments = [text for name, values in given.items() if values is not None for text in (name, *values)]
         out = tmp_path / "models"
@@ -125,6 +126,16 @@ def test_operator_and_opset_that_onnx_runtime_lacks_are_refused(refuse):
     unknown = scorer(nodes=[helper.make_node("Mystery", ["pixels"], ["scores"])])
     assert re.search(r"ONNX Runtime .* cannot load it: .*Mystery", refuse(unknown))
     assert re.search(r"ONNX Runtime .* cannot load it", refuse(scorer(opset=99)))
+
+
+def test_quantized_file_is_refused(refuse):
+    nodes = [
+        helper.make_node("DynamicQuantizeLinear", ["pixels"], ["bytes", "scale", "zero"]),
+        helper.make_node("DequantizeLinear", ["bytes", "scale", "zero"], ["real"]),
+        helper.make_node("ReduceMean", ["real"], ["mean"], axes=[2, 3], keepdims=0),
+        helper.make_node("MatMul", ["mean", "matrix"], ["scores"]),
+    ]
+    assert "is quantized (DynamicQuantizeLinear)" in refuse(scorer(nodes=nodes))
 
 
 @pytest.mark.parametrize(

@@ -19,9 +19,11 @@ def adopt(tmp_path):
     path = Foreign(batch=1, fixed_expand=True).save(tmp_path / "net.onnx")
 
     def run(names=CLASSES, *, labels="\n".join):
-        (tmp_path / "labels.txt").write_text(labels(names))
+        text = labels(names)
+        path_of_labels = tmp_path / ("labels.json" if text[0] in "[{" else "labels.txt")
+        path_of_labels.write_text(text)
         normal = ["--mean", *map(str, MEAN), "--std", *map(str, STD)]
-        places = ["--labels", str(tmp_path / "labels.txt"), "--out", str(tmp_path / "models")]
+        places = ["--labels", str(path_of_labels), "--out", str(tmp_path / "models")]
         return main(["adopt", str(path), "--name", "net", *places, *OPTIONS, *normal])
 
     return run
