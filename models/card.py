@@ -6,13 +6,20 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, Self, get_args
 
 METADATA_KEY = "model_card"  # the key of the ONNX file's metadata_props
+ADOPT = "make a served model of it with `python -m training adopt FILE.onnx --name NAME`"
+MAX_SIDE = 1024  # pixels of a resize; 50 MB for the most elongated picture
 
-Preparation = Literal["digit", "photo"]
+Preparation = Literal["digit", "photo", "center-crop", "squash"]
+Interpolation = Literal["nearest", "box", "bilinear", "bicubic", "lanczos"]
 Precision = Literal["float32", "int8", "float16"]
 
 
 class ModelCardError(ValueError):
     """A model file has no valid card."""
+
+
+class MissingCardError(ModelCardError):
+    """A model file has no card: it is of another project."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,6 +33,30 @@ class Metrics:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ResizeParameters:
+    """Parameters of the preparations ``center-crop`` and ``squash``."""
+
+    interpolation: Interpolation
+    side: int | None = None  # pixels of the shorter side before the crop; None for ``squash``
+
+    def __post_init__(self) -> None:
+        if self.interpolation not in get_args(Interpolation):
+            known = " or ".join(get_args(Interpolation))
+            raise ModelCardError(f"interpolation: expected {known}, got {self.interpolation!r}")
+        if self.side is not None and (type(self.side) is not int or not 1 <= self.side <= MAX_SIDE):
+            raise ModelCardError(f"side: expected a whole number from 1 to {MAX_SIDE}, got {self.side!r}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class AdoptedFile:
+    """The file of another project that a model was made from."""
+
+    file: str  # name without folders
+    sha256: str
+    settings: Mapping[str, Any]  # what the graph was told about its input and output
+
+
+@dataclass(frozen=True, kw_only=True)
 class ModelCard:
     """Facts about a model that a consumer needs.
 
@@ -36,13 +67,15 @@ class ModelCard:
     version: str  # all digits
     class_names: tuple[str, ...]  # by class_id
     preparation: Preparation
-    test: Metrics  # of the ONNX file itself, on the test split
-    temperature: float  # logits are divided by it before softmax
-    seed: int
+    test: Metrics | None  # of the ONNX file itself, on the test split; None: not measured
+    temperature: float | None  # logits are divided by it before softmax; None: not calibrated
+    seed: int | None  # None: not trained by this project
     parameters: int
-    multiply_adds: int  # per image
+    multiply_adds: int | None  # per image; None: not counted
     date: str  # ISO 8601, UTC
     git_commit: str
+    resize: ResizeParameters | None = None  # of the preparations ``center-crop`` and ``squash``
+    adopted: AdoptedFile | None = None  # None: trained by this project
     floor: float = 0.0  # subtracted from the softmax, which is then renormalised
     precision: Precision = "float32"  # of weights and activations
     weight_bits: int | None = None  # of an int8 graph's weights; see models.contract.EXACT_WEIGHT_BITS
@@ -61,6 +94,17 @@ class ModelCard:
             raise ModelCardError(f"precision: expected {known}, got {self.precision!r}")
         if len(set(self.class_names)) != len(self.class_names) or not self.class_names:
             raise ModelCardError(f"class_names: expected distinct names, got {self.class_names}")
+        self._check_resize()
+
+    def _check_resize(self) -> None:
+        if self.preparation in {"digit", "photo"}:
+            if self.resize is not None:
+                raise ModelCardError(f"resize: {self.preparation} has no parameters; expected null, got {self.resize}")
+        elif self.resize is None:
+            raise ModelCardError(f"resize: {self.preparation} needs its parameters, side and interpolation")
+        elif (self.resize.side is None) != (self.preparation == "squash"):
+            expected = "null" if self.preparation == "squash" else "the shorter side before the crop"
+            raise ModelCardError(f"side: {self.preparation} expects {expected}, got {self.resize.side!r}")
 
     def to_dict(self) -> dict[str, Any]:
         """Return the card as plain JSON types."""
@@ -75,13 +119,24 @@ class ModelCard:
         """Parse the card in a model file's ``metadata_props``.
 
         Raises:
-            ModelCardError: the card is missing or does not have the fields of this class.
+            MissingCardError: the file has no card.
+            ModelCardError: the card does not have the fields of this class.
         """
+        if METADATA_KEY not in metadata:
+            raise MissingCardError(f"the file has no {METADATA_KEY} in its metadata; {ADOPT}")
         try:
             fields = json.loads(metadata[METADATA_KEY])
-            names, test = tuple(fields.pop("class_names")), Metrics(**fields.pop("test"))
-            return cls(class_names=names, test=test, **fields)
+            fields["class_names"] = tuple(fields["class_names"])
+            for name, part in _PARTS.items():
+                if fields.get(name) is not None:
+                    fields[name] = part(**fields[name])
+            return cls(**fields)
+        except ModelCardError:
+            raise
         except KeyError as error:
-            raise ModelCardError(f"the model file has no {error} in its metadata; export it with training/") from error
+            raise ModelCardError(f"the model file's card has no {error}") from error
         except (TypeError, ValueError, AttributeError) as error:
             raise ModelCardError(f"cannot parse the model file's card: {error}") from error
+
+
+_PARTS = {"test": Metrics, "resize": ResizeParameters, "adopted": AdoptedFile}

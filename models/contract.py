@@ -1,5 +1,6 @@
 """Files in a version's folder, and tolerances of their outputs."""
 
+import re
 from pathlib import Path
 
 MODEL_FILE = "model.onnx"
@@ -9,8 +10,9 @@ MODEL_FILES = {"float32": MODEL_FILE, "int8": INT8_MODEL_FILE, "float16": FLOAT1
 FAMILIARITY = "familiarity"  # optional graph output, float32 (N,), 0..1
 FAMILIARITY_DECIMALS = 3  # decimal places in responses
 FAMILIARITY_THRESHOLD = 0.05  # images with a lower familiarity are unfamiliar
+MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 GOLDEN_FILE = (
-    "golden.npz"  # `images`, and `probabilities` (N, K) of PyTorch or, after `requantize`, of the float32 graph
+    "golden.npz"  # `images`, and `probabilities` (N, K) of PyTorch or, after `requantize` and `adopt`, of the graph
 )
 INT8_GOLDEN_FILE = "golden.int8.npz"  # the same with the int8 graph's own output on the machine that made it
 GOLDEN_FILES = {"float32": GOLDEN_FILE, "int8": INT8_GOLDEN_FILE, "float16": GOLDEN_FILE}

@@ -25,7 +25,7 @@ LAYERS: dict[str, list[set[str]]] = {
     "training": [
         {"__main__"},
         {"cli"},
-        {"study"},
+        {"study", "adoption"},
         {"pipeline"},
         {"reporting"},
         {"evaluation"},

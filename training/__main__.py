@@ -9,6 +9,7 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
+from training.cli.adopt import add_adopt
 from training.cli.filters import add_filters
 from training.cli.interruption import Interruption
 from training.cli.options import Commands, Models, add_command, add_data_dir, add_run_options, fraction, seed
@@ -71,6 +72,7 @@ def make_parser(models: Models = ZOO) -> argparse.ArgumentParser:
     _add_experiments(commands, models)
     _add_card(commands, models)
     _add_requantize(commands, models)
+    add_adopt(commands)
     add_study(commands)
     add_filters(commands, models)
     return parser

@@ -4,6 +4,7 @@ TrainingError
 ├── DataError             data/datasets.py: the data set is missing or unreadable
 ├── DeviceError           device.py: the requested device is unavailable
 ├── TeacherError          fitting/distillation.py: the teacher is not published
+├── AdoptionError         adoption/source.py: a file of another project cannot be adopted
 ├── FolderError           pipeline/folders.py: a folder of the run is not writable
 ├── CheckpointError       fitting/checkpoints.py: missing, unreadable, not writable, or of another run
 ├── ExportError           export/onnx_file.py: the ONNX file is invalid or differs from PyTorch

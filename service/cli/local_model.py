@@ -41,7 +41,7 @@ class LocalModel:
         card, image_shape = self._classifier.card, self._classifier.image_shape
         self.name, self.version, self.class_names = card.name, card.version, card.class_names
         self._settings = settings
-        self._prepare = preparer(card.preparation, image_shape)
+        self._prepare = preparer(card.preparation, image_shape, card.resize)
         self._other_framings = second_look(card.preparation)
         self._draft_side = draft_side(card.preparation, image_shape)
         self._renderer = PredictionRenderer(card.name, card.version, card.class_names)

@@ -47,7 +47,9 @@ _SUMMARY: Json = {
     "device": {"type": "string", "enum": ["cpu", "cuda"]},
     "precision": {"type": "string", "enum": ["float32", "int8", "float16"]},
     "classes": {"type": "integer"},
-    "accuracy": {"type": "number", "description": "on the test split, 0 to 1"},
+    "accuracy": {"type": ["number", "null"], "description": "on the test split, 0 to 1; null: not measured"},
+    "calibrated": {"type": "boolean", "description": "whether the probabilities were calibrated (temperature scaling)"},
+    "familiarity": {"type": "boolean", "description": "whether predictions have `familiarity`"},
 }
 _TOP: Json = {
     "name": "top",

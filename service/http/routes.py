@@ -87,6 +87,7 @@ def create_routes(worker: Worker) -> Starlette:
 def _summary(name: str, models: ModelRepository) -> dict[str, Any]:
     versions = models.models[name]
     default = versions[highest(versions)]
+    test = default.card.test
     return {
         "name": name,
         "versions": list(versions),
@@ -94,7 +95,9 @@ def _summary(name: str, models: ModelRepository) -> dict[str, Any]:
         "device": default.classifier.device,
         "precision": default.card.precision,
         "classes": len(default.card.class_names),
-        "accuracy": default.card.test.accuracy,
+        "accuracy": test.accuracy if test else None,
+        "calibrated": default.card.temperature is not None,
+        "familiarity": default.classifier.has_familiarity,
     }
 
 

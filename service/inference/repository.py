@@ -94,8 +94,8 @@ def load_model(plan: ServingPlan, settings: Settings, *, gpu: int = 0) -> Served
     return ServedModel(
         card=card,
         classifier=classifier,
-        prepare=preparer(card.preparation, classifier.image_shape),
-        is_prepared=prepared_check(card.preparation, classifier.image_shape),
+        prepare=preparer(card.preparation, classifier.image_shape, card.resize),
+        is_prepared=prepared_check(card.preparation, classifier.image_shape, card.resize),
         other_framings=second_look(card.preparation),
         draft_side=draft_side(card.preparation, classifier.image_shape),
         batcher=make_batcher(classifier, plan, settings, metrics),

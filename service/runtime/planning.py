@@ -10,10 +10,11 @@ from typing import Protocol
 
 from pydantic import TypeAdapter
 
-from models.contract import MODEL_FILES
+from models.card import ADOPT
+from models.contract import MODEL_FILE, MODEL_FILES
 from service.runtime.golden_check import check_golden
-from service.runtime.model_store import find_model_files, load_classifier
-from service.runtime.session import Device, ModelLoadError, OnnxClassifier
+from service.runtime.model_store import find_misplaced_files, find_model_files, load_classifier
+from service.runtime.session import Device, ForeignModelError, ModelLoadError, OnnxClassifier
 from service.settings import Settings
 
 logger = logging.getLogger("classifier")
@@ -62,18 +63,33 @@ PLANS: TypeAdapter[ServingPlans] = TypeAdapter(ServingPlans)  # JSON for the wor
 def make_plans(settings: Settings, *, threads: int, load: Load = load_classifier) -> ServingPlans:
     """Load, check and time every version, without keeping it.
 
+    ONNX files of other projects, and files outside a version's folder, are left out with one warning.
+
     Args:
         settings: of the service.
         threads: CPU threads of a worker.
         load: loads a model file.
 
     Raises:
-        ModelLoadError, DeviceError: see load_classifier.
+        ModelLoadError: see load_classifier; or no file has a model card.
+        DeviceError: see load_classifier.
     """
-    return {
-        name: {version: make_plan(path, settings, threads=threads, load=load) for version, path in versions.items()}
-        for name, versions in find_model_files(settings.models_dir).items()
-    }
+    files = find_model_files(settings.models_dir)
+    plans: ServingPlans = {}
+    not_served = find_misplaced_files(settings.models_dir, files)
+    for name, versions in files.items():
+        for version, path in versions.items():
+            try:
+                plans.setdefault(name, {})[version] = make_plan(path, settings, threads=threads, load=load)
+            except ForeignModelError:
+                not_served.append(path)
+    if not_served:
+        paths = ", ".join(str(path.relative_to(settings.models_dir)) for path in not_served)
+        advice = f"expected NAME/VERSION/{MODEL_FILE} with a model card; {ADOPT}"
+        if not plans:
+            raise ModelLoadError(f"nothing to serve in {settings.models_dir}: {paths}: {advice}")
+        logger.warning("not served: %s: %s", paths, advice)
+    return plans
 
 
 def make_plan(path: Path, settings: Settings, *, threads: int, load: Load = load_classifier) -> ServingPlan:

@@ -1,5 +1,6 @@
 """ONNX Runtime sessions: uint8 images to class probabilities."""
 
+import mmap
 import time
 from collections.abc import Sequence
 from functools import partial
@@ -10,7 +11,7 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
-from models.card import ModelCard, ModelCardError
+from models.card import METADATA_KEY, MissingCardError, ModelCard, ModelCardError
 from models.contract import EXACT_WEIGHT_BITS, FAMILIARITY, FAMILIARITY_DECIMALS
 from service.prediction import Prediction
 from service.runtime.cuda_binding import BatchSessions, batch_bucket
@@ -24,6 +25,10 @@ Probabilities = NDArray[np.float32]  # (N, K), rows sum to 1
 
 class ModelLoadError(RuntimeError):
     """A model file is unreadable, violates the contract, or fails its golden check."""
+
+
+class ForeignModelError(ModelLoadError):
+    """A model file has no card: it is of another project."""
 
 
 class DeviceError(RuntimeError):
@@ -46,7 +51,12 @@ class OnnxClassifier:
         self.path, self.threads = path, threads
         self._providers = _providers(device, gpu)
         self._exact = False
-        self._session, self.device = open_session(path, self._providers, threads=threads, exact=self._exact)
+        try:
+            self._session, self.device = open_session(path, self._providers, threads=threads, exact=self._exact)
+        except ModelLoadError as error:
+            if has_card(path):
+                raise
+            raise ForeignModelError(str(error)) from error
         self.card = self._read_card()
         if self.card.precision == "int8" and self.card.weight_bits != EXACT_WEIGHT_BITS:
             self._exact = True
@@ -108,6 +118,8 @@ class OnnxClassifier:
     def _read_card(self) -> ModelCard:
         try:
             return ModelCard.from_metadata(self._session.get_modelmeta().custom_metadata_map)
+        except MissingCardError as error:
+            raise ForeignModelError(f"{self.path}: {error}") from error
         except ModelCardError as error:
             raise ModelLoadError(f"{self.path}: {error}") from error
 
@@ -130,6 +142,15 @@ class OnnxClassifier:
                 f"(N, {len(self.card.class_names)}), optionally {FAMILIARITY} (N,); got {found}"
             )
         return tuple(shape[1:])
+
+
+def has_card(path: Path) -> bool:
+    """Return whether a file contains the key of a card, even if ONNX Runtime cannot load it."""
+    try:
+        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+            return content.find(METADATA_KEY.encode()) >= 0
+    except (OSError, ValueError):  # an empty file cannot be mapped
+        return False
 
 
 def open_session(path: Path, providers: Providers, *, threads: int, exact: bool) -> tuple[ort.InferenceSession, Device]:

@@ -23,7 +23,7 @@ from training.reporting.report import read_card
 
 SAMPLES = {"digit": "mnist-test-500.npz", "photo": "cifar10-test-200.npz"}
 DATA = {"digit": ROOT / "data" / "MNIST", "photo": ROOT / "data" / "cifar-10-batches-py"}
-VERSIONS = sorted(path.parent for path in (ROOT / "models").glob(f"*/*/{MODEL_FILE}"))
+VERSIONS = sorted(path.parent for name in ZOO for path in (ROOT / "models" / name).glob(f"*/{MODEL_FILE}"))
 FILES = [path for folder in VERSIONS for path in sorted(folder.glob("*.onnx"))]
 RUNS = read_runs(ROOT / "docs" / "runs.jsonl")
 

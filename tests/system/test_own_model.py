@@ -1,6 +1,7 @@
 """Tests of docs/how-to/own-model.md and of the image folder loader."""
 
 import re
+import shlex
 import subprocess
 import sys
 
@@ -8,9 +9,12 @@ import httpx
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw
+from support.foreign_models import CLASSES as FOREIGN_CLASSES
+from support.foreign_models import Foreign
 from support.paths import ROOT
 from support.served import serve
 
+from training.__main__ import main
 from training.data.datasets import DataError
 from training.data.image_folder import load_image_folder
 
@@ -40,6 +44,25 @@ def pictures(tmp_path_factory):
         for number in range(60):
             draw(name, random).save(folder / name / f"{number}.{'jpg' if number % 2 else 'png'}")
     return folder
+
+
+def test_own_model_guide_adopts_and_serves_a_file(tmp_path, monkeypatch, capsys):
+    guide = (ROOT / "docs" / "how-to" / "own-model.md").read_text()
+    (command,) = re.findall(r"```sh adopt\n(.*?)```", guide, re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    Foreign().save(tmp_path / "resnet18.onnx")
+    (tmp_path / "imagenet.txt").write_text("\n".join(FOREIGN_CLASSES))
+    arguments = shlex.split(command.replace("\\\n", ""))
+    assert arguments[:6] == ["uv", "run", "--group", "train", "python", "-m"]
+    assert main([*arguments[7:], "--out", "models"]) == 0
+    assert "mean: 0.485 0.456 0.406 (--mean)" in capsys.readouterr().out
+    (tmp_path / "models" / "mine.onnx").write_bytes((tmp_path / "resnet18.onnx").read_bytes())
+    picture = (ROOT / "tests" / "images" / "photo-ship.jpg").read_bytes()
+    with serve(models_dir=tmp_path / "models") as served, httpx.Client(base_url=served.url) as client:
+        (summary,) = client.get("/v1/models").json()["models"]
+        response = client.post("/v1/models/resnet18/classify?top=2", content=picture)
+    assert (summary["accuracy"], summary["calibrated"], summary["familiarity"]) == (None, False, False)
+    assert len(response.json()["probabilities"]) == 2
 
 
 def test_own_model_guide_trains_and_serves_a_model(pictures, tmp_path):

@@ -3,8 +3,13 @@
 import httpx
 import pytest
 from playwright.sync_api import expect
+from support.foreign_models import CLASSES, Foreign
 from support.page import SEVEN, choose_model, draw, expect_label, hand_over, noise_png, pixels, style, violations
+from support.served import serve
 from support.tools import needs
+
+from training.adoption.adopting import adopt, examine
+from training.adoption.facts import AdoptionOptions
 
 pytestmark = needs("chromium")
 
@@ -81,3 +86,28 @@ def test_saliency_is_shown_on_request_with_a_legend(open_page):
     page.uncheck("#explain")
     expect(saliency).to_be_hidden()
     expect(legend).to_be_hidden()
+
+
+@pytest.fixture
+def adopted_url(tmp_path):
+    """The address of a service with an adopted model alone."""
+    (tmp_path / "labels.txt").write_text("\n".join(CLASSES))
+    options = AdoptionOptions(
+        name="net", labels=tmp_path / "labels.txt", preparation="squash", interpolation="bilinear"
+    )
+    adopt(examine(Foreign(dtype="uint8").save(tmp_path / "net.onnx"), options), out=tmp_path / "models")
+    with serve(models_dir=tmp_path / "models") as served:
+        yield served.url
+
+
+def test_page_says_that_an_adopted_model_is_not_measured(browser, adopted_url):
+    page, errors = browser.new_page(), []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.goto(adopted_url)
+    expect(page.locator("#about")).to_have_text("The accuracy of net was not measured.")
+    page.click("#card")
+    expect(page.locator("#figures")).to_contain_text("not measured")
+    expect(page.locator("#details")).to_contain_text("not calibrated")
+    expect(page.locator("#details")).to_contain_text("net.onnx")
+    page.close()
+    assert errors == []

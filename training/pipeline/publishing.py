@@ -175,6 +175,7 @@ def _write_gated_card(
     path: Path, card: ModelCard, test: Split, *, precision: Precision, max_accuracy_loss: float
 ) -> None:
     metrics = _measure(path, test)
+    assert card.test is not None  # write_version measured the float32 graph
     check_loss(metrics, card.test, max_loss=max_accuracy_loss)
     weight_bits = EXACT_WEIGHT_BITS if precision == "int8" else None
     write_card(path, replace(card, test=metrics, precision=precision, weight_bits=weight_bits))

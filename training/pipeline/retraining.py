@@ -194,6 +194,8 @@ def make_run(
 ) -> Run:
     """Return the run's line of the ledger; measures the speed of the files."""
     graphs = graphs_of(folder)
+    assert card.test is not None
+    assert card.temperature is not None
     return Run(
         model=card.name,
         version="" if options.experiment else card.version,

@@ -144,6 +144,7 @@ def render_card(
         size: of the ONNX file, in MB.
     """
     recipe = recipe_from_settings(card.recipe)
+    assert card.multiply_adds is not None
     graphs = [("float32", "test", run.test), ("int8", "test", run.int8), ("float32", "validation", run.val)]
     source = model.data_source
     return CARD.format(

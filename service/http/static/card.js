@@ -3,6 +3,12 @@
 const element = (id) => document.getElementById(id);
 const number = (value) => value.toLocaleString("en", { maximumFractionDigits: 6 });
 const COMPACT = { notation: "compact", compactDisplay: "long", maximumSignificantDigits: 3 };
+const KINDS = {
+  digit: "drawing or scan, ink on paper",
+  photo: "photo",
+  "center-crop": "photo; the model sees its centre",
+  squash: "photo; the model sees all of it, with another aspect ratio",
+};
 const compact = (value) => value.toLocaleString("en", COMPACT);
 const perCent = (share, digits = 2) => `${(100 * share).toFixed(digits)} %`;
 
@@ -30,6 +36,9 @@ function fillFigures({ test, parameters }) {
       [perCent(test.ece), "calibration error", "average gap between confidence and accuracy"],
     );
   }
+  if (!test) {
+    measurements.push(["–", "accuracy", "not measured"]);
+  }
   if (parameters) {
     measurements.push([compact(parameters), "parameters", "learned weights"]);
   }
@@ -48,13 +57,14 @@ function details(card) {
   const rows = [
     [`Classes (${card.class_names.length})`, card.class_names.join(", ")],
     ["Input", shape.length ? input : ""],
-    ["Kind of image", { digit: "drawing or scan, ink on paper", photo: "photo" }[card.preparation] ?? card.preparation],
+    ["Kind of image", KINDS[card.preparation] ?? card.preparation],
     ["Created", card.date && formatDate(card.date)],
     ["Numbers stored as", card.precision],
     ["Runs on", card.device && card.device.toUpperCase()],
     ["Operations per image", card.multiply_adds && `${compact(card.multiply_adds)} multiply-adds`],
-    ["Calibration temperature", card.temperature && card.temperature.toFixed(3)],
+    ["Calibration temperature", card.temperature ? card.temperature.toFixed(3) : "not calibrated"],
     ["Test loss", card.test?.nll && `${card.test.nll.toFixed(4)} nats per image`],
+    ["Adopted from", card.adopted && card.adopted.file],
     ["Licence", card.license ?? card.licence],
     ["Dataset files", Object.keys(card.dataset ?? {}).join(", ")],
     ["Trained with", ["torch", "onnx"].map((name) => card.libraries?.[name] && `${name} ${card.libraries[name]}`)],

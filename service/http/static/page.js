@@ -172,7 +172,7 @@ function describeInput() {
   const accuracy = card.test && `${(100 * card.test.accuracy).toFixed(2)} % of`;
   element("about").textContent = accuracy
     ? `${card.name} classifies ${accuracy} ${card.test.num_images.toLocaleString("en")} test images correctly.`
-    : "";
+    : `The accuracy of ${card.name} was not measured.`;
 }
 
 function makeExample([name, label]) {

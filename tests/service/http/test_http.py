@@ -148,6 +148,8 @@ def test_the_models_are_listed(service):
         "precision": "float32",
         "classes": 10,
         "accuracy": service.worker.models.find("mnist").card.test.accuracy,
+        "calibrated": True,
+        "familiarity": False,
     }
     assert (zoo["name"], zoo["classes"]) == ("zoo", 3)
 

@@ -1,0 +1,1 @@
+"""Adoption of classifiers from other projects: an ONNX file to a published version."""
