@@ -21,7 +21,7 @@ LARGEST_UNIT_MEAN, LARGEST_UNIT_STD = 1.0, 2.0  # of pixels from 0 to 1; a std o
 
 @dataclass(frozen=True, kw_only=True)
 class AdoptionOptions:
-    """What the user states about a file; None for what he leaves to the file."""
+    """What the user states about a file; None if it is not stated."""
 
     name: str
     labels: Path | None = None

@@ -42,7 +42,7 @@ def classify_pictures(
     if counts:
         stacked = np.concatenate([np.stack(others[index]) for index in counts])
         for precision, path in graphs.items():
-            _look_again(found[precision], counts, _run(path, stacked))
+            _use_other_framings(found[precision], counts, _run(path, stacked))
     return found
 
 
@@ -51,7 +51,7 @@ def _run(path: Path, pixels: NDArray[np.uint8]) -> Classified:
     return Classified(pixels, probabilities, familiarity.round(FAMILIARITY_DECIMALS))
 
 
-def _look_again(first: Classified, counts: Mapping[int, int], others: Classified) -> None:
+def _use_other_framings(first: Classified, counts: Mapping[int, int], others: Classified) -> None:
     """Replace the results of unfamiliar pictures by those of a more familiar framing, in place.
 
     Args:
